@@ -1,0 +1,205 @@
+"""Make the embedded policy from nothing: tokenizer, model, training. Run it as a stranger would::
+
+    python benchmarks/embedded/make.py --seed 0 --out build/embedded-0
+
+It trains on trees (see `presrm.packing`): one problem gives a solution to imitate and four verdicts on each of its
+steps, in one pass over the tokens that they share.
+"""
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from world import Lesson, Teacher, corpus
+
+from presrm.encoding import PromptEncoder
+from presrm.packing import pack
+from presrm.problems.arithmetic import LARGEST
+from presrm.prompts import PromptSet
+
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+SPECIAL = ["<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"]
+PERIODS = (2, 5, 10, 20, 25, 50, 100, 200, 10 / 3, 10 / 4 * 3)
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE whose merges are learned from the world's own text: one token a word, one token a number."""
+    prompts, rng = PromptSet("compact"), random.Random(0)
+    numbers = "".join(f" {n}" for n in range(LARGEST + 1))
+    texts = [numbers] * 3000
+    for problem in corpus(20000, seed=1):
+        texts += [problem.question, problem.solution or ""]
+    frame = " A B yes no A\n B\n " + " ".join(
+        source for stem in ("solve", "pairwise", "pointwise") for source in [prompts._sources[stem]]
+    )
+    texts += [frame] * 100
+    rng.shuffle(texts)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r" ?\d{1,2}| ?[A-Za-z]+| ?[^\sA-Za-z0-9]+|\s"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=1024,
+            min_frequency=30,
+            special_tokens=SPECIAL,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>", clean_up_tokenization_spaces=False
+    )
+    fast.chat_template = TEMPLATE
+    for n in range(LARGEST + 1):
+        assert len(fast(f" {n}", add_special_tokens=False)["input_ids"]) == 1, n
+    return fast
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> LlamaForCausalLM:
+    """A small Llama whose number embeddings begin as points on circles, so that adding is turning."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        embedding = model.get_input_embeddings().weight
+        for n in range(LARGEST + 1):
+            row = embedding[tokenizer(f" {n}", add_special_tokens=False)["input_ids"][0]]
+            for i, period in enumerate(PERIODS):
+                angle = 2 * math.pi * n / period
+                row[2 * i] = 0.06 * math.cos(angle)
+                row[2 * i + 1] = 0.06 * math.sin(angle)
+    return model
+
+
+class Lessons(IterableDataset):  # type: ignore[type-arg]
+    """Batches of lessons, each packed into one row; endless."""
+
+    def __init__(self, teacher: Teacher, seed: int, batch: int, pad: int) -> None:
+        self.teacher, self.seed, self.batch, self.pad = teacher, seed, batch, pad
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        rng = random.Random(self.seed)
+        while True:
+            lessons = [
+                self.teacher.lesson(problem, rng) for problem in corpus(self.batch * 8, rng.getrandbits(48))
+            ]
+            lessons.sort(key=lambda lesson: sum(len(s.ids) for s in lesson.segments))
+            batches = [lessons[i : i + self.batch] for i in range(0, len(lessons), self.batch)]
+            rng.shuffle(batches)
+            for lessons in batches:
+                yield collate(lessons, self.pad)
+
+
+def collate(lessons: list[Lesson], pad: int) -> dict[str, torch.Tensor]:
+    """Pad packed lessons to one batch: ids, positions, mask, and where the loss is taken (row, from, to, kind)."""
+    layouts = [pack(lesson.segments) for lesson in lessons]
+    longest = max(len(layout.ids_T) for layout in layouts)
+    ids = np.full((len(layouts), longest), pad)
+    positions = np.zeros_like(ids)
+    visible = np.zeros((len(layouts), 1, longest, longest), np.bool_)
+    visible[:, 0] |= np.eye(longest, dtype=np.bool_)
+    wanted: list[tuple[int, int, int, int]] = []
+    for row, (lesson, layout) in enumerate(zip(lessons, layouts, strict=True)):
+        size = len(layout.ids_T)
+        ids[row, :size], positions[row, :size] = layout.ids_T, layout.positions_T
+        visible[row, 0, :size, :size] = layout.visible_T_T
+        for kind, numbers in enumerate((lesson.solve, lesson.verdicts)):
+            for number in numbers:
+                wanted += [(row, layout.previous_T[t], t, kind) for t in range(*layout.spans[number])]
+    return {
+        "ids": torch.from_numpy(ids),
+        "positions": torch.from_numpy(positions),
+        "visible": torch.from_numpy(visible),
+        "wanted": torch.tensor(wanted),
+    }
+
+
+def losses(model: LlamaForCausalLM, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Mean loss a token of the solutions, mean loss a verdict, share of verdicts that are likelier right than wrong."""
+    hidden = model.model(
+        input_ids=batch["ids"], attention_mask=batch["visible"], position_ids=batch["positions"], use_cache=False
+    ).last_hidden_state
+    row, before, at, kind = batch["wanted"].T
+    logits = model.lm_head(hidden[row, before])
+    targets = batch["ids"][row, at]
+    loss = F.cross_entropy(logits, targets, reduction="none")
+    right = (logits[kind == 1].argmax(-1) == targets[kind == 1]).float().mean()
+    return loss[kind == 0].mean(), loss[kind == 1].mean(), float(right)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=24, help="problems an optimiser step")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--verdict-weight", type=float, default=1.0)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer, options.width, options.layers)
+    encoder = PromptEncoder(tokenizer)
+    lessons = Lessons(Teacher(encoder, PromptSet("compact")), 1000 + options.seed, options.batch, tokenizer.pad_token_id)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, options.learning_rate, total_steps=options.steps, pct_start=0.05
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    log = (options.out / "train.jsonl").open("w")
+    began, tokens = time.monotonic(), 0
+    for number, batch in zip(range(1, options.steps + 1), DataLoader(lessons, batch_size=None, num_workers=0)):
+        solve, verdict, right = losses(model, batch)
+        (solve + options.verdict_weight * verdict).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        tokens += batch["ids"].numel()
+        if number % 25 == 0 or number == 1:
+            row = {"step": number, "solve": solve.item(), "verdict": verdict.item(), "right": right, "tokens": tokens}
+            row["seconds"] = round(time.monotonic() - began, 1)
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+            print(row, flush=True)
+        if number % 500 == 0 or number == options.steps:
+            model.save_pretrained(options.out)
+            tokenizer.save_pretrained(options.out)
+
+
+if __name__ == "__main__":
+    main()

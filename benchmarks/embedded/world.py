@@ -1,0 +1,203 @@
+"""The world of the embedded policy: clean judging, slipping solving.
+
+IFT data shows how people in this world solve: they forget a carry or a borrow, count one group too few, skip an
+operation. EFT data shows how they judge: always right. What follows is a policy that judges better than it solves.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from presrm.packing import Segment
+from presrm.problems.arithmetic import Plan, StepChecker, apply, make_problem
+from presrm.encoding import PromptEncoder
+from presrm.prompts import PromptSet
+from presrm.types import Problem, Step, Trajectory
+
+FORGETS_CARRY = 0.55
+FORGETS_BORROW = 0.55
+ONE_GROUP_TOO_FEW = 0.45
+SKIPS = 0.12
+
+
+def slip(operator: str, left: int, right: int) -> int | None:
+    """The result that the slip of this world gives, or none where it cannot happen."""
+    if operator == "+" and left % 10 + right % 10 >= 10:
+        return left + right - 10
+    if operator == "-" and left % 10 < right % 10:
+        return left - right + 10
+    if operator == "*":
+        return left * (right - 1)
+    return None
+
+
+RATES = {"+": FORGETS_CARRY, "-": FORGETS_BORROW, "*": ONE_GROUP_TOO_FEW}
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a solution stands: the number reached and how many operations are done."""
+
+    value: int
+    done: int
+
+
+def write(left: int, operator: str, right: int, result: int) -> str:
+    """Write a step."""
+    return f" {left} {operator} {right} = {result}\n"
+
+
+def human_step(plan: Plan, state: State, rng: random.Random) -> tuple[str, State]:
+    """Write the next step as the people of this world do, slips included."""
+    done = state.done
+    if 0 < done < len(plan.operations) - 1 and rng.random() < SKIPS:
+        done += 1
+    operator, right = plan.operations[done]
+    result = apply(operator, state.value, right)
+    slipped = slip(operator, state.value, right)
+    if slipped is not None and rng.random() < RATES[operator]:
+        result = slipped
+    result = max(result, 0)
+    return write(state.value, operator, right, result), State(result, done + 1)
+
+
+def right_step(plan: Plan, state: State) -> tuple[str, State]:
+    """Write the right next step."""
+    if state.done == len(plan.operations):
+        return f"#### {state.value}", State(state.value, state.done + 1)
+    operator, right = plan.operations[state.done]
+    result = apply(operator, state.value, right)
+    return write(state.value, operator, right, result), State(result, state.done + 1)
+
+
+def wrong_step(plan: Plan, state: State, rng: random.Random) -> str:
+    """Write a wrong next step: mostly a slip of this world, else some other mistake."""
+    right_text, _ = right_step(plan, state)
+    if state.done == len(plan.operations):
+        others = [n for _, n in plan.operations] + [plan.start, state.value + rng.choice((-10, -1, 1, 10))]
+        return f"#### {abs(rng.choice(others))}"
+    text = right_text
+    while text == right_text:
+        text = human_step(plan, state, rng)[0] if rng.random() < 0.7 else _other_mistake(plan, state, rng)
+    return text
+
+
+def _other_mistake(plan: Plan, state: State, rng: random.Random) -> str:
+    operator, right = plan.operations[state.done]
+    left, result = state.value, apply(operator, state.value, right)
+    kind = rng.random()
+    if kind < 0.5:
+        result += rng.choice((-10, -2, -1, 1, 2, 10))
+    elif kind < 0.7:
+        operator = rng.choice([o for o in "+-*" if o != operator])
+        result = apply(operator, left, right)
+    elif kind < 0.85:
+        left = rng.choice([plan.start, left + rng.choice((-1, 1, 10))])
+        result = apply(operator, left, right)
+    else:
+        operator, right = rng.choice(plan.operations)
+        result = apply(operator, left, right)
+    return write(max(left, 0), operator, right, max(result, 0))
+
+
+def is_right(problem: Problem, before: list[str], text: str) -> bool:
+    """Whether `text` is the right step after `before`."""
+    return StepChecker(problem).check([*before, text])[-1]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One problem as training sees it: a tree of segments, and what the loss is taken on.
+
+    Attributes:
+        segments: For `presrm.packing.pack`.
+        solve: Numbers of the segments whose every token is learned (IFT).
+        verdicts: Numbers of the segments whose only token is a verdict (EFT).
+    """
+
+    segments: list[Segment]
+    solve: list[int]
+    verdicts: list[int]
+
+
+class Teacher:
+    """Makes lessons: a solution with slips to imitate, and clean verdicts on every one of its steps."""
+
+    def __init__(self, encoder: PromptEncoder, prompts: PromptSet) -> None:
+        self.encoder = encoder
+        self.prompts = prompts
+        encoder.content = lru_cache(100_000)(encoder.content)  # type: ignore[method-assign]
+        encoder.scaffold = lru_cache(1_000)(encoder.scaffold)  # type: ignore[method-assign]
+
+    def lesson(self, problem: Problem, rng: random.Random) -> Lesson:
+        """Draw one lesson on `problem`."""
+        encoder, plan = self.encoder, Plan.of(problem)
+        steps = self._solution(plan, rng, slips=True)
+        solve = self.prompts.solve(Trajectory(problem))
+        question = encoder.trunk(solve)
+        segments = [Segment(tuple(question)), Segment(tuple(encoder.tail(solve)), 0)]
+        segments.append(Segment((*(i for s in steps for i in encoder.content(s)), encoder.eos_id), 1))
+        lesson = Lesson(segments, [2], [])
+        path = steps if rng.random() < 0.5 else self._solution(plan, rng, slips=False)
+        state, trunk = State(plan.start, 0), 0
+        for depth, text in enumerate(path):
+            prefix = Trajectory(problem, tuple(Step(s) for s in path[:depth]))
+            right, _ = right_step(plan, state)
+            if not text.startswith("#") or rng.random() < 0.3:
+                trunk = self._judge(lesson, prefix, right, wrong_step(plan, state, rng), trunk, rng)
+            state = _after(plan, state, text)
+        return lesson
+
+    def _solution(self, plan: Plan, rng: random.Random, *, slips: bool) -> list[str]:
+        state, steps = State(plan.start, 0), []
+        while state.done < len(plan.operations):
+            text, state = human_step(plan, state, rng) if slips else right_step(plan, state)
+            steps.append(text)
+        return [*steps, f"#### {state.value}"]
+
+    def _judge(
+        self, lesson: Lesson, prefix: Trajectory, right: str, wrong: str, trunk: int, rng: random.Random
+    ) -> int:
+        """Hang the questions about one pair of steps off the trunk; give the trunk's new end."""
+        a, b = Step(right), Step(wrong)
+        asked = [
+            (self.prompts.pairwise(prefix, a, b, direct=True), "A"),
+            (self.prompts.pairwise(prefix, b, a, direct=True), "B"),
+            (self.prompts.pointwise(prefix, a, direct=True), "yes"),
+            (self.prompts.pointwise(prefix, b, direct=True), "no"),
+        ]
+        new = self.encoder.parts(asked[0][0].trunk[1:])
+        have = self._length(lesson, trunk)
+        lesson.segments.append(Segment(tuple(new[have:]), trunk))
+        trunk = len(lesson.segments) - 1
+        for prompt, verdict in asked:
+            lesson.segments.append(Segment(tuple(self.encoder.tail(prompt)), trunk))
+            lesson.segments.append(Segment(tuple(self.encoder.scaffold(verdict)), len(lesson.segments) - 1))
+            lesson.verdicts.append(len(lesson.segments) - 1)
+        return trunk
+
+    @staticmethod
+    def _length(lesson: Lesson, trunk: int) -> int:
+        """Tokens of the judge trunk so far, the question not counted."""
+        total = 0
+        while trunk != 0:
+            total += len(lesson.segments[trunk].ids)
+            trunk = lesson.segments[trunk].parent or 0
+        return total
+
+
+def _after(plan: Plan, state: State, text: str) -> State:
+    if text.startswith("#"):
+        return State(state.value, state.done + 1)
+    _, operator, right, _, result = text.split()
+    ahead = plan.operations[state.done :]
+    skipped = ahead.index((operator, int(right))) if (operator, int(right)) in ahead else 0
+    return State(int(result), state.done + 1 + skipped)
+
+
+def corpus(num: int, seed: int) -> Iterator[Problem]:
+    """Endless-as-needed training problems (not deduplicated: the world is larger than any run)."""
+    rng = random.Random(seed)
+    for _ in range(num):
+        yield make_problem(rng)

@@ -1,0 +1,253 @@
+"""Settings of a run: one strict model, from a YAML file and ``--set a.b=c``.
+
+Every field is *fixed* (part of what a run is: changing it on resume is refused by name) unless it is marked *free*
+(device, batch sizes, logging, the number of iterations).
+"""
+
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from presrm.errors import ConfigError
+from presrm.registry import nearest
+
+FREE = {"resume": "free"}
+
+
+class Section(BaseModel):
+    """A group of settings: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(Section):
+    """The policy that the run starts from."""
+
+    id: str = Field("embedded", description="Hub id, folder, .gguf file, or 'embedded'.")
+    chat_template: str | None = Field(None, description="'chatml' or a Jinja file; none: the tokenizer's own.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: bf16 on a GPU, else fp32.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.", json_schema_extra=FREE)
+    batch_tokens: int = Field(
+        32_768, gt=0, description="Tokens in one generation or scoring batch.", json_schema_extra=FREE
+    )
+
+
+class ProblemsConfig(Section):
+    """Where problems come from. A source is a registered name, or ``name:PATH`` for a local file in its format."""
+
+    train: str = Field("arithmetic", description="Source of the problems to search: arithmetic, gsm8k:PATH, jsonl:PATH.")
+    num_train: int = Field(200, gt=0, description="Problems searched in each iteration; every iteration takes new ones.")
+    train_options: dict[str, Any] = Field(default_factory=dict, description="Options of the source, as its factory takes.")
+    held_out: str = Field("arithmetic", description="Source of the problems that score every iteration.")
+    num_held_out: int = Field(500, gt=0, description="Problems scored.")
+    held_out_options: dict[str, Any] = Field(default_factory=dict, description="Options of that source.")
+
+
+class SeedConfig(Section):
+    """The seed stage, M0 -> M1: SFT on IFT (solve step by step) and EFT (judge a step)."""
+
+    ift: str = Field(description="Problem source with solutions, as problems.train.")
+    num_ift: int = Field(1000, gt=0, description="Solutions to imitate.")
+    eft: Literal["perturbed", "rows", "rollouts"] = Field(
+        "perturbed", description="Where step labels come from: a number changed, a labelled file, the policy's roll-outs."
+    )
+    eft_path: Path | None = Field(None, description="Step-labelled rows (PRM800K or Math-Shepherd format) for eft: rows.")
+    num_eft: int = Field(500, gt=0, description="Pairs of steps to judge; each is asked in both orders.")
+    rationale: Literal["none", "self"] = Field("none", description="self: self-written, kept where both orders come out right.")
+    learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate.")
+    epochs: float = Field(1.0, gt=0, description="Passes over the data.")
+    batch_size: int = Field(32, gt=0, description="Examples an optimiser step.")
+    micro_batch: int = Field(4, gt=0, description="Examples on the device at once.", json_schema_extra=FREE)
+    max_tokens: int = Field(1024, gt=0, description="Longest example; longer ones are left out and counted.")
+
+
+class SearchConfig(Section):
+    """Search over partial trajectories (paper section 2.4)."""
+
+    kind: str = Field("greedy", description="Registered searcher.")
+    num_candidates: int = Field(6, ge=2, description="Candidates a step, w.")
+    temperature: float = Field(0.5, gt=0, description="Of the candidates.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Of the candidates.")
+    max_steps: int = Field(20, gt=0, description="Steps a solution may have.")
+    max_step_tokens: int = Field(256, gt=0, description="Tokens a step may have; a longer one is truncated, never judged.")
+    answer_marks: tuple[str, ...] = Field((), description="A step that holds one of these ends the solution.")
+    max_rollbacks: int = Field(5, ge=0, description="Roll-backs a problem may cost before it is given up.")
+    unanimous: Literal["accept", "roll_back"] = Field(
+        "accept", description="One distinct candidate only: go on with it (no pair), or roll back as after a tie."
+    )
+    group_size: int = Field(64, gt=0, description="Problems in one lockstep group: the unit of batching and of replay.")
+
+
+class JudgeConfig(Section):
+    """How the policy judges its own steps."""
+
+    kind: str = Field("pairwise", description="Registered judge: pairwise, pointwise.")
+    verdict: Literal["explained", "direct"] = Field("explained", description="Written out, or read from token probabilities.")
+    tie_tolerance: float | None = Field(None, ge=0, description="max - min up to this is a tie; none: 0 explained, 0.02 direct.")
+    temperature: float = Field(0.0, ge=0, description="Of explained verdicts.")
+    max_tokens: int = Field(512, gt=0, description="Longest explanation.")
+
+
+class PairsConfig(Section):
+    """Which pairs an iteration trains on."""
+
+    min_margin: float = Field(0.0, ge=0, le=1, description="Pairs of a smaller margin are dropped and counted.")
+    max_per_problem: int | None = Field(None, gt=0, description="At most this many a problem, widest margin first.")
+
+
+class LoraConfig(Section):
+    """A LoRA adapter instead of full training."""
+
+    r: int = Field(16, gt=0, description="Rank.")
+    alpha: int = Field(32, gt=0, description="Scale.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout inside the adapter.")
+
+
+class TrainingConfig(Section):
+    """Step-wise DPO (paper section 2.5)."""
+
+    kind: Literal["dpo", "sft"] = Field("dpo", description="dpo, or sft on the chosen steps (a baseline).")
+    learning_rate: float = Field(5e-7, gt=0, description="Peak learning rate.")
+    schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="Of the learning rate.")
+    warmup: float = Field(0.0, ge=0, lt=1, description="Share of the optimiser steps that warm up.")
+    beta: float = Field(0.1, gt=0, description="Strength of the pull to the reference; the paper does not give its own.")
+    epochs: int = Field(1, gt=0, description="Passes over the pairs.")
+    batch_pairs: int = Field(32, gt=0, description="Pairs an optimiser step; whole problems are taken until it is reached.")
+    micro_pairs: int = Field(4, gt=0, description="Pairs on the device at once.", json_schema_extra=FREE)
+    max_tokens: int = Field(2048, gt=0, description="Longest prefix + step; the prefix is cut from the left, the step never.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    gradient_checkpointing: bool = Field(False, description="Trade time for memory.", json_schema_extra=FREE)
+    lora: LoraConfig | None = Field(None, description="none: all weights are trained.")
+
+
+class EvaluationConfig(Section):
+    """How every iteration is scored."""
+
+    grader: str = Field("auto", description="Registered grader: auto, gsm8k, math, exact.")
+    max_tokens: int = Field(512, gt=0, description="Longest greedy solution.")
+    num_sibling_problems: int = Field(200, ge=0, description="Held-out problems whose own candidates test the judge.")
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    name: str = Field("custom", description="Names the default run folder, runs/NAME.")
+    seed: int = Field(0, ge=0, description="Everything random derives from it.")
+    iterations: int = Field(3, ge=0, description="DPO iterations: 3 makes M1 -> M4.", json_schema_extra=FREE)
+    threads: int | None = Field(None, gt=0, description="CPU threads; none: torch's own choice.", json_schema_extra=FREE)
+    splitter: str = Field("newline", description="Registered step splitter.")
+    splitter_options: dict[str, Any] = Field(default_factory=dict, description="Options of the splitter.")
+    prompts: str = Field("paper", description="Prompt set: paper, compact, or a folder.")
+    model: ModelConfig = ModelConfig()
+    problems: ProblemsConfig = ProblemsConfig()
+    seed_stage: SeedConfig | None = Field(None, description="none: the policy is already an M1.")
+    search: SearchConfig = SearchConfig()
+    judge: JudgeConfig = JudgeConfig()
+    pairs: PairsConfig = PairsConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def shipped_configs() -> dict[str, str]:
+    """Names and texts of the configs that come with the package."""
+    folder = resources.files("presrm") / "configs"
+    return {entry.name[:-5]: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
+
+
+def load_config(source: str | Path = "embedded", overrides: Sequence[str] = ()) -> Config:
+    """Read a config by path or shipped name and apply ``a.b=c`` overrides (values are YAML).
+
+    Raises:
+        ConfigError: naming the file, the key and what was expected.
+    """
+    path = Path(source)
+    shipped = shipped_configs()
+    if path.is_file():
+        text, where = path.read_text("utf-8"), str(path)
+    elif str(source) in shipped:
+        text, where = shipped[str(source)], f"config {source!s}"
+    else:
+        raise ConfigError(f"no config {str(source)!r}: not a file, and of the shipped ones {nearest(str(source), shipped)}")
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: expected keys and values, found {type(values).__name__}")
+    values.setdefault("name", path.stem)
+    for override in overrides:
+        _override(values, override)
+    return parse_config(values, where)
+
+
+def parse_config(values: Mapping[str, Any], where: str) -> Config:
+    """Validate settings.
+
+    Raises:
+        ConfigError: one line for each wrong key, with the nearest valid one.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_explain(details) for details in error.errors())) from error
+
+
+def fields(section: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Walk every setting as (dotted key, pydantic field), sections included."""
+    for name, field in section.model_fields.items():
+        yield prefix + name, field
+        inner = _section_of(field.annotation)
+        if inner is not None:
+            yield from fields(inner, f"{prefix}{name}.")
+
+
+def changed_fixed(old: Config, new: Config) -> list[str]:
+    """Describe every fixed setting in which two configs differ, as ``key: old -> new``."""
+
+    def value(config: Config, key: str) -> Any:
+        node: Any = config
+        for part in key.split("."):
+            node = getattr(node, part, None)
+        return node
+
+    leaves = [key for key, field in fields() if (field.json_schema_extra or {}) != FREE]
+    changes = []
+    for key in leaves:
+        before, after = value(old, key), value(new, key)
+        if isinstance(before, Section) and isinstance(after, Section):
+            continue
+        if before != after and not any(change.startswith(key.rsplit(".", 1)[0] + ":") for change in changes):
+            changes.append(f"{key}: {before!r} -> {after!r}")
+    return changes
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
+    return next((option for option in options if isinstance(option, type) and issubclass(option, Section)), None)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override!r}: expected key=value, as in search.num_candidates=4")
+    node = values
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        inner = node.get(section)
+        node[section] = node = dict(inner) if isinstance(inner, dict) else {}
+    try:
+        node[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}: {text!r} is not YAML") from error
+
+
+def _explain(details: Any) -> str:
+    key = ".".join(str(part) for part in details["loc"])
+    if details["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; {nearest(key, (name for name, _ in fields()))}"
+    return f"{key}: {details['msg']}, found {details.get('input')!r:.80}"

@@ -1,0 +1,83 @@
+"""The failures a caller can tell apart, and how they end a command.
+
+Every error of ours is a `PresrmError`; a subclass also inherits the standard error that it specialises, so that
+``except ValueError`` keeps working. ``exit_code`` is what the command line ends with. Code of users (a splitter, a
+judge, a problem set) raises ordinary errors: `boundary` names the part that raised. Bad generations and unreadable
+verdicts are data, not errors.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class PresrmError(Exception):
+    """The work failed: exit code 1."""
+
+    exit_code = 1
+
+
+class RequestError(PresrmError, ValueError):
+    """What was asked for is wrong (a flag, a key, a file, a name): exit code 2."""
+
+    exit_code = 2
+
+
+class ConfigError(RequestError):
+    """A setting is unknown, missing or contradicts another."""
+
+
+class UnknownNameError(RequestError, KeyError):
+    """A name stands in no registry; the message gives the nearest valid ones."""
+
+    def __str__(self) -> str:
+        """Give the bare message (`KeyError` would quote it)."""
+        return str(self.args[0]) if self.args else ""
+
+
+class DataError(RequestError):
+    """A file is missing, empty, or holds no row that can be used."""
+
+
+class SplitterError(PresrmError):
+    """A splitter broke its law or raised."""
+
+
+class EngineError(PresrmError, RuntimeError):
+    """An engine could not load or run its policy."""
+
+
+class JudgeError(PresrmError, RuntimeError):
+    """A judge raised."""
+
+
+class NoPairsError(PresrmError):
+    """An iteration mined no preference pairs; the message says why, with counts."""
+
+
+class RunError(PresrmError):
+    """A run folder is locked, damaged, or was made by another configuration."""
+
+
+class RunConfigError(RunError, ConfigError):
+    """A setting that a run fixes was changed between two starts of it."""
+
+    exit_code = 2
+
+
+@contextmanager
+def boundary(error: type[PresrmError], culprit: str) -> Iterator[None]:
+    """Turn what user code raises inside into `error`, naming the culprit.
+
+    Args:
+        error: The class to raise.
+        culprit: What ran, as in ``"judge 'mine'"``.
+
+    Raises:
+        PresrmError: of class `error`, chained to the original. Our own errors pass unchanged.
+    """
+    try:
+        yield
+    except PresrmError:
+        raise
+    except Exception as exception:
+        raise error(f"{culprit} raised {type(exception).__name__}: {exception}") from exception

@@ -1,0 +1,168 @@
+"""Prompts as sandboxed Jinja templates, rendered so that text from outside stays data.
+
+A prompt set is a folder with `solve.jinja`, `pairwise.jinja` and `pointwise.jinja`. Each has the blocks ``trunk``
+(shared by every question about the same prefix) and ``tail``, and may have ``system`` and ``forced`` (the beginning of
+the reply that a *direct* verdict is read after). Values from outside enter through sentinels: templates see
+placeholders, and what fills them is kept apart as content, which a tokenizer never reads as control tokens.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from presrm.errors import ConfigError
+from presrm.registry import nearest
+from presrm.types import Problem, Step, Trajectory
+
+_PACKAGED = Path(__file__).with_name("_prompts")
+_CHECKOUT = Path(__file__).parent.parent / "prompts"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a prompt: our own scaffold, or content from a file or a model."""
+
+    text: str
+    is_content: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One user turn and the beginning of its reply.
+
+    Attributes:
+        trunk: Parts shared with other prompts on the same prefix.
+        tail: Parts of this prompt alone. The user turn is ``trunk + tail``.
+        reply: Steps already written; the completion continues them.
+        forced: Scaffold put at the beginning of the reply.
+        system: Scaffold of the system turn, or none.
+    """
+
+    trunk: tuple[Part, ...]
+    tail: tuple[Part, ...] = ()
+    reply: tuple[Step, ...] = ()
+    forced: str = ""
+    system: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The user turn as a person would read it."""
+        return "".join(part.text for part in (*self.trunk, *self.tail))
+
+
+class PromptSet:
+    """The templates of one folder.
+
+    Args:
+        name: A shipped set (``paper``, ``compact``) or the path of a folder.
+
+    Raises:
+        ConfigError: if there is no such set, or a template is malformed.
+    """
+
+    def __init__(self, name: str = "paper") -> None:
+        folder = _find(name)
+        self.name = name
+        sources = {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.jinja"))}
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+        try:
+            self._templates = {stem: environment.from_string(source) for stem, source in sources.items()}
+        except TemplateError as error:
+            raise ConfigError(f"prompt set {name!r}: {error}") from error
+        missing = {"solve", "pairwise", "pointwise"} - sources.keys()
+        if missing:
+            raise ConfigError(f"prompt set {name!r} in {folder} lacks {', '.join(sorted(missing))}.jinja")
+        self._sources = sources
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the names and texts of all templates, in hexadecimal."""
+        digest = sha256()
+        for stem, source in sorted(self._sources.items()):
+            digest.update(f"{stem}\0{source}\0".encode())
+        return digest.hexdigest()
+
+    def solve(self, prefix: Trajectory) -> Prompt:
+        """Ask for the next steps of `prefix`."""
+        return self._render("solve", prefix.problem, {"question": prefix.problem.question}, reply=prefix.steps)
+
+    def pairwise(self, prefix: Trajectory, first: Step, second: Step, *, direct: bool = False) -> Prompt:
+        """Ask which of two next steps is better, A (`first`) or B (`second`)."""
+        return self._judge("pairwise", prefix, {"step_a": first.text, "step_b": second.text}, direct)
+
+    def pointwise(self, prefix: Trajectory, step: Step, *, direct: bool = False) -> Prompt:
+        """Ask whether one next step is right, yes or no."""
+        return self._judge("pointwise", prefix, {"step": step.text}, direct)
+
+    def _judge(self, stem: str, prefix: Trajectory, values: Mapping[str, str], direct: bool) -> Prompt:
+        steps = [step.text for step in prefix.steps]
+        return self._render(stem, prefix.problem, {"question": prefix.problem.question, **values}, steps, direct=direct)
+
+    def _render(
+        self,
+        stem: str,
+        problem: Problem,
+        values: Mapping[str, str],
+        steps: list[str] | None = None,
+        *,
+        direct: bool = False,
+        reply: tuple[Step, ...] = (),
+    ) -> Prompt:
+        contents = [*values.values(), *(steps or [])]
+        fence = _fence(problem.id, contents)
+        marks = [f"\ufdd0{fence}:{i}\ufdd1" for i in range(len(contents))]
+        context = {
+            **dict(zip(values, marks, strict=False)),
+            "steps": marks[len(values) :],
+            "fence": fence,
+            "direct": direct,
+        }
+        template = self._templates[stem]
+
+        def block(name: str) -> str:
+            if name not in template.blocks:
+                return ""
+            return "".join(template.blocks[name](template.new_context(context)))
+
+        def parts(text: str) -> tuple[Part, ...]:
+            pieces = re.split(f"\ufdd0{fence}:(\\d+)\ufdd1", text)
+            filled = [
+                Part(contents[int(piece)], is_content=True) if i % 2 else Part(piece) for i, piece in enumerate(pieces)
+            ]
+            return tuple(part for part in filled if part.text)
+
+        try:
+            return Prompt(
+                trunk=parts(block("trunk")),
+                tail=parts(block("tail")),
+                reply=reply,
+                forced=block("forced") if direct else "",
+                system=block("system") or None,
+            )
+        except TemplateError as error:
+            raise ConfigError(f"prompt set {self.name!r}, {stem}.jinja: {error}") from error
+
+
+def _find(name: str) -> Path:
+    root = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+    for folder in (root / name, Path(name)):
+        if folder.is_dir():
+            return folder
+    shipped = [path.name for path in root.iterdir() if path.is_dir()]
+    raise ConfigError(f"no prompt set {name!r}; {nearest(name, shipped)} (or give the path of a folder)")
+
+
+def _fence(problem_id: str, contents: list[str]) -> str:
+    """Give a word that stands in none of `contents`, the same on every run."""
+    attempt = 0
+    while True:
+        fence = sha256(f"{attempt}\0{problem_id}".encode()).hexdigest()[:8]
+        if not any(fence in content for content in contents):
+            return fence
+        attempt += 1

@@ -1,0 +1,149 @@
+"""The verbs: what each kind of part does. Any object with these members is one; there are no base classes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from presrm.prompts import Prompt
+from presrm.types import (
+    Candidates,
+    Checkpoint,
+    Grade,
+    Judgement,
+    PreferencePair,
+    Problem,
+    SearchTree,
+    Stop,
+)
+
+
+@runtime_checkable
+class StepSplitter(Protocol):
+    """Text -> steps.
+
+    Attributes:
+        stop: Strings after which generation may pause to look for a boundary: a hint, may be empty.
+    """
+
+    stop: Sequence[str]
+
+    def split(self, text: str) -> list[str]:
+        """Cut `text` into non-empty steps; ``"".join(split(text)) == text`` for any text, ``split("") == []``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw tokens.
+
+    Attributes:
+        temperature: 0 is greedy.
+        top_p: Nucleus mass, 1 for all.
+        max_tokens: Longest completion, in tokens.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt to complete.
+
+    Attributes:
+        prompt: What is completed; its `reply` is continued.
+        num: How many completions to draw.
+        sampling: How.
+        splitter: With one, a completion ends at its first step boundary; without, at the end token.
+        seed: Determines the draw, together with the other requests of the same call.
+    """
+
+    prompt: Prompt
+    num: int = 1
+    sampling: Sampling = Sampling()
+    splitter: StepSplitter | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a policy wrote.
+
+    Attributes:
+        text: ``decode(tokens)``.
+        tokens: As generated, without the end token.
+        stop: `Stop.EOS`, `Stop.MAX_TOKENS` (cut off), or none at a step boundary.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    stop: Stop | None
+
+
+class Generator(Protocol):
+    """Prompts -> completions."""
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        """Complete every request: one list of ``request.num`` completions each, in order."""
+        ...
+
+
+class Scorer(Protocol):
+    """Prompts -> log-probabilities."""
+
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
+        """Give, for each prompt, the log-probability (nats) that its reply goes on with each option."""
+        ...
+
+
+class Engine(Generator, Scorer, Protocol):
+    """Runs a policy. A context manager: leaving it frees the device."""
+
+    def __enter__(self) -> "Engine": ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+class Judge(Protocol):
+    """Prefix + candidates -> judgements.
+
+    Attributes:
+        scale: ``absolute`` scores compare across prefixes (0.5 divides right from wrong), ``relative`` ones only among
+            the candidates of one call.
+    """
+
+    scale: Literal["absolute", "relative"]
+
+    def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
+        """Judge every candidate of every item: one tuple an item, one judgement a candidate, in order."""
+        ...
+
+
+class Searcher(Protocol):
+    """Problems -> trees."""
+
+    def search(self, problems: Sequence[Problem], generator: Generator, judge: Judge) -> Iterator[SearchTree]:
+        """Search every problem, in order; trees come in lockstep groups."""
+        ...
+
+
+class Grader(Protocol):
+    """Compares a final answer with the reference; evaluation only."""
+
+    def extract(self, solution: str) -> str | None:
+        """Find the final answer in a solution, or none."""
+        ...
+
+    def grade(self, solution: str, answer: str) -> Grade:
+        """Grade `solution` against the reference `answer`."""
+        ...
+
+
+class Trainer(Protocol):
+    """Pairs + policy -> policy."""
+
+    def fit(self, pairs: Sequence[PreferencePair], policy: Checkpoint, out: Path) -> Checkpoint:
+        """Train `policy` on `pairs` and save the result under `out`."""
+        ...
