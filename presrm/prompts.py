@@ -13,10 +13,10 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from presrm.errors import ConfigError
+from presrm.errors import ConfigError, boundary
 from presrm.registry import nearest
 from presrm.types import Problem, Step, Trajectory
 
@@ -69,16 +69,18 @@ class PromptSet:
     def __init__(self, name: str = "paper") -> None:
         folder = _find(name)
         self.name = name
-        sources = {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.jinja"))}
+        self._sources: dict[str, str] = {}
+        self._templates: dict[str, Template] = {}
         environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
-        try:
-            self._templates = {stem: environment.from_string(source) for stem, source in sources.items()}
-        except TemplateError as error:
-            raise ConfigError(f"prompt set {name!r}: {error}") from error
-        missing = {"solve", "pairwise", "pointwise"} - sources.keys()
+        for path in sorted(folder.glob("*.jinja")):
+            with boundary(ConfigError, f"prompt set {name!r}, {path.name}:"):
+                self._sources[path.stem] = path.read_text("utf-8")
+                self._templates[path.stem] = environment.from_string(self._sources[path.stem])
+            if lacking := {"trunk", "tail"} - self._templates[path.stem].blocks.keys():
+                raise ConfigError(f"prompt set {name!r}, {path.name}: lacks block {', '.join(sorted(lacking))}")
+        missing = {"solve", "pairwise", "pointwise"} - self._sources.keys()
         if missing:
             raise ConfigError(f"prompt set {name!r} in {folder} lacks {', '.join(sorted(missing))}.jinja")
-        self._sources = sources
 
     @cached_property
     def hash(self) -> str:
@@ -137,16 +139,20 @@ class PromptSet:
             ]
             return tuple(part for part in filled if part.text)
 
-        try:
+        def scaffold(name: str) -> str:
+            text = block(name)
+            if any(mark in text for mark in marks):
+                raise ConfigError(f"prompt set {self.name!r}, {stem}.jinja: block {name} holds text from outside")
+            return text
+
+        with boundary(ConfigError, f"prompt set {self.name!r}, {stem}.jinja:"):
             return Prompt(
                 trunk=parts(block("trunk")),
                 tail=parts(block("tail")),
                 reply=reply,
-                forced=block("forced") if direct else "",
-                system=block("system") or None,
+                forced=scaffold("forced") if direct else "",
+                system=scaffold("system") or None,
             )
-        except TemplateError as error:
-            raise ConfigError(f"prompt set {self.name!r}, {stem}.jinja: {error}") from error
 
 
 def _find(name: str) -> Path:
@@ -159,10 +165,14 @@ def _find(name: str) -> Path:
 
 
 def _fence(problem_id: str, contents: list[str]) -> str:
-    """Give a word that stands in none of `contents`, the same on every run."""
+    """Give a word that stands in none of `contents`, the same on every run.
+
+    Nor does it stand across two of them: steps are often written without anything between them.
+    """
+    joined = "".join(contents)
     attempt = 0
     while True:
         fence = sha256(f"{attempt}\0{problem_id}".encode()).hexdigest()[:8]
-        if not any(fence in content for content in contents):
+        if fence not in joined:
             return fence
         attempt += 1
