@@ -1,0 +1,19 @@
+"""Judges: prefix + candidates -> judgements.
+
+How to add one: write a class with `scale` and `judge` (see `presrm.protocols.Judge`) whose factory takes ``engine``,
+``prompts``, ``verdict`` and ``sampling`` as keywords, and name it with ``@JUDGES.register("mine")``, or in the
+entry-point group ``presrm.judges`` of your package. What cannot be judged gets ``Judgement(None, status)``, never a
+zero. `presrm.engines.scripted` tests a judge without a model.
+"""
+
+from presrm.protocols import Judge
+from presrm.registry import Registry
+
+JUDGES: Registry[Judge] = Registry(
+    "judge",
+    {
+        "pairwise": "presrm.judges.pairwise:PairwiseJudge",
+        "pointwise": "presrm.judges.pointwise:PointwiseJudge",
+    },
+    group="presrm.judges",
+)

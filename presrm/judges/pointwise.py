@@ -1,0 +1,55 @@
+"""A judge of single steps: is this step right, given the problem and the steps before?"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from presrm.prompts import PromptSet
+from presrm.protocols import Engine, Sampling
+from presrm.types import Candidates, Judgement, Step
+from presrm.verdicts import EXPLANATION, ask_direct, ask_explained
+
+_WORDS = ("yes", "no")
+
+
+class PointwiseJudge:
+    """Asks of every distinct candidate whether it is right.
+
+    The score is P(yes) / (P(yes) + P(no)) of a direct verdict, and 1 or 0 of an explained one. Equal candidates are
+    judged once and share the judgement.
+
+    Args:
+        engine: Runs the policy that judges.
+        prompts: The set whose ``pointwise`` template is asked.
+        verdict: ``explained``: an explanation, then ``[[yes]]`` or ``[[no]]``; ``direct``: from token probabilities.
+        sampling: Of explained verdicts.
+    """
+
+    scale: Literal["absolute", "relative"] = "absolute"
+
+    def __init__(
+        self,
+        engine: Engine,
+        prompts: PromptSet,
+        *,
+        verdict: Literal["explained", "direct"] = "explained",
+        sampling: Sampling = EXPLANATION,
+    ) -> None:
+        self._engine = engine
+        self._prompts = prompts
+        self._verdict = verdict
+        self._sampling = sampling
+
+    def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
+        """Judge every candidate of every item with one call of the engine; the rationale is the reply."""
+        direct = self._verdict == "direct"
+        asked = [(number, text) for number, item in enumerate(batch) for text in sorted({s.text for s in item.steps})]
+        prompts = [self._prompts.pointwise(batch[n].prefix, Step(text), direct=direct) for n, text in asked]
+        if direct:
+            verdicts = ask_direct(self._engine, prompts, _WORDS)
+        else:
+            verdicts = ask_explained(self._engine, prompts, _WORDS, self._sampling)
+        judged = {
+            key: Judgement(found.probability, found.status, found.rationale)
+            for key, found in zip(asked, verdicts, strict=True)
+        }
+        return [tuple(judged[number, step.text] for step in item.steps) for number, item in enumerate(batch)]

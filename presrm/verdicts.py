@@ -1,0 +1,68 @@
+"""What a judge's reply says, before it becomes a score.
+
+Two ways to read a verdict: from an explanation that ends in ``[[word]]``, or *directly*, from the probabilities of the
+words. Both answer a question with two outcomes and give the probability of the first.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from presrm.prompts import Prompt
+from presrm.protocols import Engine, Request, Sampling
+from presrm.seeding import derive_seed
+from presrm.types import Status, Stop
+
+EXPLANATION = Sampling(max_tokens=512)
+"""How an explained verdict is written unless a judge is told otherwise: greedily."""
+LEAST_MASS = 0.1
+"""A direct verdict whose two words together have a smaller probability is unreadable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to one question.
+
+    Attributes:
+        probability: That the first word holds (explained: 0 or 1), or none if it cannot be read.
+        status: OK, or why not.
+        rationale: The reply, or the two probabilities.
+    """
+
+    probability: float | None
+    status: Status = Status.OK
+    rationale: str = ""
+
+
+def ask_explained(
+    engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str], sampling: Sampling
+) -> list[Verdict]:
+    """Let the policy explain, and read the last ``[[word]]`` of each reply.
+
+    Only the reply is read: a verdict inside the material has no say. The draw depends on the text of the prompt alone,
+    so neither order nor company of the questions changes a verdict.
+    """
+    requests = [Request(p, sampling=sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
+    return [_read(found.text, found.stop, words) for (found,) in engine.generate(requests)] if requests else []
+
+
+def ask_direct(engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str]) -> list[Verdict]:
+    """Read each verdict from the probabilities with which the reply goes on with either word."""
+    return [_weigh(first, second, words) for first, second in engine.logprobs(prompts, words)] if prompts else []
+
+
+def _read(reply: str, stop: Stop | None, words: tuple[str, str]) -> Verdict:
+    found = re.findall(rf"\[\[({'|'.join(map(re.escape, words))})\]\]", reply, re.IGNORECASE)
+    if found:
+        return Verdict(float(found[-1].lower() == words[0].lower()), rationale=reply)
+    return Verdict(None, Status.TRUNCATED if stop is Stop.MAX_TOKENS else Status.UNREADABLE, reply)
+
+
+def _weigh(logp_first: float, logp_second: float, words: tuple[str, str]) -> Verdict:
+    first, second = math.exp(logp_first), math.exp(logp_second)
+    rationale = f"P({words[0]}) = {first:.4f}, P({words[1]}) = {second:.4f}"
+    # Written so that a NaN, too, is unreadable.
+    if not first + second >= LEAST_MASS:
+        return Verdict(None, Status.UNREADABLE, rationale)
+    return Verdict(first / (first + second), rationale=rationale)
