@@ -1,0 +1,217 @@
+"""The paper's search (section 2.4): the best of w candidates continues; a tie takes back the step before.
+
+What the paper leaves open is decided here and in `presrm.config.SearchConfig`; ``docs/paper.md`` lists it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from presrm.config import SearchConfig
+from presrm.errors import JudgeError, boundary
+from presrm.prompts import PromptSet
+from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
+from presrm.seeding import derive_seed
+from presrm.types import Candidates, Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
+
+_CUT_OFF = Judgement(None, Status.TRUNCATED, "longer than search.max_step_tokens: not judged")
+_UNANIMOUS = Judgement(None, Status.UNREADABLE, "only one distinct candidate: not judged")
+
+
+class GreedySearcher:
+    """Follows one path a problem and keeps the best candidate of each step.
+
+    Candidates are distinct by text: equal ones are judged once and share the judgement. Of several best ones the first
+    sampled continues. A candidate that was cut off is never judged and never kept. An empty candidate at the end token
+    is a candidate like any other: it ends the solution where it stands.
+
+    Args:
+        prompts: The set whose ``solve`` template is asked.
+        splitter: Cuts the steps.
+        options: Settings of the search.
+        tie_tolerance: Readable scores of distinct candidates tie if their max - min is at most this.
+        seed: Every draw derives from it.
+    """
+
+    def __init__(
+        self, prompts: PromptSet, splitter: StepSplitter, options: SearchConfig, *, tie_tolerance: float, seed: int
+    ) -> None:
+        self._prompts = prompts
+        self._splitter = splitter
+        self._options = options
+        self._tie_tolerance = tie_tolerance
+        self._seed = seed
+
+    def search(
+        self, problems: Sequence[Problem], generator: Generator, judge: Judge, start: int = 0
+    ) -> Iterator[SearchTree]:
+        """Search every problem; trees come in order, when their whole lockstep group is finished.
+
+        Args:
+            problems: What to solve.
+            generator: Proposes the steps.
+            judge: Scores them.
+            start: Index of ``problems[0]`` in the whole list. Groups and seeds go by the index in the whole list, so a
+                group gives the same trees whether or not the groups before it are searched now.
+
+        Raises:
+            JudgeError: if the judge raises, or does not give one judgement for each candidate.
+        """
+        indexed = enumerate(problems, start)
+        for _, group in groupby(indexed, key=lambda item: item[0] // self._options.group_size):
+            walks = [_Walk(index, problem) for index, problem in group]
+            while live := [walk for walk in walks if not walk.is_finished]:
+                self._expand(live, generator, judge)
+            yield from (walk.tree() for walk in walks)
+
+    def _expand(self, walks: "Sequence[_Walk]", generator: Generator, judge: Judge) -> None:
+        """Take every walk one expansion further, with one call of the generator and one of the judge."""
+        completions = generator.generate([self._request(walk) for walk in walks])
+        found = [
+            (_distinct(candidates), self._stops(candidates, walk))
+            for walk, candidates in zip(walks, completions, strict=True)
+        ]
+        to_judge = [
+            Candidates(walk.prefix, tuple(distinct.values()))
+            for walk, (distinct, _) in zip(walks, found, strict=True)
+            if len(distinct) > 1
+        ]
+        judged = iter(_ask(judge, to_judge))
+        for walk, candidates, (distinct, stops) in zip(walks, completions, found, strict=True):
+            scores = dict(zip(distinct, next(judged), strict=True)) if len(distinct) > 1 else {}
+            walk.expansions.append(
+                Expansion(
+                    parent=walk.path[-1] if walk.path else None,
+                    steps=tuple(Step(candidate.text, candidate.tokens) for candidate in candidates),
+                    stops=stops,
+                    judgements=tuple(
+                        _CUT_OFF if stop is Stop.MAX_TOKENS else scores.get(candidate.text, _UNANIMOUS)
+                        for candidate, stop in zip(candidates, stops, strict=True)
+                    ),
+                )
+            )
+            self._decide(walk, num_distinct=len(distinct))
+
+    def _request(self, walk: "_Walk") -> Request:
+        options = self._options
+        return Request(
+            self._prompts.solve(walk.prefix),
+            num=options.num_candidates,
+            sampling=Sampling(options.temperature, options.top_p, options.max_step_tokens),
+            splitter=self._splitter,
+            seed=derive_seed(self._seed, "search", walk.index, len(walk.expansions)),
+        )
+
+    def _stops(self, candidates: Sequence[Completion], walk: "_Walk") -> tuple[Stop | None, ...]:
+        """Say why the solution ends with each candidate."""
+        is_last = len(walk.path) + 1 == self._options.max_steps
+
+        def stop(candidate: Completion) -> Stop | None:
+            if candidate.stop is not None:
+                return candidate.stop
+            if any(mark in candidate.text for mark in self._options.answer_marks):
+                return Stop.ANSWER
+            return Stop.MAX_STEPS if is_last else None
+
+        return tuple(stop(candidate) for candidate in candidates)
+
+    def _decide(self, walk: "_Walk", num_distinct: int) -> None:
+        """Go on with the best candidate of the last expansion, roll back, or give up."""
+        if num_distinct == 0:
+            walk.given_up = "all candidates were cut off"
+            return
+        last = walk.expansions[-1]
+        if num_distinct == 1:
+            if self._options.unanimous == "roll_back":
+                self._roll_back(walk, "one distinct candidate")
+            else:
+                walk.keep(next(i for i, stop in enumerate(last.stops) if stop is not Stop.MAX_TOKENS))
+            return
+        scores = {i: judgement.score for i, judgement in enumerate(last.judgements) if judgement.score is not None}
+        if not scores:
+            walk.given_up = "no judgement was readable"
+        elif (
+            len({last.steps[i].text for i in scores}) > 1
+            and max(scores.values()) - min(scores.values()) <= self._tie_tolerance
+        ):
+            self._roll_back(walk, "a tie")
+        else:
+            walk.keep(max(scores, key=scores.__getitem__))
+
+    def _roll_back(self, walk: "_Walk", cause: str) -> None:
+        """Drop the step before, with its pair, so that it is expanded anew; or give up."""
+        if not walk.path:
+            walk.given_up = f"{cause} at the first step"
+        elif len(walk.dropped) == self._options.max_rollbacks:
+            walk.given_up = f"{cause} after {self._options.max_rollbacks} roll-backs"
+        else:
+            expansion, _ = walk.path.pop()
+            walk.dropped.append(expansion)
+
+
+@dataclass
+class _Walk:
+    """The search of one problem so far.
+
+    Attributes:
+        index: Of the problem in the whole list.
+        problem: What is searched.
+        expansions: All of them, in the order made.
+        path: The (expansion, candidate) of each step of the current prefix.
+        dropped: Expansions that were rolled back.
+        solution: The (expansion, candidate) that ended the search, or none.
+        given_up: Why the search ended without one, or none.
+    """
+
+    index: int
+    problem: Problem
+    expansions: list[Expansion] = field(default_factory=list)
+    path: list[tuple[int, int]] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+    solution: tuple[int, int] | None = None
+    given_up: str | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to expand."""
+        return self.solution is not None or self.given_up is not None
+
+    @property
+    def prefix(self) -> Trajectory:
+        """The steps kept so far."""
+        return Trajectory(self.problem, tuple(self.expansions[number].steps[kept] for number, kept in self.path))
+
+    def keep(self, candidate: int) -> None:
+        """Go on with a candidate of the last expansion."""
+        last = self.expansions[-1]
+        self.expansions[-1] = replace(last, kept=(candidate,))
+        self.path.append((len(self.expansions) - 1, candidate))
+        if last.stops[candidate] is not None:
+            self.solution = self.path[-1]
+
+    def tree(self) -> SearchTree:
+        """Freeze what was found."""
+        solutions = () if self.solution is None else (self.solution,)
+        return SearchTree(self.problem, tuple(self.expansions), solutions, tuple(self.dropped), self.given_up)
+
+
+def _distinct(candidates: Sequence[Completion]) -> dict[str, Step]:
+    """The first candidate of each text, in the order sampled, without those that were cut off."""
+    found: dict[str, Step] = {}
+    for candidate in candidates:
+        if candidate.stop is not Stop.MAX_TOKENS:
+            found.setdefault(candidate.text, Step(candidate.text, candidate.tokens))
+    return found
+
+
+def _ask(judge: Judge, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
+    """Call the judge once and check the shape of what it gives."""
+    if not batch:
+        return []
+    culprit = f"judge {type(judge).__name__!r}"
+    with boundary(JudgeError, culprit):
+        judgements = [tuple(judged) for judged in judge.judge(batch)]
+    expected, given = [len(item.steps) for item in batch], [len(judged) for judged in judgements]
+    if given != expected or not all(isinstance(one, Judgement) for judged in judgements for one in judged):
+        raise JudgeError(f"{culprit} gave {given} results for {expected} candidates; one Judgement each is expected")
+    return judgements
