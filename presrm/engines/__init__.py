@@ -1,0 +1,19 @@
+"""Engines: what runs a policy.
+
+How to add one: write a class with `generate` and `logprobs` that is a context manager (see
+`presrm.protocols.Engine`), and name it with ``@ENGINES.register("mine")``, or in the entry-point group
+``presrm.engines`` of your package. Tokens are kept as generated, the end token left out, and ``text`` is what they
+decode to; a completion with a splitter ends at its first step boundary.
+"""
+
+from presrm.protocols import Engine
+from presrm.registry import Registry
+
+ENGINES: Registry[Engine] = Registry(
+    "engine",
+    {
+        "hf": "presrm.engines.hf:HFEngine",
+        "scripted": "presrm.engines.scripted:ScriptedEngine",
+    },
+    group="presrm.engines",
+)
