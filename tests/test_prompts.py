@@ -136,7 +136,8 @@ def test_sets_ship_with_a_wheel_and_lie_in_a_checkout(tmp_path: Path, monkeypatc
         ("{% block trunk %}{{ quesiton }}{% endblock %}{% block tail %}{% endblock %}", "'quesiton' is undefined"),
         ("{% block trunk %}{{ 1 / 0 }}{% endblock %}{% block tail %}{% endblock %}", "ZeroDivisionError"),
         (
-            "{% block system %}{{ question }}{% endblock %}{% block trunk %}{% endblock %}{% block tail %}{% endblock %}",
+            "{% block system %}{{ question }}{% endblock %}"
+            "{% block trunk %}{% endblock %}{% block tail %}{% endblock %}",
             "block system holds text from outside",
         ),
         (
