@@ -1,0 +1,192 @@
+"""Checkpoints -> a transformers model and its tokenizer.
+
+Only data is read: safetensors or GGUF, never pickles, never code that comes with a model. What lies on this machine
+is loaded without touching the network.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import HfApi
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from presrm.errors import ConfigError, EngineError, PresrmError, RequestError
+from presrm.types import Checkpoint
+
+logger = logging.getLogger(__name__)
+
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+_KINDS = "give a Hub id, a folder with config.json and safetensors, a .gguf file, or 'embedded'"
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a model's files are: a folder (perhaps of one GGUF file that counts), or a Hub id."""
+
+    name: str
+    where: str
+    is_local: bool = True
+    gguf_file: str | None = None
+
+
+def load_policy(
+    checkpoint: Checkpoint, *, dtype: str = "auto", device: str = "auto", trainable: bool = False
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    """Load a policy, in evaluation mode, onto one device.
+
+    Args:
+        checkpoint: Hub id, folder, ``.gguf`` file (its weights are dequantised) or ``embedded``; perhaps an adapter.
+        dtype: ``float32``, ``bfloat16``, ``float16``; ``auto``: bfloat16 on a GPU that has it, else float32.
+        device: As torch names it; ``auto``: cuda, else mps, else cpu.
+        trainable: Whether the adapter, if any, is to be trained on.
+
+    Returns:
+        The model (a `PeftModel` if there is an adapter) and its tokenizer, which has a pad token.
+
+    Raises:
+        RequestError: if there is nothing to load at the place given.
+        EngineError: if what is there cannot be loaded.
+    """
+    source = _locate(checkpoint.model)
+    place = _resolve_device(device)
+    number = _resolve_dtype(dtype, place)
+    if source.gguf_file:
+        logger.info("%s: GGUF weights are dequantised to %s in memory", source.name, number)
+    tokenizer = _load_tokenizer(source)
+    base = _load_model(source, number)
+    with _plainly(f"model {source.name!r} on {place}"):
+        base.to(place)  # type: ignore[arg-type]
+    model = base if checkpoint.adapter is None else _add_adapter(base, checkpoint.adapter, trainable)
+    model.eval()
+    logger.info("policy %s (adapter: %s) on %s as %s", source.name, checkpoint.adapter, place, number)
+    return model, tokenizer
+
+
+def set_threads(threads: int) -> None:
+    """Give torch a fixed number of CPU threads."""
+    torch.set_num_threads(threads)
+
+
+def _locate(name: str) -> _Source:
+    if name == "embedded":
+        return _folder(name, Path(str(resources.files("presrm") / "embedded")))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _folder(name, path)
+    if path.suffix.lower() == ".gguf":
+        return _gguf(name, path)
+    if not _HUB_ID.fullmatch(name):
+        raise RequestError(f"no model {name!r}: no such folder, and no Hub id; {_KINDS}")
+    return _Source(name, name, is_local=False)
+
+
+def _folder(name: str, folder: Path) -> _Source:
+    if not (folder / "config.json").is_file():
+        raise RequestError(f"no model in {name!r}: {folder} has no config.json; {_KINDS}")
+    return _Source(name, str(folder))
+
+
+def _gguf(name: str, path: Path) -> _Source:
+    if not path.is_file():
+        raise RequestError(f"no model {name!r}: there is no such file; {_KINDS}")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise RequestError(f"model {name!r} is not a GGUF file (it does not begin with 'GGUF'); {_KINDS}")
+    return _Source(name, str(path.parent), gguf_file=path.name)
+
+
+def _load_tokenizer(source: _Source) -> PreTrainedTokenizerBase:
+    tokenizer: PreTrainedTokenizerBase = _from_pretrained(AutoTokenizer, source)
+    if not tokenizer.is_fast:
+        raise EngineError(f"the tokenizer of {source.name!r} has no fast version (tokenizer.json)")
+    if tokenizer.eos_token_id is None:
+        raise EngineError(f"the tokenizer of {source.name!r} names no end token (eos_token)")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _load_model(source: _Source, dtype: torch.dtype) -> PreTrainedModel:
+    options: dict[str, Any] = {} if source.gguf_file else {"use_safetensors": True}
+    model, found = _from_pretrained(AutoModelForCausalLM, source, dtype=dtype, output_loading_info=True, **options)
+    missing = sorted(found["missing_keys"])
+    if missing:  # transformers would go on with random numbers in their place
+        raise EngineError(f"model {source.name!r} lacks {len(missing)} of its weights, the first {missing[0]!r}")
+    return model  # type: ignore[no-any-return]
+
+
+def _from_pretrained(loader: Any, source: _Source, **options: Any) -> Any:
+    """Load from this machine; only what is not on it, from the Hub."""
+    options |= {"trust_remote_code": False}
+    if source.gguf_file:
+        options["gguf_file"] = source.gguf_file
+    with _plainly(f"model {source.name!r}"):
+        try:
+            return loader.from_pretrained(source.where, local_files_only=True, **options)
+        except OSError:
+            if source.is_local:
+                raise
+        try:
+            HfApi().model_info(source.where, timeout=10)  # fails at once where loading would retry for a minute
+            return loader.from_pretrained(source.where, **options)
+        except Exception as error:
+            raise RequestError(
+                f"no model {source.name!r}: no such folder, not in the Hub cache of this machine, "
+                f"and not to be had from the Hub ({_first_line(error)}); {_KINDS}"
+            ) from error
+
+
+def _add_adapter(model: PreTrainedModel, adapter: Path, trainable: bool) -> PeftModel:
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (adapter / name).is_file():
+            raise RequestError(f"no adapter in {str(adapter)!r}: it has no {name}")
+    with _plainly(f"adapter {str(adapter)!r}"):
+        # Not merged: in bfloat16 the small steps of an adapter would be rounded away.
+        return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+
+
+@contextmanager
+def _plainly(what: str) -> Iterator[None]:
+    """Say in one line what could not be loaded: damaged files fail in any way at all."""
+    try:
+        yield
+    except PresrmError:
+        raise
+    except Exception as error:
+        raise EngineError(f"could not load {what}: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no reason given")
+
+
+def _resolve_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"model.device: {name!r} is no device; give auto, cpu, cuda, cuda:1 or mps") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"model.device: {name!r} is not here; torch sees {torch.cuda.device_count()} CUDA devices")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("model.device: 'mps' is not here")
+    return device
+
+
+def _resolve_dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if has_bfloat16 else torch.float32
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in known:
+        raise ConfigError(f"model.dtype: {name!r} is unknown; give auto, {', '.join(known)}")
+    return known[name]
