@@ -67,7 +67,7 @@ class SeedConfig(Section):
 
 
 class SearchConfig(Section):
-    """Search over partial trajectories (paper section 2.4)."""
+    """Search over partial trajectories (paper section 3.3)."""
 
     kind: str = Field("greedy", description="Registered searcher.")
     num_candidates: int = Field(6, ge=2, description="Candidates a step, w.")
@@ -109,7 +109,7 @@ class LoraConfig(Section):
 
 
 class TrainingConfig(Section):
-    """Step-wise DPO (paper section 2.5)."""
+    """Step-wise DPO (paper section 3.4)."""
 
     kind: Literal["dpo", "sft"] = Field("dpo", description="dpo, or sft on the chosen steps (a baseline).")
     learning_rate: float = Field(5e-7, gt=0, description="Peak learning rate.")

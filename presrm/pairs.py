@@ -1,4 +1,4 @@
-"""Trees -> preference pairs (paper section 2.4). Pure.
+"""Trees -> preference pairs (paper section 3.3). Pure.
 
 Each expansion that was kept gives at most one pair: the kept candidate over the lowest one. Every expansion that gives
 none is counted by cause, so pairs and causes add up to the expansions.

@@ -1,4 +1,4 @@
-"""The paper's judge: every two candidates are compared (section 2.4; prompt after its figure 5)."""
+"""The paper's judge: every two candidates are compared (section 3.3, equation 2; prompt after its figure 5)."""
 
 from collections.abc import Sequence
 from itertools import permutations

@@ -1,4 +1,4 @@
-"""The paper's search (section 2.4): the best of w candidates continues; a tie takes back the step before.
+"""The paper's search (section 3.3): the best of w candidates continues; a tie takes back the step before.
 
 What the paper leaves open is decided here and in `presrm.config.SearchConfig`; ``docs/paper.md`` lists it.
 """
