@@ -1,0 +1,278 @@
+"""Step-wise DPO as a transformers Trainer (PReSRM, arXiv 2503.03746, section 2.5), and the stage built on it."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate.utils import DistributedType
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+
+from presrm.config import ModelConfig, TrainingConfig
+from presrm.encoding import PromptEncoder
+from presrm.errors import NoPairsError
+from presrm.prompts import PromptSet
+from presrm.training.fitting import LogTo, OnLog, load_trainable, make_arguments, train_and_save, whole_folder
+from presrm.training.loss import IGNORED, sequence_logps, step_dpo_loss
+from presrm.training.plan import plan_steps
+from presrm.training.tokens import PairTokens, tokenise_pair
+from presrm.types import Checkpoint, PreferencePair
+
+_SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
+MicroBatch = dict[str, Any]
+
+
+class StepDPOTrainer(Trainer):
+    """Trains on the tokens of one step; the prefix is context.
+
+    What the Trainer calls a batch is a whole optimiser step here, however many pairs it holds: `training_step` cuts
+    this process's share into micro-batches and accumulates their gradients. The loss is the sum over the pairs of the
+    optimiser step in all processes, divided by their number; for ``sft`` (a baseline), the negative log-probability of
+    the chosen steps, divided by the number of their tokens. Every process gets equally many micro-batches, so that
+    collectives of sharded models meet; what that takes is filled up with pairs of weight 0.
+
+    The reference is the starting weights: its log-probabilities are computed, dropout off, before the first step.
+
+    Args:
+        model: What is trained.
+        args: Settings of the Trainer; its own batch sizes and accumulation are not read.
+        pairs: All pairs.
+        steps: For each optimiser step of the training, the indices of its pairs (see `plan_steps`).
+        options: beta, kind, micro_pairs and batch_pairs.
+        pad_id: Any token id; fills the right of short rows.
+        callbacks: As for a Trainer.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel | PeftModel,
+        args: TrainingArguments,
+        pairs: Sequence[PairTokens],
+        steps: Sequence[tuple[int, ...]],
+        options: TrainingConfig,
+        pad_id: int,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        self._pairs = pairs
+        self._options = options
+        self._pad_id = pad_id
+        self._reference_2_N: Tensor | None = None
+        self._observed: dict[str, Any] = {}
+        super().__init__(model=model, args=args, train_dataset=cast(Any, steps), callbacks=callbacks)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Serve the optimiser steps in order, the same to every process, which takes its share of each."""
+        return DataLoader(cast(Any, self.train_dataset), batch_size=1, collate_fn=lambda batch: self._share(batch[0]))
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """Accumulate the gradients of one optimiser step.
+
+        Args:
+            model: The model as wrapped for this process.
+            inputs: This process's micro-batches.
+            num_items_in_batch: Not used: the micro-batches carry their weights.
+
+        Returns:
+            This process's part of the loss, times the number of processes (whose mean is taken).
+        """
+        if self._options.kind == "dpo" and self._reference_2_N is None:
+            self._reference_2_N = self._score_reference(model)
+        self._observed = {}
+        losses = []
+        for number, micro in enumerate(inputs, start=1):
+            self.accelerator.sync_gradients = number == len(inputs)
+            with self._held_back(model):
+                losses.append(super().training_step(model, micro))
+        return torch.stack(losses).sum()
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Weigh and sum the losses of the pairs of one micro-batch, and observe them for the log."""
+        logps_S_B = self._logps(model, inputs)
+        observed = {"logps/chosen": logps_S_B[0]}
+        if self._options.kind == "sft":
+            losses_B = -logps_S_B[0]
+        else:
+            assert self._reference_2_N is not None
+            reference_2_B = self._reference_2_N[:, inputs["indices_B"]]
+            losses_B = step_dpo_loss(*logps_S_B, *reference_2_B, beta=self._options.beta)
+            chosen_B, rejected_B = self._options.beta * (logps_S_B.detach() - reference_2_B)
+            observed |= {
+                "logps/rejected": logps_S_B[1],
+                "rewards/chosen": chosen_B,
+                "rewards/rejected": rejected_B,
+                "rewards/accuracies": (chosen_B > rejected_B).float(),
+                "rewards/margins": chosen_B - rejected_B,
+            }
+        self._observe(observed, inputs)
+        loss = (inputs["weights_B"] * losses_B).sum()
+        return (loss, None) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the means over the optimiser step's pairs, in all processes, to its row."""
+        super().log({**logs, **self._summarise()} if "loss" in logs else logs, start_time)
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Estimate the operations of an optimiser step from its micro-batches."""
+        return sum(super(StepDPOTrainer, self).floating_point_ops(micro) for micro in inputs)
+
+    def _held_back(self, model: nn.Module) -> AbstractContextManager[Any]:
+        """Keep gradients in this process until the last micro-batch (DeepSpeed does so by itself)."""
+        if self.accelerator.sync_gradients or self.accelerator.distributed_type == DistributedType.DEEPSPEED:
+            return nullcontext()
+        return cast(AbstractContextManager[Any], self.accelerator.no_sync(model))
+
+    def _logps(self, model: nn.Module, micro: MicroBatch) -> Tensor:
+        """Log-probabilities (nats) of the steps of a micro-batch: logps_S_B, S = chosen and, for dpo, rejected."""
+        output = model(
+            input_ids=micro["input_ids"], attention_mask=micro["attention_mask"], logits_to_keep=micro["num_logits"]
+        )
+        return sequence_logps(output.logits, micro["targets_R_K"]).view(-1, len(micro["indices_B"]))
+
+    def _score_reference(self, model: nn.Module) -> Tensor:
+        """Log-probabilities of all pairs under the weights as they are, dropout off: reference_2_N."""
+        reference_2_N = torch.zeros(2, len(self._pairs), device=self.args.device)
+        model.eval()
+        for micro in map(self._prepare_inputs, self._share(range(len(self._pairs)))):
+            with torch.no_grad(), self.compute_loss_context_manager():
+                logps_2_B = self._logps(model, micro)
+            counts_B = micro["weights_B"] > 0
+            reference_2_N[:, micro["indices_B"][counts_B]] = logps_2_B[:, counts_B]
+        return cast(Tensor, self.accelerator.reduce(reference_2_N, reduction="sum"))
+
+    def _share(self, step: Sequence[int]) -> list[MicroBatch]:
+        """Cut this process's share of an optimiser step into micro-batches, pairs of like length together."""
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        is_sft = self._options.kind == "sft"
+        total = sum(len(self._pairs[i].chosen) for i in step) if is_sft else len(step)
+        ordered = sorted(step, key=lambda i: len(self._pairs[i].prefix))
+        mine = [(i, world / total) for i in ordered[rank::world]]
+        mine += [(ordered[0], 0.0)] * (math.ceil(len(step) / world) - len(mine))
+        size = self._options.micro_pairs
+        return [self._micro_batch(mine[start : start + size]) for start in range(0, len(mine), size)]
+
+    def _micro_batch(self, weighted: Sequence[tuple[int, float]]) -> MicroBatch:
+        """Lay out pairs as rows, padded on the right: all chosen steps, then, for dpo, all rejected ones.
+
+        Logits are kept from the last token of the shortest prefix on; ``targets_R_K[:, k]`` is what logit k predicts.
+        """
+        pairs = [self._pairs[i] for i, _ in weighted]
+        rows = [(pair.prefix, pair.chosen) for pair in pairs]
+        if self._options.kind == "dpo":
+            rows += [(pair.prefix, pair.rejected) for pair in pairs]
+        first = min(len(prefix) for prefix, _ in rows)
+        longest = max(len(prefix) + len(step) for prefix, step in rows)
+        ids_R_T = torch.full((len(rows), longest), self._pad_id)
+        mask_R_T = torch.zeros_like(ids_R_T)
+        targets_R_T = torch.full((len(rows), longest + 1), IGNORED)
+        for row, (prefix, step) in enumerate(rows):
+            end = len(prefix) + len(step)
+            ids_R_T[row, :end] = torch.tensor((*prefix, *step))
+            mask_R_T[row, :end] = 1
+            targets_R_T[row, len(prefix) : end] = ids_R_T[row, len(prefix) : end]
+        return {
+            "input_ids": ids_R_T,
+            "attention_mask": mask_R_T,
+            "num_logits": longest - first + 1,
+            "targets_R_K": targets_R_T[:, first:],
+            "indices_B": torch.tensor([i for i, _ in weighted]),
+            "weights_B": torch.tensor([weight for _, weight in weighted]),
+            "truncated_B": torch.tensor([float(pair.num_cut > 0) for pair in pairs]),
+        }
+
+    def _observe(self, values_B: Mapping[str, Tensor], micro: MicroBatch) -> None:
+        """Add up what is logged, over the pairs that count."""
+        counts_B = micro["weights_B"] > 0
+        both = {**values_B, "step/truncated": micro["truncated_B"], "step/pairs": torch.ones_like(micro["weights_B"])}
+        for name, value_B in both.items():
+            self._observed[name] = self._observed.get(name, 0.0) + (value_B.detach().float() * counts_B).sum()
+
+    def _summarise(self) -> dict[str, float]:
+        sums = self.accelerator.reduce(torch.stack(list(self._observed.values())), reduction="sum")
+        totals = dict(zip(self._observed, cast(Tensor, sums).tolist(), strict=True))
+        num_pairs = totals["step/pairs"]
+        means = {name: total if name.startswith("step/") else total / num_pairs for name, total in totals.items()}
+        return {**means, "step/overshoot_pairs": max(0.0, num_pairs - self._options.batch_pairs)}
+
+
+class StepDPO:
+    """Makes M(t) from M(t-1) and its preference pairs; a `presrm.protocols.Trainer`.
+
+    Args:
+        options: How to train.
+        model: How to load and run the policy.
+        prompts: The set that the pairs were searched with.
+        seed: Decides the order of the trees and what is random in the adapter.
+        on_log: Takes one row of metrics an optimiser step.
+    """
+
+    def __init__(
+        self,
+        options: TrainingConfig,
+        model: ModelConfig,
+        prompts: PromptSet,
+        *,
+        seed: int,
+        on_log: Callable[[dict[str, float]], None] | None = None,
+    ) -> None:
+        self._options = options
+        self._model = model
+        self._prompts = prompts
+        self._seed = seed
+        self._on_log: OnLog = on_log or (lambda row: None)
+
+    def fit(self, pairs: Sequence[PreferencePair], policy: Checkpoint, out: Path) -> Checkpoint:
+        """Train `policy` on `pairs` and save the result under `out`, which is whole or absent.
+
+        Returns:
+            With LoRA the base with the adapter in `out`, else the whole model in `out`.
+
+        Raises:
+            NoPairsError: if there are no pairs, or every pair is longer than ``max_tokens``.
+        """
+        options = self._options
+        model, tokenizer = load_trainable(policy, self._model, options.lora, self._seed)
+        encoder = PromptEncoder(tokenizer, self._model.chat_template)
+        tokens = [tokenise_pair(pair, encoder, self._prompts, options.max_tokens) for pair in pairs]
+        kept = [(pair.prefix.problem.id, ids) for pair, ids in zip(pairs, tokens, strict=True) if ids is not None]
+        num_too_long = len(pairs) - len(kept)
+        if not kept:
+            raise NoPairsError(
+                f"no pairs to train on: {len(pairs)} given, {num_too_long} with a step that leaves no room within "
+                f"training.max_tokens={options.max_tokens}"
+            )
+        self._on_log({"pairs/trained": len(kept), "pairs/too_long": num_too_long})
+        steps = plan_steps([tree for tree, _ in kept], options.batch_pairs, options.epochs, self._seed)
+        arguments = make_arguments(
+            TrainingArguments,
+            self._model,
+            seed=self._seed,
+            out=out,
+            checkpointing=options.gradient_checkpointing,
+            learning_rate=options.learning_rate,
+            lr_scheduler_type=_SCHEDULES[options.schedule],
+            warmup_steps=math.ceil(options.warmup * len(steps)),
+            num_train_epochs=1,
+            max_grad_norm=options.max_grad_norm,
+        )
+        with whole_folder(out, arguments.distributed_state) as folder:
+            trainer = StepDPOTrainer(
+                model,
+                arguments,
+                [ids for _, ids in kept],
+                steps,
+                options,
+                pad_id=int(tokenizer.pad_token_id),
+                callbacks=[LogTo(self._on_log)],
+            )
+            return train_and_save(trainer, tokenizer, policy, folder, out)

@@ -1,0 +1,50 @@
+"""Pairs -> token ids, through the encoder that also generates and judges."""
+
+from dataclasses import dataclass
+
+from presrm.encoding import PromptEncoder
+from presrm.prompts import PromptSet
+from presrm.types import PreferencePair, Step, Stop
+
+
+@dataclass(frozen=True, slots=True)
+class PairTokens:
+    """One preference pair as token ids.
+
+    Attributes:
+        prefix: The prompt and the steps before, never trained on.
+        chosen: The preferred step, with the end token exactly where the policy generated it.
+        rejected: The other step, likewise.
+        num_cut: Tokens cut from the left of the prefix.
+    """
+
+    prefix: tuple[int, ...]
+    chosen: tuple[int, ...]
+    rejected: tuple[int, ...]
+    num_cut: int = 0
+
+
+def tokenise_pair(
+    pair: PreferencePair, encoder: PromptEncoder, prompts: PromptSet, max_tokens: int
+) -> PairTokens | None:
+    """Turn a pair into ids of at most `max_tokens` for prefix + step.
+
+    What does not fit is cut from the left of the prefix, the same for both steps, and never from a step. The end token
+    is trained only for `Stop.EOS`: behind any other step it would teach the policy to stop there.
+
+    Returns:
+        The ids, or none where a step alone leaves no room for a single token before it.
+    """
+    chosen = _step_ids(pair.chosen, pair.chosen_stop, encoder)
+    rejected = _step_ids(pair.rejected, pair.rejected_stop, encoder)
+    room = max_tokens - max(len(chosen), len(rejected))
+    if room < 1:
+        return None
+    prefix = encoder.encode(prompts.solve(pair.prefix))
+    kept = tuple(prefix[-room:])
+    return PairTokens(kept, chosen, rejected, num_cut=len(prefix) - len(kept))
+
+
+def _step_ids(step: Step, stop: Stop | None, encoder: PromptEncoder) -> tuple[int, ...]:
+    end = [encoder.eos_id] if stop is Stop.EOS else []
+    return (*encoder.step(step), *end)

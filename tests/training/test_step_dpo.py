@@ -1,0 +1,271 @@
+"""Step-wise DPO against a naive computation, pair by pair, without padding, batching or a Trainer."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import log_softmax
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedModel, TrainingArguments
+
+from presrm.config import LoraConfig, ModelConfig, TrainingConfig
+from presrm.encoding import PromptEncoder
+from presrm.errors import ConfigError, NoPairsError
+from presrm.prompts import PromptSet
+from presrm.training.step_dpo import StepDPO, StepDPOTrainer
+from presrm.training.tokens import PairTokens, tokenise_pair
+from presrm.types import Checkpoint, PreferencePair, Problem, Step, Stop, Trajectory
+
+PROMPTS = PromptSet("compact")
+CPU = ModelConfig(device="cpu", dtype="float32")
+Row = dict[str, float]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_pairs(num_problems: int, wrong: str = "7") -> list[PreferencePair]:
+    """Trees of one, two, three, ... pairs; the last step of each ends the solution."""
+    pairs = []
+    for number in range(num_problems):
+        prefix = Trajectory(Problem(f"p{number}", f"What is {number} + 1?"))
+        for depth in range(number % 3 + 1):
+            chosen, rejected = Step(f"{number} + 1 = {number + 1}\n"), Step(f"{number} + 1 = {wrong}\n" * (1 + depth))
+            stop = Stop.EOS if depth == number % 3 else None
+            pairs.append(PreferencePair(f"p{number}/{depth}", prefix, chosen, rejected, 1.0, chosen_stop=stop))
+            prefix = prefix.extend(chosen)
+    return pairs
+
+
+def tokenise(pairs: Sequence[PreferencePair], folder: Path) -> list[PairTokens]:
+    encoder = PromptEncoder(AutoTokenizer.from_pretrained(folder))
+    tokens = [tokenise_pair(pair, encoder, PROMPTS, 512) for pair in pairs]
+    return [ids for ids in tokens if ids is not None]
+
+
+def load(folder: Path) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def naive_logp(model: PreTrainedModel, prefix: Sequence[int], step: Sequence[int]) -> torch.Tensor:
+    logits = model(input_ids=torch.tensor([[*prefix, *step]])).logits[0]
+    log_probs = log_softmax(logits, dim=-1)
+    return torch.stack([log_probs[len(prefix) + i - 1, token] for i, token in enumerate(step)]).sum()
+
+
+def one_step_gradients(folder: Path, tmp_path: Path, micro_pairs: int, kind: str = "dpo") -> dict[str, torch.Tensor]:
+    """Gradients that the Trainer hands to the optimiser, off the reference so that pairs differ in weight."""
+    options = TrainingConfig(kind=kind, beta=0.5, micro_pairs=micro_pairs)
+    pairs = tokenise(make_pairs(4), folder)
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to=[], disable_tqdm=True)
+    trainer = StepDPOTrainer(load(folder), arguments, pairs, [tuple(range(len(pairs)))], options, pad_id=1)
+    trainer._reference_2_N = torch.linspace(-60, -20, 2 * len(pairs)).view(2, -1)
+    trainer.model.train()
+    (step,) = iter(trainer.get_train_dataloader())
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.training_step(trainer.model, step)
+    return {name: parameter.grad for name, parameter in trainer.model.named_parameters() if parameter.grad is not None}
+
+
+def naive_gradients(folder: Path, kind: str = "dpo") -> dict[str, torch.Tensor]:
+    model = load(folder)
+    pairs = tokenise(make_pairs(4), folder)
+    reference = torch.linspace(-60, -20, 2 * len(pairs)).view(2, -1)
+    for number, pair in enumerate(pairs):
+        chosen = naive_logp(model, pair.prefix, pair.chosen)
+        if kind == "sft":
+            loss = -chosen / sum(len(each.chosen) for each in pairs)
+        else:
+            margin = (chosen - reference[0, number]) - (
+                naive_logp(model, pair.prefix, pair.rejected) - reference[1, number]
+            )
+            loss = torch.log1p(torch.exp(-0.5 * margin)) / len(pairs)
+        loss.backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+@pytest.mark.parametrize("kind", ["dpo", "sft"])
+@pytest.mark.parametrize("micro_pairs", [1, 2, 3, 7, 100])
+def test_the_gradient_is_the_naive_sum_over_the_number_of_pairs_whatever_the_micro_batches(
+    tiny_policy: Path, tmp_path: Path, micro_pairs: int, kind: str
+) -> None:
+    gradients = one_step_gradients(tiny_policy, tmp_path, micro_pairs, kind)
+
+    naive = naive_gradients(tiny_policy, kind)
+    assert gradients.keys() == naive.keys()
+    for name, gradient in naive.items():
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def fit(
+    pairs: Sequence[PreferencePair], policy: Checkpoint, out: Path, *, seed: int = 0, **options: object
+) -> tuple[Checkpoint, list[Row]]:
+    rows: list[Row] = []
+    settings = TrainingConfig.model_validate({"learning_rate": 3e-3, "batch_pairs": 4, "beta": 0.5, **options})
+    return StepDPO(settings, CPU, PROMPTS, seed=seed, on_log=rows.append).fit(pairs, policy, out), rows
+
+
+def steps_of(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if "loss" in row]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_the_first_step_starts_at_the_reference(tiny_policy: Path, tmp_path: Path) -> None:
+    pairs = make_pairs(3)
+
+    _, rows = fit(pairs, Checkpoint(str(tiny_policy)), tmp_path / "out", batch_pairs=100)
+
+    (row,) = steps_of(rows)
+    assert row["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert row["rewards/margins"] == pytest.approx(0, abs=1e-4)
+    model = load(tiny_policy)
+    logps = [naive_logp(model, ids.prefix, ids.chosen).item() for ids in tokenise(pairs, tiny_policy)]
+    assert row["logps/chosen"] == pytest.approx(sum(logps) / len(logps), rel=1e-4)
+
+
+def test_a_planted_preference_is_learned(tiny_policy: Path, tmp_path: Path) -> None:
+    pairs = make_pairs(6)
+
+    checkpoint, rows = fit(pairs, Checkpoint(str(tiny_policy)), tmp_path / "out", epochs=6)
+
+    last = steps_of(rows)[-1]
+    assert last["rewards/accuracies"] == 1.0
+    assert last["rewards/margins"] > 1.0
+    assert last["loss"] < 0.5
+    before, after = load(tiny_policy), load(Path(checkpoint.model))
+    for ids in tokenise(pairs, tiny_policy):
+        margins = [
+            naive_logp(m, ids.prefix, ids.chosen) - naive_logp(m, ids.prefix, ids.rejected) for m in (before, after)
+        ]
+        assert margins[1] > margins[0]
+
+
+def test_optimiser_steps_take_whole_trees_and_log_the_overshoot(tiny_policy: Path, tmp_path: Path) -> None:
+    _, rows = fit(make_pairs(6), Checkpoint(str(tiny_policy)), tmp_path / "out", batch_pairs=4, micro_pairs=2)
+
+    steps = steps_of(rows)
+    assert sum(row["step/pairs"] for row in steps) == 12
+    for row in steps:
+        assert row["step/overshoot_pairs"] == max(0, row["step/pairs"] - 4)
+        assert math.isfinite(row["grad_norm"])
+
+
+def test_cut_prefixes_and_pairs_left_out_are_counted(tiny_policy: Path, tmp_path: Path) -> None:
+    pairs = make_pairs(2)
+    longest = max(len(step) for ids in tokenise(pairs, tiny_policy) for step in (ids.chosen, ids.rejected))
+    pairs.append(replace(pairs[0], id="long", rejected=Step("x" * 100)))
+
+    _, rows = fit(pairs, Checkpoint(str(tiny_policy)), tmp_path / "out", max_tokens=longest + 1, batch_pairs=100)
+
+    assert rows[0] == {"pairs/trained": 3, "pairs/too_long": 1}
+    assert steps_of(rows)[0]["step/truncated"] == 3
+
+
+def test_no_pair_that_fits_is_an_error_with_counts(tiny_policy: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoPairsError, match="3 given, 3 with a step"):
+        fit(make_pairs(2), Checkpoint(str(tiny_policy)), tmp_path / "out", max_tokens=3)
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_equal_seeds_give_equal_bytes_and_nothing_but_the_policy_is_left(tiny_policy: Path, tmp_path: Path) -> None:
+    policy = Checkpoint(str(tiny_policy))
+
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        fit(make_pairs(6), policy, tmp_path / name, seed=seed, batch_pairs=2)
+
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+    assert hashes(tmp_path / "a")["model.safetensors"] != hashes(tmp_path / "c")["model.safetensors"]
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {path.name for path in tiny_policy.iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "c"}
+
+
+def test_a_fit_that_dies_leaves_nothing_that_looks_finished(tiny_policy: Path, tmp_path: Path) -> None:
+    def die(row: Row) -> None:
+        if "loss" in row:
+            raise KeyboardInterrupt
+
+    stage = StepDPO(TrainingConfig(), CPU, PROMPTS, seed=0, on_log=die)
+    with pytest.raises(KeyboardInterrupt):
+        stage.fit(make_pairs(2), Checkpoint(str(tiny_policy)), tmp_path / "out")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_to_the_terminal(
+    tiny_policy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fit(make_pairs(2), Checkpoint(str(tiny_policy)), tmp_path / "out")
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_lora_trains_one_adapter_on_and_leaves_the_base_alone(tiny_policy: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    lora, base = LoraConfig(r=2, alpha=4), Checkpoint(str(tiny_policy))
+    first, _ = fit(make_pairs(4), base, tmp_path / "1", lora=lora, batch_pairs=2)
+    second, rows = fit(make_pairs(4), first, tmp_path / "2", lora=lora, batch_pairs=2)
+
+    assert first == Checkpoint(str(tiny_policy), tmp_path / "1")
+    assert second == Checkpoint(str(tiny_policy), tmp_path / "2")
+    assert {path.name for path in (tmp_path / "2").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    start = steps_of(rows)[0]
+    model = PeftModel.from_pretrained(load(tiny_policy), tmp_path / "1")
+    plain = load(tiny_policy)
+    assert start["rewards/margins"] == pytest.approx(0, abs=1e-4)
+    logps = [
+        [naive_logp(m, ids.prefix, ids.chosen).item() for m in (model, plain)]
+        for ids in tokenise(make_pairs(4), tiny_policy)
+    ]
+    assert all(adapted != original for adapted, original in logps)
+    _, whole = fit(make_pairs(4), first, tmp_path / "3", lora=lora, batch_pairs=100)
+    assert steps_of(whole)[0]["logps/chosen"] == pytest.approx(sum(row[0] for row in logps) / len(logps), rel=1e-4)
+
+
+def test_an_adapter_of_another_rank_is_refused(tiny_policy: Path, tmp_path: Path) -> None:
+    first, _ = fit(make_pairs(1), Checkpoint(str(tiny_policy)), tmp_path / "1", lora=LoraConfig(r=2, alpha=4))
+
+    with pytest.raises(ConfigError, match="r=8"):
+        fit(make_pairs(1), first, tmp_path / "2", lora=LoraConfig(r=8, alpha=4))
+
+
+def test_full_training_goes_on_from_an_adapter_by_merging_it(tiny_policy: Path, tmp_path: Path) -> None:
+    first, _ = fit(make_pairs(2), Checkpoint(str(tiny_policy)), tmp_path / "1", lora=LoraConfig(r=2, alpha=4))
+    second, _ = fit(make_pairs(2), first, tmp_path / "2")
+
+    assert second == Checkpoint(str(tmp_path / "2"))
+    assert isinstance(load(tmp_path / "2"), LlamaForCausalLM)
+
+
+def test_gradient_checkpointing_changes_no_result(tiny_policy: Path, tmp_path: Path) -> None:
+    lora = LoraConfig(r=2, alpha=4)
+    for name, checkpointing in (("a", False), ("b", True)):
+        fit(
+            make_pairs(3),
+            Checkpoint(str(tiny_policy)),
+            tmp_path / name,
+            lora=lora,
+            gradient_checkpointing=checkpointing,
+        )
+
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_sft_raises_the_chosen_steps(tiny_policy: Path, tmp_path: Path) -> None:
+    _, rows = fit(make_pairs(4), Checkpoint(str(tiny_policy)), tmp_path / "out", kind="sft", epochs=3)
+
+    steps = steps_of(rows)
+    assert steps[-1]["logps/chosen"] > steps[0]["logps/chosen"]
+    assert "rewards/margins" not in steps[0]
