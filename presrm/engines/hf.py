@@ -1,0 +1,380 @@
+"""The engine on transformers: completions and log-probabilities of a policy that is loaded on this machine."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import torch
+from peft import PeftModel
+from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+
+from presrm.encoding import PromptEncoder
+from presrm.engines.hf_loading import load_policy
+from presrm.errors import EngineError, SplitterError, boundary
+from presrm.prompts import Prompt
+from presrm.protocols import Completion, Request, Sampling, StepSplitter
+from presrm.seeding import derive_seed
+from presrm.types import Checkpoint, Stop
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Completion `number` of request `index`; its `sampling` asks for no more tokens than fit behind `ids`."""
+
+    index: int
+    number: int
+    request: Request
+    ids: tuple[int, ...]
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class _ScoredRow:
+    """Prompt `index` and `stem`, the tokens that some options have in common before their last."""
+
+    index: int
+    stem: tuple[int, ...]
+    ids: tuple[int, ...]
+
+
+RowT = TypeVar("RowT", _Row, _ScoredRow)
+ResultT = TypeVar("ResultT")
+
+
+class HFEngine:
+    """Runs a policy with transformers. A context manager: leaving it frees the device.
+
+    Args:
+        checkpoint: The policy.
+        chat_template: ``chatml``, the path of a Jinja file, or none for the tokenizer's own.
+        dtype: See `presrm.engines.hf_loading.load_policy`.
+        device: The same.
+        batch_tokens: Tokens (prompts and completions, padding included) in one batch. Halved when memory runs out.
+
+    Attributes:
+        encoder: Prompts -> the ids that the policy reads.
+        tokens_read: Prompt tokens read so far; what completions of one prompt share counts once.
+        tokens_generated: Tokens drawn so far, the dropped ends of steps included.
+
+    Raises:
+        RequestError: if there is no such model, or it has no chat template.
+        EngineError: if it cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        chat_template: str | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        batch_tokens: int = 32_768,
+    ) -> None:
+        model, tokenizer = load_policy(checkpoint, dtype=dtype, device=device)
+        base: PreTrainedModel = model.get_base_model() if isinstance(model, PeftModel) else model  # type: ignore[assignment]
+        self.checkpoint = checkpoint
+        self.encoder = PromptEncoder(tokenizer, chat_template)
+        self.tokens_read = 0
+        self.tokens_generated = 0
+        self._batch_tokens = batch_tokens
+        self._end_ids = _find_end_ids(base, self.encoder)
+        self._longest: int | None = getattr(base.config.get_text_config(), "max_position_embeddings", None)
+        base.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # a model's own penalties and filters would creep into ours
+        self._model: PreTrainedModel | None = base
+
+    def __enter__(self) -> "HFEngine":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._model = None
+        torch.cuda.empty_cache()
+
+    def describe(self) -> dict[str, Any]:
+        """Say what runs where: model, adapter, dtype, device, number of parameters, versions."""
+        model = self._running()
+        is_cuda = model.device.type == "cuda"
+        return {
+            "model": self.checkpoint.model,
+            "adapter": str(self.checkpoint.adapter) if self.checkpoint.adapter else None,
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "device": torch.cuda.get_device_name(model.device) if is_cuda else str(model.device),
+            "parameters": model.num_parameters(),
+            "versions": {name: version(name) for name in ("torch", "transformers", "tokenizers", "peft")},
+        }
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        """Complete every request: one list of ``request.num`` completions each, in order.
+
+        A completion with a splitter ends with the token at which its first step is over; what was drawn behind that
+        is dropped. The same call gives the same bytes on the same device and number of threads.
+
+        Raises:
+            EngineError: if a prompt is longer than the model can read, or memory does not suffice for one row.
+            SplitterError: if a splitter raises or breaks its law.
+        """
+        groups: defaultdict[Sampling, list[_Row]] = defaultdict(list)
+        for index, request in enumerate(requests):
+            ids = tuple(self.encoder.encode(request.prompt))
+            sampling = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, self._room(ids)))
+            groups[sampling] += [_Row(index, number, request, ids, sampling) for number in range(request.num)]
+        done: dict[tuple[int, int], Completion] = {}
+        for sampling, rows in groups.items():
+            rows.sort(key=lambda row: -len(row.ids))
+            for row, completion in self._in_batches(rows, self._complete, sampling.max_tokens):
+                done[row.index, row.number] = completion
+        return [[done[i, number] for number in range(request.num)] for i, request in enumerate(requests)]
+
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
+        """Give, for each prompt, the log-probability (nats) that its reply goes on with each option.
+
+        Raises:
+            ValueError: if an option is empty.
+            EngineError: as `generate`.
+        """
+        targets = [tuple(self.encoder.scaffold(option)) for option in options]
+        if not all(targets):
+            raise ValueError("an option is empty")
+        stems = list(dict.fromkeys(target[:-1] for target in targets))
+        rows = []
+        for index, prompt in enumerate(prompts):
+            ids = tuple(self.encoder.encode(prompt))
+            rows += [_ScoredRow(index, stem, ids + stem) for stem in stems]
+        rows.sort(key=lambda row: -len(row.ids))
+        self._room(rows[0].ids if rows else ())
+        found: dict[tuple[int, tuple[int, ...]], float] = {}
+        for row, options_of_row in self._in_batches(rows, lambda batch: self._score(batch, targets)):
+            found |= {(row.index, target): logp for target, logp in options_of_row.items()}
+        return [tuple(found[index, target] for target in targets) for index in range(len(prompts))]
+
+    def _running(self) -> PreTrainedModel:
+        if self._model is None:
+            raise EngineError("the engine is closed")
+        return self._model
+
+    def _room(self, ids: Sequence[int]) -> int:
+        """How many tokens the model can write behind `ids`."""
+        if self._longest is None:
+            return 2**31
+        if len(ids) >= self._longest:
+            raise EngineError(
+                f"a prompt of {len(ids)} tokens leaves no room for a reply: {self.checkpoint.model!r} reads at most "
+                f"{self._longest}; shorten the problem or choose a model with a longer context"
+            )
+        return self._longest - len(ids)
+
+    def _in_batches(
+        self, rows: list[RowT], run: Callable[[list[RowT]], list[ResultT]], extra: int = 0
+    ) -> Iterator[tuple[RowT, ResultT]]:
+        """Run rows, which come longest first, as many at once as `batch_tokens` allow; each grows by `extra` tokens."""
+        start = 0
+        while start < len(rows):
+            width = len(rows[start].ids) + extra
+            batch = rows[start : start + max(1, self._batch_tokens // width)]
+            try:
+                results = run(batch)
+            except torch.OutOfMemoryError as error:
+                if len(batch) == 1:
+                    raise EngineError(
+                        f"out of memory on one row of {width} tokens; allow fewer tokens, or choose a smaller model "
+                        "or model.dtype: bfloat16"
+                    ) from error
+                self._batch_tokens = width * len(batch) // 2
+            else:
+                yield from zip(batch, results, strict=True)
+                start += len(batch)
+                continue
+            logger.warning("out of memory: going on with batches of %d tokens", self._batch_tokens)
+            torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def _complete(self, batch: list[_Row]) -> list[Completion]:
+        model = self._running()
+        drafts = [_Draft(row, self.encoder, self._end_ids) for row in batch]
+        prompts = {ids: number for number, ids in enumerate(dict.fromkeys(row.ids for row in batch))}
+        ids_P_T, mask_P_T = self._pad(list(prompts))
+        prompt_B = torch.tensor([prompts[row.ids] for row in batch], device=model.device)
+        shared = {"past_key_values": self._prefill(ids_P_T, mask_P_T, prompt_B)} if len(prompts) < len(batch) else {}
+        devices = [model.device] if model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(derive_seed("hf", *(f"{row.request.seed}/{row.number}" for row in batch)))
+            model.generate(  # type: ignore[operator]
+                ids_P_T[prompt_B],
+                attention_mask=mask_P_T[prompt_B],
+                generation_config=self._generation_config(batch[0].sampling),
+                stopping_criteria=StoppingCriteriaList([_Writing(drafts)]),
+                **shared,
+            )
+        self.tokens_read += sum(map(len, prompts))
+        self.tokens_generated += sum(draft.num_drawn for draft in drafts)
+        return [draft.completion() for draft in drafts]
+
+    def _prefill(self, ids_P_T: torch.Tensor, mask_P_T: torch.Tensor, prompt_B: torch.Tensor) -> Any:
+        """Read each prompt but its last token once: the cache of P prompts, laid out for B rows."""
+        if ids_P_T.shape[1] == 1:
+            return None
+        mask_P_T = mask_P_T[:, :-1]
+        cache = self._running()(
+            input_ids=ids_P_T[:, :-1],
+            attention_mask=mask_P_T,
+            position_ids=_positions(mask_P_T),
+            use_cache=True,
+            logits_to_keep=1,
+        ).past_key_values
+        cache.batch_select_indices(prompt_B)
+        return cache
+
+    def _generation_config(self, sampling: Sampling) -> GenerationConfig:
+        """Plain sampling, or greedy at temperature 0; the end of a reply is watched by `_Writing`."""
+        how: dict[str, Any] = {"do_sample": False}
+        if sampling.temperature > 0:
+            how = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        pad = self.encoder.tokenizer.pad_token_id
+        return GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=sampling.max_tokens, pad_token_id=pad, use_cache=True, **how
+        )
+
+    @torch.inference_mode()
+    def _score(self, batch: list[_ScoredRow], targets: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], float]]:
+        """Log-probability of every option that has a row's stem."""
+        ids_B_T, mask_B_T = self._pad([row.ids for row in batch])
+        keep = max(len(row.stem) for row in batch) + 1
+        logits_B_T_V = self._running()(
+            input_ids=ids_B_T,
+            attention_mask=mask_B_T,
+            position_ids=_positions(mask_B_T),
+            use_cache=False,
+            logits_to_keep=keep,
+        ).logits[:, -keep:]
+        logps_B_T_V = logits_B_T_V.float().log_softmax(-1)
+        self.tokens_read += sum(len(row.ids) for row in batch)
+        found = []
+        for number, row in enumerate(batch):
+            at = range(keep - len(row.stem) - 1, keep)
+            options = [target for target in targets if target[:-1] == row.stem]
+            found.append({option: float(logps_B_T_V[number, at, option].sum()) for option in options})
+        return found
+
+    def _pad(self, rows: list[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Left-pad rows of ids: ids and mask, both (rows, longest), on the device."""
+        longest = max(map(len, rows))
+        pad = self.encoder.tokenizer.pad_token_id
+        ids_B_T = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows])
+        mask_B_T = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        device = self._running().device
+        return ids_B_T.to(device), mask_B_T.to(device)
+
+
+class _Draft:
+    """A completion being written, a token at a time."""
+
+    def __init__(self, row: _Row, encoder: PromptEncoder, end_ids: frozenset[int]) -> None:
+        self._splitter = row.request.splitter
+        self._max_tokens = row.sampling.max_tokens
+        self._decode = encoder.decode
+        self._end_ids = end_ids
+        self._tokens: list[int] = []
+        self._stop: Stop | None = None
+        self.num_drawn = 0
+        self.is_done = False
+
+    def add(self, token: int) -> None:
+        """Take the next token that was drawn; once done, what comes is ignored."""
+        if self.is_done:
+            return
+        self.num_drawn += 1
+        if token in self._end_ids:
+            self._finish(Stop.EOS)
+            return
+        self._tokens.append(token)
+        if self.num_drawn == self._max_tokens:
+            self._finish(Stop.MAX_TOKENS)
+        elif self._splitter is not None:
+            self._cut(self._splitter, self._splitter.stop)
+
+    def completion(self) -> Completion:
+        """Give what was written."""
+        return Completion(self._decode(self._tokens), tuple(self._tokens), self._stop)
+
+    def _finish(self, stop: Stop) -> None:
+        """End the completion, at a step boundary that the splitter's hints did not announce if there is one."""
+        self.is_done = True
+        if self._splitter is None or not self._cut(self._splitter):
+            self._stop = stop
+
+    def _cut(self, splitter: StepSplitter, hints: Sequence[str] = ()) -> bool:
+        end = step_end(self._tokens, splitter, self._decode, hints)
+        if end is None:
+            return False
+        del self._tokens[end:]
+        self.is_done = True
+        return True
+
+
+class _Writing(StoppingCriteria):
+    """Shows every drawn token to its draft; a row is done when its draft is."""
+
+    def __init__(self, drafts: Sequence[_Draft]) -> None:
+        self.drafts = drafts
+
+    def __call__(self, input_ids: torch.Tensor, scores: object, **kwargs: Any) -> torch.Tensor:
+        for draft, token in zip(self.drafts, input_ids[:, -1].tolist(), strict=True):
+            draft.add(token)
+        return torch.tensor([draft.is_done for draft in self.drafts], device=input_ids.device)
+
+
+def step_end(
+    tokens: Sequence[int], splitter: StepSplitter, decode: Callable[[Sequence[int]], str], hints: Sequence[str] = ()
+) -> int | None:
+    """Find the first step: how many of `tokens` it takes, or none while it may go on.
+
+    It is over when the splitter cuts the text in two, and ends with the first token that ends at or after the cut: a
+    token may straddle it. Bytes of an unfinished character decode to U+FFFD: they are not text yet.
+
+    Args:
+        tokens: Ids drawn so far.
+        splitter: Cuts their text.
+        decode: Ids -> text.
+        hints: If any, there is no cut unless the text holds one of them.
+
+    Raises:
+        SplitterError: if the splitter raises, or its first step does not begin the text.
+    """
+    text = decode(tokens).rstrip("\ufffd")
+    if hints and not any(hint in text for hint in hints):
+        return None
+    name = f"splitter {type(splitter).__name__}"
+    with boundary(SplitterError, name):
+        pieces = splitter.split(text)
+    if len(pieces) < 2:
+        return None
+    if not pieces[0] or not text.startswith(pieces[0]):
+        raise SplitterError(f"{name} cut {text!r:.80} into {pieces!r:.80}: the pieces do not join to the text")
+    end = None
+    for count in range(len(tokens), 0, -1):
+        head = decode(tokens[:count])
+        if len(head) < len(pieces[0]):
+            break
+        if text.startswith(head):
+            end = count
+    return end
+
+
+def _positions(mask_B_T: torch.Tensor) -> torch.Tensor:
+    """Position ids of left-padded rows, 0 at the first real token."""
+    return (mask_B_T.cumsum(-1) - 1).clamp(min=0)
+
+
+def _find_end_ids(model: PreTrainedModel, encoder: PromptEncoder) -> frozenset[int]:
+    """All tokens that end a reply: the model's, the tokenizer's, and the one that ends a turn of the chat template."""
+    ends = {encoder.eos_id}
+    for config in (model.generation_config, model.config):
+        named = getattr(config, "eos_token_id", None)
+        ends.update(named if isinstance(named, list) else [] if named is None else [named])
+    control = {number for number, token in encoder.tokenizer.added_tokens_decoder.items() if token.special}
+    ends.update(i for i in encoder.tail(Prompt(trunk=()))[:1] if i in control)
+    return frozenset(ends)
