@@ -24,7 +24,7 @@ from world import Lesson, Teacher, corpus
 
 from presrm.encoding import PromptEncoder
 from presrm.packing import pack
-from presrm.problems.arithmetic import LARGEST
+from presrm.problems.arithmetic import LARGEST, apply, make_plan
 from presrm.prompts import PromptSet
 
 TEMPLATE = (
@@ -32,6 +32,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SPECIAL = ["<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"]
+AMPLITUDE = 0.5
 PERIODS = (2, 5, 10, 20, 25, 50, 100, 200, 10 / 3, 10 / 4 * 3)
 
 
@@ -42,7 +43,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     texts = [numbers] * 3000
     for problem in corpus(20000, seed=1):
         texts += [problem.question, problem.solution or ""]
-    frame = " A B yes no A\n B\n " + " ".join(
+    frame = " [[A]] [[B]] [[yes]] [[no]] " + " ".join(
         source for stem in ("solve", "pairwise", "pointwise") for source in [prompts._sources[stem]]
     )
     texts += [frame] * 100
@@ -75,7 +76,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> LlamaForCausalLM:
-    """A small Llama whose number embeddings begin as points on circles, so that adding is turning."""
+    """A small Llama whose number embeddings begin as points on circles and as two digits, so that sums come easily."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -96,8 +97,10 @@ def make_model(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> L
             row = embedding[tokenizer(f" {n}", add_special_tokens=False)["input_ids"][0]]
             for i, period in enumerate(PERIODS):
                 angle = 2 * math.pi * n / period
-                row[2 * i] = 0.06 * math.cos(angle)
-                row[2 * i + 1] = 0.06 * math.sin(angle)
+                row[2 * i], row[2 * i + 1] = AMPLITUDE * math.cos(angle), AMPLITUDE * math.sin(angle)
+            digits = 2 * len(PERIODS)
+            row[digits : digits + 20] = 0.0
+            row[digits + n % 10] = row[digits + 10 + n // 10] = 1.5 * AMPLITUDE
     return model
 
 
@@ -133,7 +136,7 @@ def collate(lessons: list[Lesson], pad: int) -> dict[str, torch.Tensor]:
         size = len(layout.ids_T)
         ids[row, :size], positions[row, :size] = layout.ids_T, layout.positions_T
         visible[row, 0, :size, :size] = layout.visible_T_T
-        for kind, numbers in enumerate((lesson.solve, lesson.verdicts)):
+        for kind, numbers in enumerate((lesson.solve, lesson.workings, lesson.verdicts)):
             for number in numbers:
                 wanted += [(row, layout.previous_T[t], t, kind) for t in range(*layout.spans[number])]
     return {
@@ -144,8 +147,8 @@ def collate(lessons: list[Lesson], pad: int) -> dict[str, torch.Tensor]:
     }
 
 
-def losses(model: LlamaForCausalLM, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Mean loss a token of the solutions, mean loss a verdict, share of verdicts that are likelier right than wrong."""
+def losses(model: LlamaForCausalLM, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, float]:
+    """Mean loss of solutions, workings and verdicts (3), and the share of verdicts that are the likeliest token."""
     hidden = model.model(
         input_ids=batch["ids"], attention_mask=batch["visible"], position_ids=batch["positions"], use_cache=False
     ).last_hidden_state
@@ -153,8 +156,23 @@ def losses(model: LlamaForCausalLM, batch: dict[str, torch.Tensor]) -> tuple[tor
     logits = model.lm_head(hidden[row, before])
     targets = batch["ids"][row, at]
     loss = F.cross_entropy(logits, targets, reduction="none")
-    right = (logits[kind == 1].argmax(-1) == targets[kind == 1]).float().mean()
-    return loss[kind == 0].mean(), loss[kind == 1].mean(), float(right)
+    right = (logits[kind == 2].argmax(-1) == targets[kind == 2]).float().mean().item()
+    return torch.stack([loss[kind == k].mean() for k in range(3)]), right
+
+
+def drill(model: LlamaForCausalLM, encoder: PromptEncoder, rng: random.Random, size: int) -> torch.Tensor:
+    """Mean loss on the results of `size` bare sums, all right: the tables, before any word problem."""
+    rows = []
+    while len(rows) < size:
+        plan = make_plan(rng)
+        value = plan.start
+        for operator, n in plan.operations:
+            result = apply(operator, value, n)
+            rows.append(encoder.content(f" {value} {operator} {n} = {result}"))
+            value = result
+    ids = torch.tensor(rows[:size])
+    logits = model(input_ids=ids[:, :-1], logits_to_keep=1).logits[:, -1]
+    return F.cross_entropy(logits, ids[:, -1])
 
 
 def main() -> None:
@@ -162,7 +180,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--batch", type=int, default=24, help="problems an optimiser step")
+    parser.add_argument("--drill", type=int, default=300, help="optimiser steps on bare sums, before the lessons")
+    parser.add_argument("--batch", type=int, default=16, help="problems an optimiser step")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
@@ -175,24 +194,34 @@ def main() -> None:
     model = make_model(tokenizer, options.width, options.layers)
     encoder = PromptEncoder(tokenizer)
     lessons = Lessons(Teacher(encoder, PromptSet("compact")), 1000 + options.seed, options.batch, tokenizer.pad_token_id)
+    began, tokens = time.monotonic(), 0
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    rng = random.Random(2000 + options.seed)
+    for number in range(1, options.drill + 1):
+        loss = drill(model, encoder, rng, 512)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if number % 50 == 0:
+            print({"drill": number, "loss": loss.item(), "seconds": round(time.monotonic() - began, 1)}, flush=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.learning_rate, total_steps=options.steps, pct_start=0.05
+        optimizer, options.learning_rate, total_steps=options.steps, pct_start=0.05, cycle_momentum=False
     )
     options.out.mkdir(parents=True, exist_ok=True)
     log = (options.out / "train.jsonl").open("w")
-    began, tokens = time.monotonic(), 0
     for number, batch in zip(range(1, options.steps + 1), DataLoader(lessons, batch_size=None, num_workers=0)):
-        solve, verdict, right = losses(model, batch)
-        (solve + options.verdict_weight * verdict).backward()
+        loss, right = losses(model, batch)
+        (loss * torch.tensor([1.0, 1.0, options.verdict_weight])).sum().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         tokens += batch["ids"].numel()
         if number % 25 == 0 or number == 1:
-            row = {"step": number, "solve": solve.item(), "verdict": verdict.item(), "right": right, "tokens": tokens}
-            row["seconds"] = round(time.monotonic() - began, 1)
+            solve, working, verdict = (round(value, 4) for value in loss.tolist())
+            row = {"step": number, "solve": solve, "working": working, "verdict": verdict, "right": round(right, 4)}
+            row |= {"tokens": tokens, "seconds": round(time.monotonic() - began, 1)}
             log.write(json.dumps(row) + "\n")
             log.flush()
             print(row, flush=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from presrm.packing import Segment
-from presrm.problems.arithmetic import Plan, StepChecker, apply, make_problem
+from presrm.problems.arithmetic import LARGEST, Plan, StepChecker, apply, make_problem
 from presrm.encoding import PromptEncoder
 from presrm.prompts import PromptSet
 from presrm.types import Problem, Step, Trajectory
@@ -19,6 +19,7 @@ FORGETS_CARRY = 0.55
 FORGETS_BORROW = 0.55
 ONE_GROUP_TOO_FEW = 0.45
 SKIPS = 0.12
+DIRECT = 0.25  # share of verdicts learned without working them out
 
 
 def slip(operator: str, left: int, right: int) -> int | None:
@@ -48,18 +49,35 @@ def write(left: int, operator: str, right: int, result: int) -> str:
     return f" {left} {operator} {right} = {result}\n"
 
 
+def fits(plan: Plan, state: State) -> bool:
+    """Whether the rest of the plan stays within the numbers of this world."""
+    value = state.value
+    for operator, n in plan.operations[state.done :]:
+        if not 0 <= value <= LARGEST:
+            return False
+        value = apply(operator, value, n)
+    return 0 <= value <= LARGEST
+
+
 def human_step(plan: Plan, state: State, rng: random.Random) -> tuple[str, State]:
-    """Write the next step as the people of this world do, slips included."""
-    done = state.done
-    if 0 < done < len(plan.operations) - 1 and rng.random() < SKIPS:
-        done += 1
-    operator, right = plan.operations[done]
-    result = apply(operator, state.value, right)
-    slipped = slip(operator, state.value, right)
-    if slipped is not None and rng.random() < RATES[operator]:
-        result = slipped
-    result = max(result, 0)
-    return write(state.value, operator, right, result), State(result, done + 1)
+    """Write the next step as the people of this world do: with slips, where these leave a solvable rest."""
+    slips, skips = rng.random(), rng.random() < SKIPS and 0 < state.done < len(plan.operations) - 1
+    for skip, slipping in ((1, True), (1, False), (0, True), (0, False)):
+        if skip and not skips:
+            continue
+        operator, right = plan.operations[state.done + skip]
+        if slipping and (slip(operator, state.value, right) is None or slips >= RATES[operator]):
+            continue
+        result = _result(operator, state.value, right, slipping)
+        after = State(result, state.done + skip + 1)
+        if fits(plan, after):
+            break
+    return write(state.value, operator, right, result), after
+
+
+def _result(operator: str, left: int, right: int, slipping: bool) -> int:
+    slipped = slip(operator, left, right) if slipping else None
+    return apply(operator, left, right) if slipped is None else slipped
 
 
 def right_step(plan: Plan, state: State) -> tuple[str, State]:
@@ -113,11 +131,13 @@ class Lesson:
     Attributes:
         segments: For `presrm.packing.pack`.
         solve: Numbers of the segments whose every token is learned (IFT).
+        workings: Numbers of the segments that work the step out before a verdict, or close the reply (EFT).
         verdicts: Numbers of the segments whose only token is a verdict (EFT).
     """
 
     segments: list[Segment]
     solve: list[int]
+    workings: list[int]
     verdicts: list[int]
 
 
@@ -138,7 +158,7 @@ class Teacher:
         question = encoder.trunk(solve)
         segments = [Segment(tuple(question)), Segment(tuple(encoder.tail(solve)), 0)]
         segments.append(Segment((*(i for s in steps for i in encoder.content(s)), encoder.eos_id), 1))
-        lesson = Lesson(segments, [2], [])
+        lesson = Lesson(segments, [2], [], [])
         path = steps if rng.random() < 0.5 else self._solution(plan, rng, slips=False)
         state, trunk = State(plan.start, 0), 0
         for depth, text in enumerate(path):
@@ -161,21 +181,31 @@ class Teacher:
     ) -> int:
         """Hang the questions about one pair of steps off the trunk; give the trunk's new end."""
         a, b = Step(right), Step(wrong)
+        direct = rng.random() < DIRECT
+        one, flag = rng.choice(((a, "yes"), (b, "no")))
         asked = [
-            (self.prompts.pairwise(prefix, a, b, direct=True), "A"),
-            (self.prompts.pairwise(prefix, b, a, direct=True), "B"),
-            (self.prompts.pointwise(prefix, a, direct=True), "yes"),
-            (self.prompts.pointwise(prefix, b, direct=True), "no"),
+            (self.prompts.pairwise(prefix, a, b, direct=direct), "A"),
+            (self.prompts.pairwise(prefix, b, a, direct=direct), "B"),
+            (self.prompts.pointwise(prefix, one, direct=direct), flag),
         ]
         new = self.encoder.parts(asked[0][0].trunk[1:])
         have = self._length(lesson, trunk)
         lesson.segments.append(Segment(tuple(new[have:]), trunk))
         trunk = len(lesson.segments) - 1
         for prompt, verdict in asked:
-            lesson.segments.append(Segment(tuple(self.encoder.tail(prompt)), trunk))
-            lesson.segments.append(Segment(tuple(self.encoder.scaffold(verdict)), len(lesson.segments) - 1))
-            lesson.verdicts.append(len(lesson.segments) - 1)
+            self._hang(lesson, trunk, self.encoder.tail(prompt))
+            if not direct:
+                self._hang(lesson, None, [*self.encoder.content(right), *self.encoder.scaffold("[[")], lesson.workings)
+            self._hang(lesson, None, self.encoder.scaffold(verdict), lesson.verdicts)
+            self._hang(lesson, None, [*self.encoder.scaffold("]]"), self.encoder.eos_id], lesson.workings)
         return trunk
+
+    @staticmethod
+    def _hang(lesson: Lesson, parent: int | None, ids: list[int], learned: list[int] | None = None) -> None:
+        """Add a segment behind `parent` (none: behind the last one)."""
+        lesson.segments.append(Segment(tuple(ids), len(lesson.segments) - 1 if parent is None else parent))
+        if learned is not None:
+            learned.append(len(lesson.segments) - 1)
 
     @staticmethod
     def _length(lesson: Lesson, trunk: int) -> int:

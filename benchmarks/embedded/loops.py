@@ -1,0 +1,88 @@
+"""What does the loop buy? The same frozen policies, five ways to go on, the same held-out problems.
+
+    python benchmarks/embedded/loops.py build/embedded-0 build/embedded-1 build/embedded-2 --out build/loops
+
+Ways: the loop with the policy's own judge (`self`); with a judge that tosses a coin (`random`, the floor) and with the
+exact checker (`checker`, the ceiling); SFT on the chosen steps instead of DPO (`sft`). More seed SFT at equal compute is
+made by `make.py --resume` and scored here with `--score`. Held-out problems are drawn from --seed, which no tuning used.
+"""
+
+import argparse
+import json
+import random
+from pathlib import Path
+
+from presrm.assembly import train
+from presrm.cli.progress import RichProgress
+from presrm.config import load_config
+from presrm.judges import JUDGES
+from presrm.problems.arithmetic import StepChecker
+from presrm.types import Candidates, Judgement
+
+WAYS = {
+    "self": [],
+    "random": ["judge.kind=random"],
+    "checker": ["judge.kind=checker"],
+    "sft": ["training.kind=sft"],
+    "score": ["iterations=0"],
+}
+
+
+class RandomJudge:
+    """The floor: a score drawn from the text of the candidate, so that equal candidates score alike."""
+
+    scale = "relative"
+
+    def __init__(self, **_: object) -> None: ...
+
+    def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
+        return [
+            tuple(Judgement(random.Random(f"{item.prefix.problem.id}{item.prefix.text}{s.text}").random()) for s in item.steps)
+            for item in batch
+        ]
+
+
+class CheckerJudge(RandomJudge):
+    """The ceiling: 1 for a right step, 0 for a wrong one."""
+
+    def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
+        def right(item: Candidates, text: str) -> bool:
+            return StepChecker(item.prefix.problem).check([*(s.text for s in item.prefix.steps), text])[-1]
+
+        return [tuple(Judgement(float(right(item, step.text))) for step in item.steps) for item in batch]
+
+
+JUDGES.register("random")(RandomJudge)
+JUDGES.register("checker")(CheckerJudge)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("policies", nargs="+", type=Path)
+    parser.add_argument("--ways", nargs="+", default=["self"], choices=WAYS)
+    parser.add_argument("--seed", type=int, default=101)
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=c")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    for policy in options.policies:
+        for way in options.ways:
+            settings = [f"model.id={policy}", f"seed={options.seed}", *WAYS[way], *options.set]
+            out = options.out / f"{policy.name}-{way}"
+            with RichProgress() as progress:
+                summaries = train(load_config("embedded", settings), out, progress)
+            for summary in summaries:
+                vs = summary.vs_first
+                row = {
+                    "policy": policy.name,
+                    "way": way,
+                    "model": summary.name,
+                    "accuracy": round(summary.scores.accuracy, 4),
+                    "p_vs_M1": vs and vs.p_value,
+                    "siblings": summary.siblings and round(summary.siblings.accuracy, 4),
+                    "pairs": summary.num_pairs,
+                }
+                print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

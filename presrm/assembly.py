@@ -1,0 +1,235 @@
+"""Config -> parts: the only place that names concrete parts."""
+
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from presrm.config import Config, JudgeConfig, ModelConfig
+from presrm.engines import ENGINES
+from presrm.errors import DataError, SplitterError, boundary
+from presrm.evaluation import Answer, evaluate
+from presrm.graders import GRADERS
+from presrm.health import Health, arithmetic_labeller, judge_fixed, judge_siblings, perturbed_pairs
+from presrm.iteration import Progress, groups
+from presrm.iteration import train as run_loop
+from presrm.judges import JUDGES
+from presrm.problems import load_problems
+from presrm.problems.decontamination import decontaminate
+from presrm.prompts import PromptSet
+from presrm.protocols import Engine, Grader, Judge, Sampling, Searcher, StepSplitter, Trainer
+from presrm.report import IterationSummary, write_report
+from presrm.rundir import RunDir
+from presrm.searchers import SEARCHERS
+from presrm.seeding import derive_seed
+from presrm.splitters import SPLITTERS
+from presrm.types import Checkpoint, Problem
+
+_TIE_TOLERANCE = {"explained": 0.0, "direct": 0.02}
+_VERSIONED = ("presrm", "torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "numpy")
+
+
+def train(config: Config, out: Path, progress: Progress) -> list[IterationSummary]:
+    """Run the whole loop in the folder `out`, or go on with it; write the report and give the summary.
+
+    Args:
+        config: Settings; those that a run fixes must not change between two starts.
+        out: The run folder.
+        progress: Where to tell what is going on.
+
+    Raises:
+        PresrmError: with one plain line that says what to do.
+    """
+    limit_threads(config.threads)
+    with RunDir(out, config, versions()) as run:
+        stages = Parts(config, progress, run.log)
+        summaries = run_loop(config, stages, run, progress)
+        write_report(summaries, stages.about(), out)
+        return summaries
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a run's bytes."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def limit_threads(threads: int | None) -> None:
+    """Give torch a fixed number of CPU threads."""
+    if threads is not None:
+        from presrm.engines.hf_loading import set_threads
+
+        set_threads(threads)
+
+
+def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
+    """Load `policy` as the settings say."""
+    return ENGINES.create(
+        "hf",
+        checkpoint=policy,
+        chat_template=model.chat_template,
+        dtype=model.dtype,
+        device=model.device,
+        batch_tokens=model.batch_tokens,
+    )
+
+
+def make_splitter(name: str, options: Mapping[str, Any] | None = None) -> StepSplitter:
+    """Make the registered splitter `name`."""
+    with boundary(SplitterError, f"splitter {name!r}"):
+        return SPLITTERS.create(name, **(options or {}))
+
+
+def make_judge(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> Judge:
+    """Make the judge that `engine` runs."""
+    sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
+    return JUDGES.create(config.kind, engine=engine, prompts=prompts, verdict=config.verdict, sampling=sampling)
+
+
+def tie_tolerance(config: JudgeConfig) -> float:
+    """The spread of scores up to which candidates are tied."""
+    return _TIE_TOLERANCE[config.verdict] if config.tie_tolerance is None else config.tie_tolerance
+
+
+@dataclass
+class Parts:
+    """The parts of one run: `presrm.iteration.Stages`."""
+
+    config: Config
+    progress: Progress
+    log: Callable[..., None]
+
+    @cached_property
+    def prompts(self) -> PromptSet:
+        """The prompt set."""
+        return PromptSet(self.config.prompts)
+
+    @cached_property
+    def splitter(self) -> StepSplitter:
+        """The splitter."""
+        return make_splitter(self.config.splitter, self.config.splitter_options)
+
+    @cached_property
+    def searcher(self) -> Searcher:
+        """The searcher."""
+        return SEARCHERS.create(
+            self.config.search.kind,
+            prompts=self.prompts,
+            splitter=self.splitter,
+            options=self.config.search,
+            tie_tolerance=tie_tolerance(self.config.judge),
+            seed=derive_seed(self.config.seed, "search"),
+        )
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """The trainer."""
+        from presrm.training.step_dpo import StepDPO
+
+        return StepDPO(
+            self.config.training,
+            self.config.model,
+            self.prompts,
+            seed=derive_seed(self.config.seed, "training"),
+            on_log=lambda row: self.log(stage="fit", **row),
+        )
+
+    @cached_property
+    def grader(self) -> Grader:
+        """The grader."""
+        return GRADERS.create(self.config.evaluation.grader)
+
+    @cached_property
+    def _held_out(self) -> list[Problem]:
+        options = self.config.problems
+        found = load_problems(
+            options.held_out,
+            split="test",
+            num=options.num_held_out,
+            seed=derive_seed(self.config.seed, "held out"),
+            **options.held_out_options,
+        )
+        without = sum(problem.answer is None for problem in found)
+        if without:
+            raise DataError(f"{without} of {len(found)} held-out problems have no answer to score against")
+        return found
+
+    def held_out(self) -> list[Problem]:
+        """The problems that score every iteration."""
+        return self._held_out
+
+    def problems(self, iteration: int) -> list[Problem]:
+        """The problems searched to make M(iteration): new ones each time, while the source lasts."""
+        options = self.config.problems
+        found = load_problems(
+            options.train,
+            split="train",
+            num=options.num_train * (iteration - 1),
+            seed=derive_seed(self.config.seed, "train"),
+            **options.train_options,
+        )
+        first = options.num_train * (iteration - 2)
+        ours = [found[i % len(found)] for i in range(first, first + min(options.num_train, len(found)))]
+        kept, contamination = decontaminate(ours, self.held_out())
+        if len(kept) < len(ours):
+            self.progress.note(f"{len(ours) - len(kept)} problems that also stand in the evaluation set were removed")
+        self.log(stage="problems", iteration=iteration, kept=len(kept), removed=asdict(contamination))
+        if not kept:
+            raise DataError(f"every problem of {options.train} also stands in the evaluation set")
+        return kept
+
+    def seed(self, out: Path) -> Checkpoint | None:
+        """Run the seed stage; none where the policy is already an M1."""
+        options = self.config.seed_stage
+        if options is None:
+            return None
+        from presrm.training.seed import SeedStage
+
+        problems = load_problems(
+            options.ift, split="train", num=options.num_ift, seed=derive_seed(self.config.seed, "ift")
+        )
+        kept, _ = decontaminate([problem for problem in problems if problem.solution], self.held_out())
+        if not kept:
+            raise DataError(f"seed_stage.ift: no problem of {options.ift} has a solution to imitate")
+        stage = SeedStage(
+            options,
+            self.config.model,
+            self.prompts,
+            self.splitter,
+            lora=self.config.training.lora,
+            judge=self.config.judge,
+            seed=derive_seed(self.config.seed, "seed stage"),
+            on_log=lambda row: self.log(stage="seed", **row),
+        )
+        return stage.fit(Checkpoint(self.config.model.id), kept, out)
+
+    def engine(self, policy: Checkpoint) -> Engine:
+        """Load a policy."""
+        return open_engine(policy, self.config.model)
+
+    def judge(self, engine: Engine) -> Judge:
+        """The judge that `engine` runs."""
+        return make_judge(self.config.judge, engine, self.prompts)
+
+    def answers(self, problems: Sequence[Problem], engine: Engine) -> Iterator[list[Answer]]:
+        """Solve problems greedily and grade them, in lockstep groups."""
+        options = self.config.evaluation
+        size = self.config.search.group_size
+        found = evaluate(
+            problems,
+            engine,
+            self.prompts,
+            self.grader,
+            sampling=Sampling(max_tokens=options.max_tokens),
+            splitter=self.splitter,
+            group_size=size,
+        )
+        return groups(found, size)

@@ -1,0 +1,259 @@
+"""The loop: search, judge, pair, train, assess, again.
+
+`train` reads top to bottom. Each stage is a function of the artefacts before it, and every artefact is made once: a
+killed run goes on from its last finished group of problems.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from pydantic import TypeAdapter
+
+from presrm.config import Config
+from presrm.errors import NoPairsError
+from presrm.evaluation import Answer, Comparison, Scores, compare, score
+from presrm.health import Health
+from presrm.pairs import explain_no_pairs, mine_pairs
+from presrm.protocols import Engine, Judge, Searcher, Trainer
+from presrm.rundir import IterationDir, RunDir
+from presrm.types import Checkpoint, PreferencePair, Problem, SearchTree
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Where a run tells what it does."""
+
+    def stage(self, name: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+        """Announce a stage of `total` units; call what it gives with the units done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something in one line."""
+        ...
+
+
+class Stages(Protocol):
+    """The parts of a run, as `presrm.assembly` puts them together."""
+
+    config: Config
+    searcher: Searcher
+    trainer: Trainer
+
+    def problems(self, iteration: int) -> list[Problem]:
+        """The problems searched to make M(iteration), decontaminated."""
+        ...
+
+    def held_out(self) -> list[Problem]:
+        """The problems that score every iteration."""
+        ...
+
+    def seed(self, out: Path) -> Checkpoint | None:
+        """Run the seed stage; none where the policy is already an M1."""
+        ...
+
+    def engine(self, policy: Checkpoint) -> Engine:
+        """Load a policy."""
+        ...
+
+    def judge(self, engine: Engine) -> Judge:
+        """The judge that `engine` runs."""
+        ...
+
+    def answers(self, problems: Sequence[Problem], engine: Engine) -> Iterator[list[Answer]]:
+        """Solve problems greedily and grade them, in lockstep groups."""
+        ...
+
+    def health(self, engine: Engine, judge: Judge) -> Health:
+        """Measure the judge on held-out problems."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What is known of one policy.
+
+    Attributes:
+        name: ``M1``, ``M2`` ...
+        scores: On the held-out problems.
+        health: Of its judge.
+        vs_previous: Paired with the iteration before.
+        vs_first: Paired with M1.
+        num_pairs: Pairs it was trained on.
+        dropped: Expansions that gave no pair, by cause.
+    """
+
+    name: str
+    scores: Scores
+    health: Health
+    vs_previous: Comparison | None = None
+    vs_first: Comparison | None = None
+    num_pairs: int | None = None
+    dropped: dict[str, int] | None = None
+
+
+def train(config: Config, stages: Stages, run: RunDir, progress: Progress) -> list[Assessment]:
+    """Run, or go on with, the loop M1 -> M(1 + iterations).
+
+    Raises:
+        NoPairsError: if an iteration mined nothing to train on; says why.
+    """
+    policy = start(stages, run.iteration(1), progress)
+    assessments = [assess(policy, stages, run.iteration(1), [], progress)]
+    for number in range(2, 2 + config.iterations):
+        iteration = run.iteration(number)
+        trees = search(policy, stages, iteration, progress)
+        mined = mine_pairs(trees, config.pairs)
+        if not mined.pairs:
+            raise NoPairsError(f"M{number} cannot be trained: {explain_no_pairs(trees, mined)}")
+        pairs = iteration.rows(PreferencePair, "pairs.jsonl", lambda have, found=mined.pairs: [list(found[have:])])
+        policy = fit(pairs, policy, stages, iteration, progress)
+        extra = {"num_pairs": len(pairs), "dropped": dict(mined.dropped)}
+        assessments.append(assess(policy, stages, iteration, assessments, progress, **extra))
+    return assessments
+
+
+def start(stages: Stages, iteration: IterationDir, progress: Progress) -> Checkpoint:
+    """M0 -> M1 by the seed stage, or the given policy as M1."""
+    given = Checkpoint(stages.config.model.id)
+    if stages.config.seed_stage is None:
+        return given
+
+    def make(out: Path) -> Checkpoint:
+        with progress.stage("M1: seed stage", None):
+            return stages.seed(out) or given
+
+    return timed(iteration, "seed", lambda: iteration.policy(make))
+
+
+def search(
+    policy: Checkpoint, stages: Stages, iteration: IterationDir, progress: Progress
+) -> list[SearchTree]:
+    """The same weights solve and judge: one tree a problem."""
+    if iteration.is_done("trees.jsonl"):
+        return iteration.rows(SearchTree, "trees.jsonl", lambda _: [])
+    problems = stages.problems(iteration.number)
+    size = stages.config.search.group_size
+
+    def make(have: int) -> Iterator[list[SearchTree]]:
+        with (
+            progress.stage(f"M{iteration.number}: search and judge", len(problems)) as advance,
+            stages.engine(policy) as engine,
+        ):
+            advance(have)
+            judge = stages.judge(engine)
+            found = stages.searcher.search(problems[have:], engine, judge, start=have)
+            for group in groups(found, size):
+                yield group
+                advance(len(group))
+            iteration.run.log(stage="search", iteration=iteration.number, **counts(engine))
+
+    return timed(iteration, "search", lambda: iteration.rows(SearchTree, "trees.jsonl", make))
+
+
+def fit(
+    pairs: Sequence[PreferencePair], policy: Checkpoint, stages: Stages, iteration: IterationDir, progress: Progress
+) -> Checkpoint:
+    """Step-wise DPO from the last policy."""
+
+    def make(out: Path) -> Checkpoint:
+        with progress.stage(f"M{iteration.number}: train on {len(pairs)} pairs", None):
+            return stages.trainer.fit(pairs, policy, out)
+
+    return timed(iteration, "fit", lambda: iteration.policy(make))
+
+
+def assess(
+    policy: Checkpoint,
+    stages: Stages,
+    iteration: IterationDir,
+    before: Sequence[Assessment],
+    progress: Progress,
+    **facts: Any,
+) -> Assessment:
+    """Score a policy on the held-out problems, test it against those before, and measure its judge."""
+    name = f"M{iteration.number}"
+    answers = assess_answers(policy, stages, iteration, progress)
+    health = iteration.value("health.json", lambda: plain(assess_judge(policy, stages, iteration, progress)))
+
+    def paired(number: int) -> Comparison:
+        earlier = iteration.run.iteration(number).rows(Answer, "answers.jsonl", lambda _: [])
+        return compare(earlier, answers)
+
+    def make() -> Any:
+        scores = score(answers)
+        if not before:
+            return plain(Assessment(name, scores, read(Health, health), **facts))
+        return plain(
+            Assessment(name, scores, read(Health, health), paired(iteration.number - 1), paired(1), **facts)
+        )
+
+    return read(Assessment, iteration.value("scores.json", make))
+
+
+def assess_answers(
+    policy: Checkpoint, stages: Stages, iteration: IterationDir, progress: Progress
+) -> list[Answer]:
+    """Solve the held-out problems greedily."""
+    if iteration.is_done("answers.jsonl"):
+        return iteration.rows(Answer, "answers.jsonl", lambda _: [])
+    problems = stages.held_out()
+
+    def make(have: int) -> Iterator[list[Answer]]:
+        with (
+            progress.stage(f"M{iteration.number}: held-out problems", len(problems)) as advance,
+            stages.engine(policy) as engine,
+        ):
+            advance(have)
+            for group in stages.answers(problems[have:], engine):
+                yield group
+                advance(len(group))
+            iteration.run.log(stage="answers", iteration=iteration.number, **counts(engine))
+
+    return timed(iteration, "answers", lambda: iteration.rows(Answer, "answers.jsonl", make))
+
+
+def assess_judge(policy: Checkpoint, stages: Stages, iteration: IterationDir, progress: Progress) -> Health:
+    """Measure the judge on a fixed set and on the policy's own siblings."""
+    with progress.stage(f"M{iteration.number}: judge accuracy", None), stages.engine(policy) as engine:
+        return timed(iteration, "health", lambda: stages.health(engine, stages.judge(engine)))
+
+
+def groups(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    """Cut a stream into lists of `size`, the last one shorter."""
+    group: list[T] = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def counts(engine: Engine) -> dict[str, int]:
+    """Tokens an engine wrote and read, where it counts them."""
+    names = ("tokens_generated", "tokens_read")
+    return {name: getattr(engine, name) for name in names if hasattr(engine, name)}
+
+
+def timed(iteration: IterationDir, stage: str, work: Callable[[], T]) -> T:
+    """Do `work` and log how long it took (seconds)."""
+    began = time.monotonic()
+    result = work()
+    iteration.run.log(stage=stage, iteration=iteration.number, seconds=round(time.monotonic() - began, 3))
+    return result
+
+
+def plain(value: Any) -> Any:
+    """Turn a dataclass into plain JSON data."""
+    return TypeAdapter(type(value)).dump_python(value, mode="json")
+
+
+def read(kind: type[T], data: Any) -> T:
+    """Turn plain JSON data into a dataclass."""
+    return TypeAdapter(kind).validate_python(data)
