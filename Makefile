@@ -11,7 +11,6 @@ BIN := $(VENV)/bin
 
 demo: $(VENV)/.installed
 	$(BIN)/presrm train --out $(RUN)
-	@echo "The report is $(RUN)/report.md"
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PYTEST_FLAGS)

@@ -159,15 +159,17 @@ def shipped_configs() -> dict[str, str]:
     return {entry.name[:-5]: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
 
 
-def load_config(source: str | Path = "embedded", overrides: Sequence[str] = ()) -> Config:
-    """Read a config by path or shipped name and apply ``a.b=c`` overrides (values are YAML).
+def load_config(source: str | Path | None = "embedded", overrides: Sequence[str] = ()) -> Config:
+    """Read a config by path or shipped name (none: all defaults) and apply ``a.b=c`` overrides (values are YAML).
 
     Raises:
         ConfigError: naming the file, the key and what was expected.
     """
-    path = Path(source)
+    path = Path(source or "custom")
     shipped = shipped_configs()
-    if path.is_file():
+    if source is None:
+        text, where = "", "config"
+    elif path.is_file():
         text, where = path.read_text("utf-8"), str(path)
     elif str(source) in shipped:
         text, where = shipped[str(source)], f"config {source!s}"

@@ -1,0 +1,5 @@
+"""``python -m presrm`` is ``presrm``."""
+
+from presrm.cli import main
+
+main()

@@ -1,0 +1,151 @@
+"""The command line: one module a verb, and here what holds for all of them.
+
+However a command ends, it ends by the contract: exit code 0 done, 1 the work failed, 2 the request was wrong,
+130 interrupted, and one plain line on standard error. ``--debug`` shows the traceback.
+"""
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+from presrm.cli import config, grade, judge_steps, split, train
+from presrm.cli.show import one_line
+from presrm.errors import PresrmError, UnknownNameError
+from presrm.registry import nearest
+
+_ANYWHERE = ("--debug", "--verbose", "-v")
+_GO_ON = "run the same command again to go on from there"
+_HELP = """Train a language model to reason, step by step, on its own judgement.
+
+The loop: at each step of a problem the policy proposes several next steps and judges them itself; best and worst
+become a preference pair; step-wise DPO on the pairs makes the next policy; and again.
+
+\b
+  $ presrm train --dry-run                  see what would be done
+  $ presrm train                            the whole loop on the embedded policy, in minutes
+  $ presrm train gsm8k-small --model DIR    the same on GSM8K with a model of yours
+  $ presrm judge-steps solutions.jsonl      judge every step of the solutions in a file
+
+The same command, run again, goes on where it was stopped.
+"""
+
+
+class Verbs(TyperGroup):
+    """A group of verbs that answers an unknown one with the nearest."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the verb that `args` begins with.
+
+        Raises:
+            UnknownNameError: naming the nearest verb.
+        """
+        if not args[0].startswith("-") and args[0] not in self.commands:
+            raise UnknownNameError(f"unknown verb {args[0]!r}; {nearest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=Verbs,
+    help=_HELP,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("split")(split.split)
+app.command("judge-steps")(judge_steps.judge_steps)
+app.command("grade")(grade.grade)
+config_app = typer.Typer(cls=Verbs, rich_markup_mode=None, help="List, show and describe run configs.")
+config_app.command("list")(config.list_configs)
+config_app.command("show")(config.show_config)
+config_app.command("schema")(config.show_schema)
+app.add_typer(config_app, name="config")
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is going on.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+) -> None:
+    """Hold the flags that may stand anywhere on the line."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")
+    logging.captureWarnings(capture=True)
+    if not verbose:
+        logging.getLogger("py.warnings").setLevel(logging.ERROR)
+    if version:
+        from presrm import __version__
+
+        print(f"presrm {__version__}")
+    elif ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit by the contract.
+
+    Args:
+        arguments: What follows ``presrm``; none: those of the process.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    everywhere = [flag for flag in given if flag in _ANYWHERE]
+    ordered = everywhere + [argument for argument in given if argument not in _ANYWHERE]
+    try:
+        code = get_command(app).main(args=ordered, prog_name="presrm", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        _silence_output()
+        raise SystemExit(1) from error
+    except Exception as error:
+        if "--debug" in everywhere:
+            traceback.print_exc()
+        code, message = explain(error)
+        print(f"presrm: {one_line(message)}", file=sys.stderr)
+        raise SystemExit(code) from error
+    if code == 130:
+        print(f"presrm: interrupted; nothing finished is lost, {_GO_ON}", file=sys.stderr)
+    raise SystemExit(code or 0)
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """Say how a failure ends the command: exit code, and what a stranger needs to know."""
+    if isinstance(error, PresrmError):
+        return error.exit_code, str(error)
+    if isinstance(error, TyperException):
+        return error.exit_code, _explain_usage(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return 1, f"the disk is full; nothing already computed is lost: make room and {_GO_ON}"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return 1, f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return 1, f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)"
+
+
+def _explain_usage(error: TyperException) -> str:
+    """Say what was wrong with the command line, with the nearest valid flag."""
+    context = getattr(error, "ctx", None)
+    flag = getattr(error, "option_name", None)
+    if context is None:
+        return error.format_message()
+    if flag is not None and hasattr(error, "possibilities"):
+        known = [name for parameter in context.command.params for name in parameter.opts if name.startswith("-")]
+        return f"unknown flag {flag!r}; {nearest(flag, [*known, *_ANYWHERE])}"
+    return f"{error.format_message()} (see '{context.command_path} --help')"
+
+
+def _silence_output() -> None:
+    """Keep the interpreter from complaining about the closed pipe when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,65 @@
+"""``presrm train``: the loop."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from presrm.cli.progress import RichProgress
+from presrm.cli.show import print_table
+from presrm.config import load_config
+
+
+def train(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file or a shipped config.")] = "embedded",
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, or 'embedded'.")
+    ] = None,
+    problems: Annotated[
+        str | None, typer.Option("--problems", metavar="P", help="What to learn from, as gsm8k, or jsonl:PATH.")
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", metavar="N", min=0, help="DPO iterations: 3 makes M1 -> M4.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="RUN", help="The run folder. [runs/<config name>]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
+) -> None:
+    """Search, judge, pair, train, assess, and again: M1 -> M(N+1).
+
+    The same command goes on with a run that was stopped, prints the summary of one that is finished, and a larger N
+    extends it.
+
+    \b
+      $ presrm train --iterations 1
+      $ presrm train --set search.num_candidates=4 --out runs/four
+    """
+    flags = {"model.id": model, "problems.train": problems, "iterations": iterations}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
+    resolved = load_config(config, [*overrides, *(settings or [])])
+    from presrm import assembly
+
+    if dry_run:
+        print_table(Console(), ("stage", "what", "amount"), assembly.plan(resolved))
+        return
+    run = out or Path("runs") / resolved.name
+    assembly.train(resolved, run, RichProgress())
+    _print_report(run / "report.md")
+
+
+def _print_report(path: Path) -> None:
+    """Print the report that the run wrote: drawn on a terminal, as it is elsewhere."""
+    text = path.read_text("utf-8")
+    console = Console()
+    if console.is_terminal:
+        console.print(Markdown(text))
+    else:
+        print(text)
+    print(f"The report is {path}")

@@ -1,0 +1,123 @@
+"""``presrm judge-steps`` from the outside, with a policy made of functions."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from presrm import assembly
+from presrm.engines.scripted import ScriptedEngine
+from presrm.types import Judgement
+
+
+class SumJudge:
+    """Says of a step such as '1+1=2' whether it is right."""
+
+    scale = "absolute"
+
+    def judge(self, batch):
+        return [tuple(Judgement(self._score(step.text)) for step in item.steps) for item in batch]
+
+    def _score(self, text):
+        left, _, right = text.partition("=")
+        return 0.9 if eval(left) == int(right) else 0.2
+
+
+@pytest.fixture(autouse=True)
+def scripted_policy(monkeypatch):
+    monkeypatch.setattr(assembly, "open_engine", lambda policy, model: ScriptedEngine(lambda prompt, rng: ""))
+    monkeypatch.setattr(assembly, "limit_threads", lambda threads: None)
+    monkeypatch.setattr(assembly, "make_judge", lambda config, engine, prompts: SumJudge())
+
+
+ROWS = [
+    {"problem": "a", "steps": ["1+1=2", "2+2=5"], "label": 1},
+    {"problem": "b", "steps": ["1+1=2", "2+2=4"], "label": -1},
+    {"problem": "c", "steps": ["1+1=3", "2+2=4"], "label": 1},
+]
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_rows_go_to_the_stem_and_labels_make_a_card(run, rows):
+    ended = run("judge-steps", rows)
+    assert ended.code == 0, ended.err
+    judged = read(rows.with_name("rows.judged.jsonl"))
+    assert [row["first_error"] for row in judged] == [1, -1, 0]
+    assert judged[0]["judged"][0]["score"] == pytest.approx(0.9)
+    assert "50.0 %" in ended.out
+    assert "100.0 %" in ended.out
+    card = json.loads(rows.with_name("rows.judged.jsonl.card.json").read_text())
+    assert card["f1"] == pytest.approx(2 / 3)
+
+
+def test_without_labels_there_is_no_card(run, rows, tmp_path):
+    rows.write_text('{"problem": "a", "solution": "1+1=2\\n2+2=4"}\n')
+    ended = run("judge-steps", rows, "--out", tmp_path / "new" / "out.jsonl")
+    assert ended.code == 0, ended.err
+    assert "judge card" not in ended.out
+    assert read(tmp_path / "new" / "out.jsonl")[0]["first_error"] == -1
+
+
+def test_rows_set_aside_are_summed_up_and_end_with_zero(run, rows, tmp_path):
+    with rows.open("ab") as file:
+        file.write(b'{"steps": ["1+1=2"]}\n{"problem": "q", "solution": "\xff"}\n{"problem"\n')
+    ended = run("judge-steps", rows)
+    assert ended.code == 0, ended.err
+    assert "3 set aside" in ended.out
+    rejected = read(rows.with_name("rows.judged.jsonl.rejected.jsonl"))
+    assert [row["line"] for row in rejected] == [4, 5, 6]
+
+
+def test_a_line_of_ten_megabytes_ends_nothing(run, rows):
+    with rows.open("ab") as file:
+        file.write(b'{"problem": "' + b"x" * 10_000_000 + b'"}\n')
+    ended = run("judge-steps", rows)
+    assert ended.code == 0, ended.err
+    assert len(read(rows.with_name("rows.judged.jsonl"))) == 3
+    assert len(rows.with_name("rows.judged.jsonl.rejected.jsonl").read_bytes()) < 1000
+
+
+def test_a_relative_judge_is_refused_by_name(run, rows):
+    ended = run("judge-steps", rows, "--judge", "pairwise")
+    assert ended.code == 2
+    assert "'pairwise'" in ended.err
+    assert [path.name for path in rows.parent.iterdir()] == ["rows.jsonl"]
+
+
+def test_other_settings_for_the_same_output_are_refused(run, rows):
+    run("judge-steps", rows)
+    ended = run("judge-steps", rows, "--set", "judge.max_tokens=7")
+    assert ended.code == 2
+    assert "judge_settings" in ended.err
+
+
+def test_free_settings_may_change(run, rows):
+    run("judge-steps", rows)
+    assert run("judge-steps", rows, "--set", "model.batch_tokens=64").code == 0
+
+
+def test_standard_input_and_output(run, rows, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rows.read_bytes())))
+    ended = run("judge-steps", "-")
+    assert ended.code == 0, ended.err
+    assert [json.loads(line)["first_error"] for line in ended.out.splitlines()] == [1, -1, 0]
+    assert "judge card" in ended.err
+
+
+def test_a_model_of_yours_is_asked_in_full_sentences():
+    from presrm.cli.judge_steps import _settings
+
+    assert _settings("embedded", "pointwise", None, []).prompts == "compact"
+    assert _settings("./mine", "pointwise", None, []).prompts == "paper"
+    assert _settings("./mine", "pointwise", "marker", ["prompts=compact"]).prompts == "compact"

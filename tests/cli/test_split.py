@@ -1,0 +1,63 @@
+"""``presrm split``: JSON Lines for programs, colours for people."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+from presrm.cli import split as split_verb
+from presrm.cli.show import one_line, print_steps, visible
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    rows = [{"id": 1, "solution": "a\nb"}, {"response": "é\u2028\n"}, {"solution": 3}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_rows_gain_steps_on_standard_output(run, rows):
+    ended = run("split", rows)
+    assert ended.code == 0, ended.err
+    first, second = map(json.loads, ended.out.rstrip("\n").split("\n"))
+    assert first == {"id": 1, "solution": "a\nb", "steps": ["a\n", "b"]}
+    assert "".join(second["steps"]) == second["response"]
+    assert ended.err.startswith("presrm: 1 rows set aside; line 3: ")
+
+
+def test_rows_go_to_a_file_and_bad_ones_beside_it(run, rows, tmp_path):
+    out = tmp_path / "split.jsonl"
+    ended = run("split", rows, "--out", out)
+    assert (ended.code, ended.out) == (0, "")
+    assert len(out.read_text("utf-8").rstrip("\n").split("\n")) == 2
+    rejected = json.loads((tmp_path / "split.jsonl.rejected.jsonl").read_text())
+    assert rejected["line"] == 3
+
+
+def test_nothing_is_left_behind_where_no_row_can_be_used(run, rows, tmp_path):
+    rows.write_text("{}\n[]\n")
+    assert run("split", rows, "--out", tmp_path / "split.jsonl").code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_a_terminal_sees_colours(run, rows, monkeypatch):
+    monkeypatch.setattr(split_verb.sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(split_verb, "Console", lambda: Console(force_terminal=True))
+    ended = run("split", rows)
+    assert "\x1b[36ma" in ended.out
+    assert "{" not in ended.out
+
+
+def test_neighbours_differ_in_colour_and_control_characters_are_shown(capsys):
+    print_steps(Console(force_terminal=True), ["one\n", "t\x1b[2Jwo [red]"])
+    shown = capsys.readouterr().out
+    assert "\x1b[36mone" in shown
+    assert "\x1b[32m" in shown
+    assert "\\x1b[2Jwo [red]" in shown
+    assert "\x1b[2J" not in shown
+
+
+def test_what_cannot_be_printed_is_escaped():
+    assert visible("a\tb\x9b\u202ec\n") == "a\\tb\\x9b\\u202ec\n"
+    assert one_line("a\n  b\x00") == "a b\\x00"

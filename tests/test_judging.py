@@ -1,0 +1,328 @@
+"""Judging a file: what comes out, what is set aside, and that a stop changes nothing."""
+
+import json
+from contextlib import contextmanager, nullcontext
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from presrm.errors import DataError, JudgeError, RequestError, RunConfigError, RunError
+from presrm.judging import find_first_error, judge_file, make_card, read_solution
+from presrm.types import Judgement, Status
+
+
+class LineSplitter:
+    stop = ("\n",)
+
+    def split(self, text):
+        return text.splitlines(keepends=True)
+
+
+class SumJudge:
+    """Right are steps as '1+1=2'; it cannot read '?', and may be stopped at its n-th call."""
+
+    scale = "absolute"
+
+    def __init__(self, stop_at=None):
+        self.seen = []
+        self.calls = 0
+        self.stop_at = stop_at
+
+    def judge(self, batch):
+        self.calls += 1
+        if self.calls == self.stop_at:
+            raise KeyboardInterrupt
+        self.seen += batch
+        return [tuple(self._judge(step.text) for step in item.steps) for item in batch]
+
+    def _judge(self, text):
+        if "?" in text:
+            return Judgement(None, Status.UNREADABLE, "no verdict")
+        left, _, right = text.strip().partition("=")
+        return Judgement(1.0 if eval(left) == int(right) else 0.0, rationale="computed")
+
+
+class Opened:
+    """Opens a judge and counts how often."""
+
+    def __init__(self, judge):
+        self.judge = judge
+        self.times = 0
+
+    @contextmanager
+    def __call__(self):
+        self.times += 1
+        yield self.judge
+
+
+def quiet(name, total):
+    return nullcontext(lambda units: None)
+
+
+def judge(source, out, judge=None, *, opened=None, settings=None, group_size=2):
+    opened = opened or Opened(judge or SumJudge())
+    return judge_file(source, out, opened, LineSplitter(), settings or {"judge": "sum"}, quiet, group_size=group_size)
+
+
+def write(path, *rows):
+    lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    return path
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+RIGHT, WRONG, UNREADABLE = Judgement(0.5), Judgement(0.49), Judgement(None, Status.TRUNCATED)
+
+
+@pytest.mark.parametrize(
+    ("judgements", "first_error"),
+    [
+        ([RIGHT, RIGHT], -1),
+        ([RIGHT, WRONG, WRONG], 1),
+        ([WRONG, UNREADABLE], 0),
+        ([RIGHT, UNREADABLE, WRONG], None),
+        ([RIGHT, UNREADABLE], None),
+    ],
+)
+def test_first_error(judgements, first_error):
+    assert find_first_error(judgements) == first_error
+
+
+def test_threshold_divides_right_from_wrong():
+    assert find_first_error([Judgement(0.7)], threshold=0.8) == 0
+
+
+@pytest.mark.parametrize("question", ["problem", "question", "prompt"])
+@pytest.mark.parametrize("solution", ["solution", "completion", "response"])
+def test_text_is_split_and_lists_are_taken(question, solution):
+    from_text = read_solution({question: "q", solution: "a\nb"}, LineSplitter())
+    from_list = read_solution({question: "q", "steps": ["a\n", "b"]}, LineSplitter())
+    assert from_text.steps == from_list.steps == ("a\n", "b")
+
+
+def test_steps_of_a_list_are_not_shown_run_together():
+    solution = read_solution({"question": "q", "steps": ["a", "b\n\n", "c"]}, LineSplitter())
+    last = solution.candidates("p")[-1]
+    assert last.prefix.text == "a\nb\n\n"
+    assert [step.text for step in last.steps] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ([1], "object"),
+        ({"solution": "a"}, "question"),
+        ({"question": " ", "solution": "a"}, "question"),
+        ({"question": ["q"], "solution": "a"}, "question"),
+        ({"question": "q"}, "solution"),
+        ({"question": "q", "solution": 3}, "solution"),
+        ({"question": "q", "steps": "a"}, "steps"),
+        ({"question": "q", "steps": ["a", 1]}, "steps"),
+        ({"question": "q", "steps": []}, "no steps"),
+        ({"question": "q", "steps": ["a"], "label": 1}, "label 1"),
+        ({"question": "q", "steps": ["a"], "label": -2}, "label -2"),
+        ({"question": "q", "steps": ["a"], "label": True}, "label True"),
+        ({"question": "q", "steps": ["a"], "label": "+"}, "label '\\+'"),
+    ],
+)
+def test_bad_rows_are_named(row, reason):
+    with pytest.raises(DataError, match=reason):
+        read_solution(row, LineSplitter())
+
+
+KEYS = st.sampled_from(["question", "steps", "solution", "label"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
+)
+
+
+@given(VALUES)
+def test_any_json_is_read_or_refused(value):
+    try:
+        solution = read_solution(value, LineSplitter())
+    except DataError:
+        return
+    assert solution.steps
+    assert solution.question.strip()
+
+
+def test_rows_come_out_unchanged_in_order_and_judged(tmp_path):
+    source = write(
+        tmp_path / "in.jsonl",
+        {"id": 7, "question": "é?", "steps": ["1+1=2", "2+2=5"], "extra": {"x": [1]}},
+        {"question": "q", "solution": "1+1=2\n?"},
+    )
+    judged = judge(source, tmp_path / "out.jsonl")
+    first, second = read(tmp_path / "out.jsonl")
+    assert (judged.num_judged, judged.num_rejected, judged.card) == (2, 0, None)
+    assert list(first) == ["id", "question", "steps", "extra", "judged", "first_error"]
+    assert first["extra"] == {"x": [1]}
+    assert first["judged"][1] == {"text": "2+2=5", "score": 0.0, "status": "ok", "rationale": "computed"}
+    assert first["first_error"] == 1
+    assert second["judged"][1] == {"text": "?", "score": None, "status": "unreadable", "rationale": "no verdict"}
+    assert second["first_error"] is None
+    assert "é" in (tmp_path / "out.jsonl").read_text("utf-8")
+    assert not (tmp_path / "out.jsonl.rejected.jsonl").exists()
+    assert not (tmp_path / "out.jsonl.card.json").exists()
+
+
+def test_a_step_is_judged_after_its_prefix_alone(tmp_path):
+    scripted = SumJudge()
+    judge(
+        write(tmp_path / "in.jsonl", {"question": "q", "solution": "1+1=2\n2+2=4\n"}), tmp_path / "out.jsonl", scripted
+    )
+    assert [(item.prefix.text, item.steps[0].text) for item in scripted.seen] == [
+        ("", "1+1=2\n"),
+        ("1+1=2\n", "2+2=4\n"),
+    ]
+
+
+def test_lone_surrogates_survive(tmp_path):
+    source = write(tmp_path / "in.jsonl", rb'{"question": "\ud800", "solution": "1+1=2"}')
+    judge(source, tmp_path / "out.jsonl")
+    assert read(tmp_path / "out.jsonl")[0]["question"] == "\ud800"
+
+
+def test_bad_rows_are_set_aside_with_line_and_reason(tmp_path):
+    source = write(
+        tmp_path / "in.jsonl", b"{", {"solution": "1+1=2"}, {"question": "q", "solution": "1+1=2"}, b'"\xff"'
+    )
+    judged = judge(source, tmp_path / "out.jsonl")
+    rejected = read(tmp_path / "out.jsonl.rejected.jsonl")
+    assert (judged.num_judged, judged.num_rejected) == (1, 3)
+    assert [row["line"] for row in rejected] == [1, 2, 4]
+    assert "question" in rejected[1]["reason"]
+    assert len(read(tmp_path / "out.jsonl")) == 1
+
+
+def test_all_rows_bad_is_refused_without_opening_the_judge(tmp_path):
+    opened = Opened(SumJudge())
+    source = write(tmp_path / "in.jsonl", {"solution": "1+1=2"}, {"question": "q"})
+    with pytest.raises(DataError, match="no row can be judged"):
+        judge(source, tmp_path / "out.jsonl", opened=opened)
+    assert opened.times == 0
+    assert len(read(tmp_path / "out.jsonl.rejected.jsonl")) == 2
+
+
+def many_rows(path):
+    rows = [
+        {"question": "q", "steps": [f"{i}+1={i + 1}", f"{i}+2={i + 2 + i % 2}"], "label": 1 if i % 2 else -1}
+        for i in range(9)
+    ]
+    return write(path, *rows[:4], b"{", *rows[4:], b"[]")
+
+
+def outputs(out):
+    return {path.name: path.read_bytes() for path in sorted(out.parent.glob(f"{out.name}*"))}
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 4])
+@pytest.mark.parametrize("torn", [b"", b'{"question": "half a r'])
+def test_stopped_and_resumed_gives_the_same_bytes(tmp_path, stop_at, torn):
+    source = many_rows(tmp_path / "in.jsonl")
+    whole, parts = tmp_path / "a" / "out.jsonl", tmp_path / "b" / "out.jsonl"
+    judge(source, whole)
+    with pytest.raises(KeyboardInterrupt):
+        judge(source, parts, SumJudge(stop_at))
+    if parts.exists():
+        with parts.open("ab") as file:
+            file.write(torn)
+    resumed = SumJudge()
+    judge(source, parts, resumed)
+    assert outputs(parts) == outputs(whole)
+    assert resumed.calls == 5 - (stop_at - 1)
+
+
+def test_a_finished_file_is_not_judged_again(tmp_path):
+    source = many_rows(tmp_path / "in.jsonl")
+    first = judge(source, tmp_path / "out.jsonl")
+    before = outputs(tmp_path / "out.jsonl")
+    opened = Opened(SumJudge())
+    assert judge(source, tmp_path / "out.jsonl", opened=opened) == first
+    assert opened.times == 0
+    assert outputs(tmp_path / "out.jsonl") == before
+
+
+def test_another_request_for_the_same_output_is_refused(tmp_path):
+    source, out = many_rows(tmp_path / "in.jsonl"), tmp_path / "out.jsonl"
+    judge(source, out)
+    with pytest.raises(RunConfigError, match="judge: 'sum' -> 'other'"):
+        judge(source, out, settings={"judge": "other"})
+    with pytest.raises(RunConfigError, match="group_size: 2 -> 3"):
+        judge(source, out, group_size=3)
+    with source.open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(RunConfigError, match="the input has changed"):
+        judge(source, out)
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(tmp_path):
+    source, out = many_rows(tmp_path / "in.jsonl"), write(tmp_path / "out.jsonl", {"mine": 1})
+    with pytest.raises(RequestError, match="exists"):
+        judge(source, out)
+    assert read(out) == [{"mine": 1}]
+
+
+def test_damaged_leftovers_are_named(tmp_path):
+    source, out = many_rows(tmp_path / "in.jsonl"), tmp_path / "out.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        judge(source, out, SumJudge(stop_at=3))
+    out.write_bytes(b"")
+    with pytest.raises(RunError, match="shorter"):
+        judge(source, out)
+    (tmp_path / "out.jsonl.state.json").write_text("{")
+    with pytest.raises(RunError, match="damaged"):
+        judge(source, out)
+
+
+def test_a_relative_judge_is_refused_by_name_and_leaves_nothing(tmp_path):
+    relative = SumJudge()
+    relative.scale = "relative"
+    with pytest.raises(RequestError, match="judge 'sum' is relative"):
+        judge(many_rows(tmp_path / "in.jsonl"), tmp_path / "out.jsonl", relative)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_a_judge_that_raises_or_miscounts_is_named(tmp_path):
+    class Short(SumJudge):
+        def judge(self, batch):
+            return super().judge(batch)[1:]
+
+    with pytest.raises(JudgeError, match="Short"):
+        judge(many_rows(tmp_path / "in.jsonl"), tmp_path / "out.jsonl", Short())
+    source = write(tmp_path / "words.jsonl", {"question": "q", "solution": "hello"})
+    with pytest.raises(JudgeError, match="SumJudge raised"):
+        judge(source, tmp_path / "words.judged.jsonl")
+
+
+def test_card_counts_null_as_wrong():
+    card = make_card([(1, 1), (0, 1), (2, None), (3, 3), (-1, -1), (-1, 0), (-1, None), (-1, -1)])
+    assert (card.erroneous.num, card.erroneous.num_right, card.erroneous.value) == (4, 2, 0.5)
+    assert (card.clean.num, card.clean.num_right, card.clean.value) == (4, 2, 0.5)
+    assert card.f1 == 0.5
+    assert card.unknown.value == 0.25
+    low, high = card.f1_interval
+    assert low < card.f1 < high
+
+
+def test_card_without_a_kind_has_no_f1():
+    card = make_card([(-1, -1), (-1, -1)])
+    assert card.erroneous.value is None
+    assert (card.f1, card.f1_interval) == (None, None)
+    assert card.clean.value == 1.0
+
+
+def test_card_of_a_judge_that_is_never_right_is_zero():
+    assert make_card([(0, -1), (-1, 0)]).f1 == 0.0
+
+
+def test_card_is_written_where_rows_carry_labels(tmp_path):
+    judged = judge(many_rows(tmp_path / "in.jsonl"), tmp_path / "out.jsonl")
+    card = json.loads((tmp_path / "out.jsonl.card.json").read_text())
+    assert card["f1"] == judged.card.f1 == 1.0
+    assert card["erroneous"]["num"] == 4
