@@ -73,6 +73,7 @@ def make_arguments(
         report_to=[],
         disable_tqdm=True,
         dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
         **options,
     )
     arguments._n_gpu = min(arguments.n_gpu, 1)

@@ -1,0 +1,64 @@
+"""Several processes train exactly what one does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+FIT = """
+import json, os, sys
+from pathlib import Path
+import torch
+from presrm.config import ModelConfig, TrainingConfig
+from presrm.prompts import PromptSet
+from presrm.training.step_dpo import StepDPO
+from presrm.types import Checkpoint, PreferencePair, Problem, Step, Trajectory
+
+torch.set_num_threads(1)
+policy, out = sys.argv[1:]
+pairs = []
+for number in range(5):
+    prefix = Trajectory(Problem(f"p{number}", f"What is {number} + 1?" * (1 + number % 2)))
+    for depth in range(number % 3 + 1):
+        right, wrong = Step(f"{number} + 1 = {number + 1}\\n"), Step(f"7\\n" * (1 + depth))
+        pairs.append(PreferencePair(f"p{number}/{depth}", prefix, right, wrong, 1.0))
+rows = []
+options = TrainingConfig(learning_rate=1e-3, batch_pairs=3, micro_pairs=2, beta=0.5, epochs=2)
+StepDPO(options, ModelConfig(device="cpu"), PromptSet("compact"), seed=0, on_log=rows.append).fit(
+    pairs, Checkpoint(policy), Path(out)
+)
+if os.environ.get("RANK", "0") == "0":
+    Path(f"{out}.json").write_text(json.dumps(rows))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_weights_and_the_log_of_one(tiny_policy: Path, tmp_path: Path) -> None:
+    script = tmp_path / "fit.py"
+    script.write_text(FIT)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    for name, launch in (("one", []), ("two", launcher)):
+        command = [sys.executable, *launch, str(script), str(tiny_policy), str(tmp_path / name)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+        subprocess.run(command, check=True, env=environment, timeout=120)
+
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for name, weight in one.items():
+        assert_close(two[name], weight, rtol=1e-3, atol=2e-5)
+    rows = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two")]
+    for single, double in zip(*rows, strict=True):
+        for key in single.keys() & {
+            "loss",
+            "grad_norm",
+            "rewards/margins",
+            "logps/chosen",
+            "logps/rejected",
+            "step/pairs",
+        }:
+            assert double[key] == pytest.approx(single[key], rel=1e-3, abs=1e-4), key
