@@ -45,9 +45,10 @@ def judge_steps(
 ) -> None:
     """Judge every step of the solutions in a file.
 
-    Rows gain 'judged' (a score and a rationale for each step) and 'first_error'. A row holds a question ('problem', 'question' or 'prompt') and a solution: 'steps', a list of texts, or text under
-    'solution', 'completion' or 'response'. With a 'label' (0-based index of the first wrong step, -1 for none) rows
-    also make a judge card. The same command goes on where it was stopped.
+    Rows gain 'judged' (a score and a rationale for each step) and 'first_error'. A row holds a question ('problem',
+    'question' or 'prompt') and a solution: 'steps', a list of texts, or text under 'solution', 'completion' or
+    'response'. With a 'label' (0-based index of the first wrong step, -1 for none) rows also make a judge card. The
+    same command goes on where it was stopped.
 
     \b
       $ presrm judge-steps solutions.jsonl
