@@ -200,11 +200,13 @@ def judge_file(
 
             advance = stack.enter_context(stage("judge steps", num_rows))
             advance(journal.num_judged + journal.num_rejected)
-            for group in _groups(source, journal.next_line, group_size):
+            for group in _groups(source, journal.state["next_line"], group_size):
                 journal.commit(group[-1].line + 1, *_judge_group(group, judge, splitter, threshold))
                 advance(len(group))
-        journal.finish()
+        if journal.num_judged:
+            journal.finish()
     if not journal.num_judged:
+        journal.discard()
         raise DataError(f"{source}: no row can be judged, the reasons are in {journal.rejected}")
     return JudgedFile(journal.num_judged, journal.num_rejected, _write_card(out))
 
@@ -272,10 +274,6 @@ class _Journal:
         return bool(self.state["is_done"])
 
     @property
-    def next_line(self) -> int:
-        return int(self.state["next_line"])
-
-    @property
     def num_judged(self) -> int:
         return int(self.state["num_judged"])
 
@@ -299,9 +297,15 @@ class _Journal:
         self.state["is_done"] = True
         self._save()
 
+    def discard(self) -> None:
+        """Take back an output without a row, so that the same command may follow once the input is mended."""
+        self.out.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
+
     def _append(self, path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         size = self.state["bytes"].get(path.name, 0)
         if not rows and not size and path != self.out:
+            path.unlink(missing_ok=True)
             return
         with path.open("ab") as file:
             if file.tell() < size:

@@ -209,6 +209,13 @@ def test_all_rows_bad_is_refused_without_opening_the_judge(tmp_path):
     assert len(read(tmp_path / "out.jsonl.rejected.jsonl")) == 2
 
 
+def test_once_the_input_is_mended_the_same_request_works(tmp_path):
+    with pytest.raises(DataError):
+        judge(write(tmp_path / "in.jsonl", b"{"), tmp_path / "out.jsonl")
+    judge(write(tmp_path / "in.jsonl", {"question": "q", "solution": "1+1=2"}), tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl.rejected.jsonl").exists()
+
+
 def many_rows(path):
     rows = [
         {"question": "q", "steps": [f"{i}+1={i + 1}", f"{i}+2={i + 2 + i % 2}"], "label": 1 if i % 2 else -1}
