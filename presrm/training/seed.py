@@ -1,0 +1,223 @@
+"""The seed stage, M0 -> M1: SFT on IFT (solve step by step) and EFT (judge a step), with TRL's SFTTrainer.
+
+PReSRM, arXiv 2503.03746, sections 2.2 and 2.3. The trainer gets ready token ids and labels, made by the encoder that
+generates and judges: nothing is re-tokenised, templated or appended on the way.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
+
+from presrm.config import JudgeConfig, LoraConfig, ModelConfig, SeedConfig
+from presrm.encoding import PromptEncoder
+from presrm.errors import ConfigError, DataError
+from presrm.prompts import PromptSet
+from presrm.protocols import Engine, Grader, Sampling, StepSplitter
+from presrm.seeding import derive_seed
+from presrm.training.eft import (
+    POINTWISE,
+    LabelledSteps,
+    Question,
+    explain,
+    perturbed,
+    questions,
+    rollouts,
+    solution_steps,
+)
+from presrm.training.fitting import LogTo, OnLog, load_trainable, make_arguments, train_and_save, whole_folder
+from presrm.training.loss import IGNORED
+from presrm.training.step_rows import rows
+from presrm.types import Checkpoint, Problem, Trajectory
+
+OpenEngine = Callable[[Checkpoint], AbstractContextManager[Engine]]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What the policy is shown and what it learns to reply (token ids)."""
+
+    kind: str
+    prompt: tuple[int, ...]
+    reply: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.reply)
+
+
+def imitation(problem: Problem, splitter: StepSplitter, encoder: PromptEncoder, prompts: PromptSet) -> Example:
+    """The reference solution step by step, the end token behind it (IFT)."""
+    steps = solution_steps(problem, splitter)
+    ids = (*(i for step in steps for i in encoder.step(step)), encoder.eos_id)
+    return Example("ift", tuple(encoder.encode(prompts.solve(Trajectory(problem)))), ids)
+
+
+def verdict(question: Question, encoder: PromptEncoder) -> Example:
+    """The reply to a question about steps (EFT)."""
+    end = [encoder.eos_id] if question.ends else []
+    return Example(question.kind, tuple(encoder.encode(question.prompt)), (*encoder.content(question.reply), *end))
+
+
+class SeedStage:
+    """Makes M1 from M0.
+
+    Args:
+        options: What to learn from, and how.
+        model: How to load and run the policy.
+        prompts: The set that the run solves and judges with.
+        splitter: Cuts solutions into steps.
+        lora: An adapter instead of full training.
+        judge: Whether verdicts are explained or direct.
+        seed: Decides everything random.
+        on_log: Takes the counts of examples, then one row of metrics an optimiser step.
+        open_engine: Runs the policy, for ``eft: rollouts`` and ``rationale: self``.
+        grader: Compares answers, for ``eft: rollouts``.
+
+    Raises:
+        ConfigError: if what the options need is missing, or if they contradict the judge's.
+    """
+
+    def __init__(
+        self,
+        options: SeedConfig,
+        model: ModelConfig,
+        prompts: PromptSet,
+        splitter: StepSplitter,
+        *,
+        lora: LoraConfig | None,
+        judge: JudgeConfig,
+        seed: int,
+        on_log: OnLog | None = None,
+        open_engine: OpenEngine | None = None,
+        grader: Grader | None = None,
+    ) -> None:
+        if options.eft == "rows" and options.eft_path is None:
+            raise ConfigError("seed_stage.eft: rows needs seed_stage.eft_path")
+        if options.rationale == "self" and judge.verdict == "direct":
+            raise ConfigError(
+                "seed_stage.rationale: self needs judge.verdict: explained; a direct verdict has no rationale"
+            )
+        self._options = options
+        self._model = model
+        self._prompts = prompts
+        self._splitter = splitter
+        self._lora = lora
+        self._judge = judge
+        self._seed = seed
+        self._on_log: OnLog = on_log or (lambda row: None)
+        self._open_engine = open_engine
+        self._grader = grader
+
+    def fit(self, policy: Checkpoint, problems: Sequence[Problem], out: Path) -> Checkpoint:
+        """Train `policy` on examples made from `problems` and save the result under `out`, which is whole or absent.
+
+        The loss is the mean over the reply tokens of an optimiser step; the learning rate falls linearly.
+
+        Args:
+            policy: M0.
+            problems: Training problems with solutions, none of them held out.
+            out: Where M1 is to stand.
+
+        Returns:
+            With LoRA the base with the adapter in `out`, else the whole model in `out`.
+
+        Raises:
+            DataError: if no example is left to train on.
+        """
+        asked = self._ask(policy, problems)
+        model, tokenizer = load_trainable(policy, self._model, self._lora, self._seed)
+        encoder = PromptEncoder(tokenizer, self._model.chat_template)
+        examples = self._examples(problems, asked, encoder)
+        arguments = make_arguments(
+            SFTConfig,
+            self._model,
+            seed=self._seed,
+            out=out,
+            learning_rate=self._options.learning_rate,
+            num_train_epochs=self._options.epochs,
+            lr_scheduler_type="linear",
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )
+        share = max(1, self._options.batch_size // arguments.world_size)
+        micro = max(n for n in range(1, min(self._options.micro_batch, share) + 1) if share % n == 0)
+        arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = micro, share // micro
+        with whole_folder(out, arguments.distributed_state) as folder:
+            trainer = SFTTrainer(
+                model=model,
+                args=arguments,
+                train_dataset=Dataset.from_list([_labelled(example) for example in examples]),
+                processing_class=tokenizer,
+                callbacks=[LogTo(self._on_log)],
+            )
+            return train_and_save(trainer, tokenizer, policy, folder, out)
+
+    def _ask(self, policy: Checkpoint, problems: Sequence[Problem]) -> list[list[Question]]:
+        """The questions to judge by, grouped by the labelled steps they are about."""
+        options = self._options
+        if options.eft != "rollouts" and options.rationale != "self":
+            return self._questions(self._labelled(problems, None))
+        if self._open_engine is None:
+            raise ConfigError("seed_stage: eft: rollouts and rationale: self need an engine")
+        with self._open_engine(policy) as engine:
+            asked = self._questions(self._labelled(problems, engine))
+            if options.rationale == "none":
+                return asked
+            return explain(asked, engine, Sampling(self._judge.temperature, max_tokens=self._judge.max_tokens))
+
+    def _questions(self, labelled: Sequence[LabelledSteps]) -> list[list[Question]]:
+        return [questions(each, self._prompts, direct=self._judge.verdict == "direct") for each in labelled]
+
+    def _labelled(self, problems: Sequence[Problem], engine: Engine | None) -> list[LabelledSteps]:
+        options, seed = self._options, derive_seed(self._seed, "eft")
+        if options.eft == "perturbed":
+            return perturbed(problems, self._splitter, options.num_eft, seed)
+        if options.eft == "rows":
+            assert options.eft_path is not None
+            found = list(rows(options.eft_path))
+            return random.Random(seed).sample(found, min(options.num_eft, len(found)))
+        if engine is None or self._grader is None:
+            raise ConfigError("seed_stage.eft: rollouts needs an engine and a grader")
+        sampling = Sampling(temperature=0.7, top_p=0.95, max_tokens=options.max_tokens)
+        drawn = rollouts(problems, engine, self._grader, self._prompts, self._splitter, sampling, seed=seed)
+        return list(islice(drawn, options.num_eft))
+
+    def _examples(
+        self, problems: Sequence[Problem], asked: Sequence[Sequence[Question]], encoder: PromptEncoder
+    ) -> list[Example]:
+        """All examples that fit, counted by kind and, those left out, by cause."""
+        counts: Counter[str] = Counter()
+
+        def fits(examples: Sequence[Example]) -> bool:
+            if all(len(example) <= self._options.max_tokens for example in examples):
+                return True
+            counts["dropped/too_long"] += len(examples)
+            return False
+
+        kept = [imitation(problem, self._splitter, encoder, self._prompts) for problem in problems if problem.solution]
+        kept = [example for example in kept if fits([example])]
+        groups = [[verdict(question, encoder) for question in group] for group in asked]
+        fitting = [(group, made) for group, made in zip(asked, groups, strict=True) if made and fits(made)]
+        yes, no = ([made for group, made in fitting if [q.verdict for q in group] == [word]] for word in POINTWISE)
+        surplus = (yes if len(yes) > len(no) else no)[min(len(yes), len(no)) :]
+        counts["dropped/unbalanced"] += len(surplus)
+        dropped = {id(made) for made in surplus}
+        kept += [example for _, made in fitting if id(made) not in dropped for example in made]
+        counts.update(example.kind for example in kept)
+        self._on_log({f"seed/{name}": count for name, count in sorted(counts.items())})
+        if not kept:
+            raise DataError(f"seed_stage: nothing to train on: {dict(counts)}")
+        return kept
+
+
+def _labelled(example: Example) -> dict[str, list[int]]:
+    return {
+        "input_ids": [*example.prompt, *example.reply],
+        "labels": [*[IGNORED] * len(example.prompt), *example.reply],
+    }

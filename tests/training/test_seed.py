@@ -1,0 +1,184 @@
+"""The seed stage: what the policy is shown, and that it learns it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn.functional import log_softmax
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from presrm.config import JudgeConfig, LoraConfig, ModelConfig, SeedConfig
+from presrm.encoding import PromptEncoder
+from presrm.engines.scripted import ScriptedEngine
+from presrm.errors import ConfigError, DataError
+from presrm.problems.arithmetic import load_arithmetic
+from presrm.prompts import PromptSet
+from presrm.seeding import derive_seed
+from presrm.splitters.newline import NewlineSplitter
+from presrm.training.eft import LabelledSteps, perturbed, questions
+from presrm.training.seed import Example, SeedStage, imitation, verdict
+from presrm.types import Checkpoint, Problem, Step, Trajectory
+
+PROMPTS = PromptSet("compact")
+SPLITTER = NewlineSplitter()
+CPU = ModelConfig(device="cpu", dtype="float32")
+PROBLEMS = load_arithmetic(6, seed=0)
+Row = dict[str, float]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_policy: Path) -> PromptEncoder:
+    return PromptEncoder(AutoTokenizer.from_pretrained(tiny_policy))
+
+
+def fit(
+    policy: Path,
+    out: Path,
+    *,
+    seed: int = 0,
+    lora: LoraConfig | None = None,
+    judge: str = "direct",
+    parts: dict[str, Any] | None = None,
+    **options: object,
+) -> tuple[Checkpoint, list[Row]]:
+    rows: list[Row] = []
+    settings = SeedConfig.model_validate(
+        {"ift": "arithmetic", "num_eft": 4, "batch_size": 8, "learning_rate": 3e-3, **options}
+    )
+    stage = SeedStage(
+        settings,
+        CPU,
+        PROMPTS,
+        SPLITTER,
+        lora=lora,
+        judge=JudgeConfig(verdict=judge),  # type: ignore[arg-type]
+        seed=seed,
+        on_log=rows.append,
+        **(parts or {}),
+    )
+    return stage.fit(Checkpoint(str(policy)), PROBLEMS, out), rows
+
+
+def test_a_solution_is_imitated_from_the_prompt_it_is_generated_from(encoder: PromptEncoder) -> None:
+    problem = Problem("g", "How many?", "24", "48/2 = <<48/2=24>>24\n#### 24")
+
+    example = imitation(problem, SPLITTER, encoder, PROMPTS)
+
+    assert example.prompt == tuple(encoder.encode(PROMPTS.solve(Trajectory(problem))))
+    assert example.reply[-1] == encoder.eos_id
+    assert encoder.decode(example.reply[:-1]) == "48/2 = 24\n#### 24"
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_verdict_ends_the_reply_only_where_it_is_generated(encoder: PromptEncoder, direct: bool) -> None:
+    labelled = LabelledSteps(Trajectory(PROBLEMS[0]), Step("right\n"), Step("wrong\n"))
+    question = questions(labelled, PROMPTS, direct=direct)[1]
+
+    example = verdict(question, encoder)
+
+    assert example == Example(
+        "pairwise",
+        tuple(encoder.encode(question.prompt)),
+        tuple(encoder.content("B")) if direct else (*encoder.content("[[B]]"), encoder.eos_id),
+    )
+
+
+def test_the_loss_is_the_mean_over_reply_tokens(tiny_policy: Path, tmp_path: Path, encoder: PromptEncoder) -> None:
+    _, rows = fit(tiny_policy, tmp_path / "out", num_eft=1, batch_size=100, micro_batch=3)
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_policy)
+    (labelled,) = perturbed(PROBLEMS, SPLITTER, 1, derive_seed(0, "eft"))
+    examples = [imitation(problem, SPLITTER, encoder, PROMPTS) for problem in PROBLEMS]
+    examples += [verdict(question, encoder) for question in questions(labelled, PROMPTS, direct=True)]
+    losses = []
+    for example in examples:
+        log_probs = log_softmax(model(torch.tensor([[*example.prompt, *example.reply]])).logits[0], -1)
+        losses += [-log_probs[len(example.prompt) + i - 1, token].item() for i, token in enumerate(example.reply)]
+    (step,) = [row for row in rows if "loss" in row]
+    assert step["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+
+
+def test_the_policy_learns_and_counts_are_logged_first(tiny_policy: Path, tmp_path: Path) -> None:
+    checkpoint, rows = fit(tiny_policy, tmp_path / "out", epochs=8)
+
+    assert checkpoint == Checkpoint(str(tmp_path / "out"))
+    assert rows[0] == {"seed/dropped/unbalanced": 0, "seed/ift": 6, "seed/pairwise": 8, "seed/pointwise": 8}
+    losses = [row["loss"] for row in rows if "loss" in row]
+    assert losses[-1] < 0.7 * losses[0]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in tiny_policy.iterdir()}
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+def test_equal_seeds_give_equal_bytes(tiny_policy: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        fit(tiny_policy, tmp_path / name, seed=seed)
+
+    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_with_lora_only_the_adapter_is_saved(tiny_policy: Path, tmp_path: Path) -> None:
+    checkpoint, _ = fit(tiny_policy, tmp_path / "out", lora=LoraConfig(r=2, alpha=4))
+
+    assert checkpoint == Checkpoint(str(tiny_policy), tmp_path / "out")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert any(
+        weight.abs().sum() > 0
+        for name, weight in load_file(tmp_path / "out/adapter_model.safetensors").items()
+        if "lora_B" in name
+    )
+
+
+def test_long_examples_are_left_out_whole_groups_at_a_time(tiny_policy: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'dropped/too_long': 22"):
+        fit(tiny_policy, tmp_path / "out", max_tokens=10)
+
+
+def test_single_labelled_steps_are_balanced(tiny_policy: Path, tmp_path: Path) -> None:
+    row = {
+        "input": "1 + 1 + 1? Step 1: 1 + 1 = 2 ки\nStep 2: 2 + 1 = 4 ки",
+        "label": "1 + 1 + 1? Step 1: 1 + 1 = 2 +\nStep 2: 2 + 1 = 4 {}",
+    }
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps({**row, "label": row["label"].format(sign)}) for sign in "+-"))
+
+    _, rows = fit(tiny_policy, tmp_path / "out", eft="rows", eft_path=path)
+
+    assert rows[0] == {"seed/dropped/unbalanced": 2, "seed/ift": 6, "seed/pointwise": 2}
+
+
+def test_self_written_rationales_take_an_engine(tiny_policy: Path, tmp_path: Path) -> None:
+    parts = {"open_engine": lambda policy: ScriptedEngine(lambda prompt, rng: "Always the first. [[A]]")}
+    _, rows = fit(tiny_policy, tmp_path / "out", judge="explained", rationale="self", parts=parts)
+
+    assert rows[0] == {"seed/dropped/unbalanced": 0, "seed/ift": 6}
+
+
+def test_contradicting_options_are_refused(tiny_policy: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="eft_path"):
+        fit(tiny_policy, tmp_path, eft="rows")
+    with pytest.raises(ConfigError, match="explained"):
+        fit(tiny_policy, tmp_path, rationale="self", judge="direct")
+    with pytest.raises(ConfigError, match="engine"):
+        fit(tiny_policy, tmp_path, eft="rollouts")
+
+
+def test_nothing_is_written_to_the_terminal(
+    tiny_policy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fit(tiny_policy, tmp_path / "out")
+
+    assert capfd.readouterr() == ("", "")
