@@ -5,13 +5,16 @@ a control token, and the ids of a prefix do not depend on what follows it. Steps
 ids they were generated with.
 """
 
+import json
 from collections.abc import Sequence
+from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from presrm.errors import ConfigError
+from presrm.errors import ConfigError, boundary
 from presrm.prompts import Part, Prompt
 from presrm.types import Step
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 _USER = "\ufdd2user\ufdd3"
 _SYSTEM = "\ufdd2system\ufdd3"
+_REPLY = "\ufdd2reply\ufdd3"
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -38,21 +42,28 @@ class PromptEncoder:
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", chat_template: str | None = None) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer: PreTrainedTokenizerBase = _without_added_spaces(tokenizer)
         self._template = _read_template(chat_template)
         if not (self._template or tokenizer.chat_template):
             raise ConfigError(
                 f"the tokenizer of {tokenizer.name_or_path!r} has no chat template; "
                 "set model.chat_template to 'chatml' or to the path of a Jinja file"
             )
-        _stop_prepending_spaces(tokenizer)
         self._has_system_role = True
+        added = self.tokenizer.added_tokens_decoder.items()
+        self._control = {i for i, token in added if token.special} - {self.tokenizer.unk_token_id}
         self._wrappers: dict[bool, tuple[str, ...]] = {}
 
-    @property
+    @cached_property
     def eos_id(self) -> int:
-        """The token that ends a reply (id)."""
-        return int(self.tokenizer.eos_token_id)
+        """The token that ends a reply (id): what the chat template puts behind one, else the tokenizer's end token."""
+        messages = [{"role": "user", "content": _USER}, {"role": "assistant", "content": _REPLY}]
+        try:
+            _, _, after = self._apply(messages, add_generation_prompt=False).partition(_REPLY)
+        except TemplateError:
+            after = ""
+        first = self.scaffold(after.lstrip())[:1]
+        return first[0] if first and first[0] in self._control else int(self.tokenizer.eos_token_id)
 
     def scaffold(self, text: str) -> list[int]:
         """Tokenise text of ours: control tokens count."""
@@ -60,6 +71,12 @@ class PromptEncoder:
 
     def content(self, text: str) -> list[int]:
         """Tokenise text from outside: what looks like a control token stays text."""
+        ids = self._tokenise_as_text(text)
+        if self._control.isdisjoint(ids):
+            return ids
+        return [i for letter in text for i in self._tokenise_as_text(letter)]  # unigram models know them as words
+
+    def _tokenise_as_text(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
     def step(self, step: Step) -> list[int]:
@@ -87,7 +104,7 @@ class PromptEncoder:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, control tokens included, spaces as they are."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _wrap(self, system: str | None) -> tuple[str, str]:
         """What the chat template puts before and after the content of the user turn."""
@@ -101,22 +118,36 @@ class PromptEncoder:
                 if _SYSTEM in before:
                     return before.replace(_SYSTEM, system), after
                 self._has_system_role = False
-        before, after = self._render(messages)
+        try:
+            before, after = self._render(messages)
+        except TemplateError as error:
+            raise ConfigError(
+                f"the chat template of {self.tokenizer.name_or_path!r} fails: {error}; "
+                "set model.chat_template to 'chatml' or to the path of a Jinja file"
+            ) from error
         return (before + f"{system}\n\n" if system is not None else before), after
 
     def _render(self, messages: list[dict[str, str]]) -> tuple[str, str]:
         key = len(messages) > 1
         if key not in self._wrappers:
-            options: dict[str, Any] = {"chat_template": self._template} if self._template else {}
-            text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False, **options
-            )
-            before, found, after = str(text).partition(_USER)
+            before, found, after = self._apply(messages, add_generation_prompt=True).partition(_USER)
             if not found:
                 raise ConfigError(f"the chat template of {self.tokenizer.name_or_path!r} drops the user's message")
             self._wrappers[key] = (before, after)
         before, after = self._wrappers[key]
         return before, after
+
+    def _apply(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+        options: dict[str, Any] = {"chat_template": self._template} if self._template else {}
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                enable_thinking=False,
+                **options,
+            )
+        )
 
 
 def _read_template(name: str | None) -> str | None:
@@ -127,12 +158,39 @@ def _read_template(name: str | None) -> str | None:
     path = Path(name)
     if not path.is_file():
         raise ConfigError(f"model.chat_template: {name!r} is neither 'chatml' nor a file")
-    return path.read_text("utf-8")
+    with boundary(ConfigError, f"model.chat_template: {name!r}"):
+        return path.read_text("utf-8")
 
 
-def _stop_prepending_spaces(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Keep SentencePiece-style tokenizers from putting a space before every piece that is tokenised apart."""
+def _without_added_spaces(tokenizer: Any) -> Any:
+    """Keep a tokenizer from putting a space before every piece that it is given, and from dropping one when it decodes.
+
+    SentencePiece-style tokenizers do. A copy is changed: a trained policy is saved with the tokenizer as it came.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    pre_tokenizer = getattr(backend, "pre_tokenizer", None)
-    if getattr(pre_tokenizer, "prepend_scheme", "never") != "never":
-        pre_tokenizer.prepend_scheme = "never"
+    changed: dict[str, Any] = {}
+    for name in ("normalizer", "pre_tokenizer", "decoder"):
+        part = getattr(backend, name, None)
+        if part is not None:
+            state = json.loads(part.__getstate__())
+            spaceless = _without_spaces(state) or {"type": "Sequence", f"{name.replace('_', '')}s": []}
+            if spaceless != state:
+                part.__setstate__(json.dumps(spaceless).encode())
+                changed[name] = part
+    if changed:
+        tokenizer = deepcopy(tokenizer)
+        for name, part in changed.items():
+            setattr(tokenizer.backend_tokenizer, name, part)
+    return tokenizer
+
+
+def _without_spaces(part: dict[str, Any]) -> dict[str, Any] | None:
+    """Change the JSON of a tokenizer's part so that it adds and drops no space; none: the part does nothing else."""
+    if part["type"] == "Prepend" or (part["type"] == "Strip" and part.get("start")):
+        return None
+    if part["type"] == "Metaspace":
+        return {**part, "prepend_scheme": "never"}
+    for members in ("normalizers", "pretokenizers", "decoders"):
+        if members in part:
+            return {**part, members: [kept for member in part[members] if (kept := _without_spaces(member))]}
+    return part

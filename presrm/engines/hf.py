@@ -370,11 +370,9 @@ def _positions(mask_B_T: torch.Tensor) -> torch.Tensor:
 
 
 def _find_end_ids(model: PreTrainedModel, encoder: PromptEncoder) -> frozenset[int]:
-    """All tokens that end a reply: the model's, the tokenizer's, and the one that ends a turn of the chat template."""
-    ends = {encoder.eos_id}
+    """All tokens that end a reply: the chat template's, the tokenizer's and the model's."""
+    ends = {encoder.eos_id, int(encoder.tokenizer.eos_token_id)}
     for config in (model.generation_config, model.config):
         named = getattr(config, "eos_token_id", None)
         ends.update(named if isinstance(named, list) else [] if named is None else [named])
-    control = {number for number, token in encoder.tokenizer.added_tokens_decoder.items() if token.special}
-    ends.update(i for i in encoder.tail(Prompt(trunk=()))[:1] if i in control)
     return frozenset(ends)
