@@ -1,7 +1,9 @@
 """Config -> parts: the only place that names concrete parts."""
 
+import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -13,20 +15,20 @@ from presrm.engines import ENGINES
 from presrm.errors import DataError, SplitterError, boundary
 from presrm.evaluation import Answer, evaluate
 from presrm.graders import GRADERS
-from presrm.health import Health, arithmetic_labeller, judge_fixed, judge_siblings, perturbed_pairs
+from presrm.health import Health, StepLabeller, judge_pairs, judge_siblings
 from presrm.iteration import Progress, groups
 from presrm.iteration import train as run_loop
 from presrm.judges import JUDGES
 from presrm.problems import load_problems
-from presrm.problems.decontamination import decontaminate
+from presrm.decontamination import decontaminate
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Grader, Judge, Sampling, Searcher, StepSplitter, Trainer
-from presrm.report import IterationSummary, write_report
-from presrm.rundir import RunDir
+from presrm.report import IterationSummary, to_json, to_markdown
+from presrm.rundir import RunDir, replace_file
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
-from presrm.types import Checkpoint, Problem
+from presrm.types import Checkpoint, Problem, Step, Trajectory
 
 _TIE_TOLERANCE = {"explained": 0.0, "direct": 0.02}
 _VERSIONED = ("presrm", "torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "numpy")
@@ -47,7 +49,9 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
     with RunDir(out, config, versions()) as run:
         stages = Parts(config, progress, run.log)
         summaries = run_loop(config, stages, run, progress)
-        write_report(summaries, stages.about(), out)
+        about = {"name": config.name, "policy": config.model.id, "seed": str(config.seed), **versions()}
+        replace_file(out / "report.md", to_markdown(summaries, about))
+        replace_file(out / "report.json", json.dumps(to_json(summaries, about), indent=1) + "\n")
         return summaries
 
 
@@ -208,6 +212,8 @@ class Parts:
             judge=self.config.judge,
             seed=derive_seed(self.config.seed, "seed stage"),
             on_log=lambda row: self.log(stage="seed", **row),
+            open_engine=self.engine,
+            grader=self.grader,
         )
         return stage.fit(Checkpoint(self.config.model.id), kept, out)
 
@@ -233,3 +239,81 @@ class Parts:
             group_size=size,
         )
         return groups(found, size)
+
+    def health(self, engine: Engine, judge: Judge) -> Health:
+        """Measure the judge on held-out problems: on a fixed set, and on the policy's own siblings."""
+        from presrm.training.eft import perturbed
+
+        search = self.config.search
+        problems = self.held_out()[: self.config.evaluation.num_judge_problems]
+        seed = derive_seed(self.config.seed, "health")
+        fixed = perturbed(problems, self.splitter, len(problems), seed)
+        label = step_labeller(problems)
+        siblings = None
+        if label is not None:
+            siblings = judge_siblings(
+                problems,
+                engine,
+                judge,
+                self.prompts,
+                self.splitter,
+                label,
+                num=search.num_candidates,
+                sampling=Sampling(search.temperature, search.top_p, search.max_step_tokens),
+                max_steps=search.max_steps,
+                seed=seed,
+            )
+        return Health(judge_pairs(fixed, judge) if fixed else None, siblings)
+
+
+def step_labeller(problems: Sequence[Problem]) -> StepLabeller | None:
+    """What tells right steps of these problems from wrong ones, exactly; none where nothing can."""
+    from presrm.problems.arithmetic import StepChecker, is_arithmetic
+
+    if not problems or not all(map(is_arithmetic, problems)):
+        return None
+
+    def label(prefix: Trajectory, step: Step) -> bool:
+        return StepChecker(prefix.problem).check([*(before.text for before in prefix.steps), step.text])[-1]
+
+    return label
+
+
+def plan(config: Config) -> list[tuple[str, str, str]]:
+    """Say what `train` would do: stage, what, amount. Loads the problems, not the policy.
+
+    Tokens are an upper estimate: every candidate at its longest, solutions of at most six steps.
+    """
+    stages = Parts(config, _Silent(), lambda **_: None)
+    search, num = config.search, config.evaluation.num_judge_problems
+    depth = min(search.max_steps, 6)
+    held_out = len(stages.held_out())
+    rows = [("policy", config.model.id, f"{config.model.dtype} on {config.model.device}")]
+    if config.seed_stage is not None:
+        rows.append(("seed stage", f"{config.seed_stage.ift}, {config.seed_stage.eft}", f"{config.seed_stage.num_ift} + {config.seed_stage.num_eft} examples"))
+    rows.append(("assess M1", config.problems.held_out, _tokens(held_out * config.evaluation.max_tokens + num * depth * search.num_candidates * search.max_step_tokens)))
+    for number in range(2, config.iterations + 2):
+        count = len(stages.problems(number))
+        drawn = count * depth * search.num_candidates * search.max_step_tokens
+        comparisons = search.num_candidates * (search.num_candidates - 1)
+        judged = count * depth * comparisons * (config.judge.max_tokens if config.judge.verdict == "explained" else 1)
+        rows.append((f"M{number}: search", f"{count} problems of {config.problems.train}", _tokens(drawn)))
+        rows.append((f"M{number}: judge", f"{config.judge.kind}, {config.judge.verdict}", _tokens(judged)))
+        rows.append((f"M{number}: train", config.training.kind, f"at most {count * depth} pairs"))
+        rows.append((f"M{number}: assess", config.problems.held_out, f"{held_out} problems"))
+    return rows
+
+
+def _tokens(count: int) -> str:
+    return f"at most {count:,} tokens"
+
+
+class _Silent:
+    """A progress that tells nothing."""
+
+    def stage(self, name: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+        """Announce nothing."""
+        return nullcontext(lambda units: None)
+
+    def note(self, text: str) -> None:
+        """Say nothing."""

@@ -130,7 +130,7 @@ class EvaluationConfig(Section):
 
     grader: str = Field("auto", description="Registered grader: auto, gsm8k, math, exact.")
     max_tokens: int = Field(512, gt=0, description="Longest greedy solution.")
-    num_sibling_problems: int = Field(200, ge=0, description="Held-out problems whose own candidates test the judge.")
+    num_judge_problems: int = Field(200, ge=0, description="Held-out problems on which the judge is tested.")
 
 
 class Config(Section):

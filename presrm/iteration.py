@@ -7,7 +7,6 @@ killed run goes on from its last finished group of problems.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -15,10 +14,11 @@ from pydantic import TypeAdapter
 
 from presrm.config import Config
 from presrm.errors import NoPairsError
-from presrm.evaluation import Answer, Comparison, Scores, compare, score
+from presrm.evaluation import Answer, Comparison, compare, score
 from presrm.health import Health
 from presrm.pairs import explain_no_pairs, mine_pairs
 from presrm.protocols import Engine, Judge, Searcher, Trainer
+from presrm.report.summary import IterationSummary
 from presrm.rundir import IterationDir, RunDir
 from presrm.types import Checkpoint, PreferencePair, Problem, SearchTree
 
@@ -73,30 +73,7 @@ class Stages(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """What is known of one policy.
-
-    Attributes:
-        name: ``M1``, ``M2`` ...
-        scores: On the held-out problems.
-        health: Of its judge.
-        vs_previous: Paired with the iteration before.
-        vs_first: Paired with M1.
-        num_pairs: Pairs it was trained on.
-        dropped: Expansions that gave no pair, by cause.
-    """
-
-    name: str
-    scores: Scores
-    health: Health
-    vs_previous: Comparison | None = None
-    vs_first: Comparison | None = None
-    num_pairs: int | None = None
-    dropped: dict[str, int] | None = None
-
-
-def train(config: Config, stages: Stages, run: RunDir, progress: Progress) -> list[Assessment]:
+def train(config: Config, stages: Stages, run: RunDir, progress: Progress) -> list[IterationSummary]:
     """Run, or go on with, the loop M1 -> M(1 + iterations).
 
     Raises:
@@ -171,12 +148,11 @@ def assess(
     policy: Checkpoint,
     stages: Stages,
     iteration: IterationDir,
-    before: Sequence[Assessment],
+    before: Sequence[IterationSummary],
     progress: Progress,
-    **facts: Any,
-) -> Assessment:
+    **mined: Any,
+) -> IterationSummary:
     """Score a policy on the held-out problems, test it against those before, and measure its judge."""
-    name = f"M{iteration.number}"
     answers = assess_answers(policy, stages, iteration, progress)
     health = iteration.value("health.json", lambda: plain(assess_judge(policy, stages, iteration, progress)))
 
@@ -185,14 +161,10 @@ def assess(
         return compare(earlier, answers)
 
     def make() -> Any:
-        scores = score(answers)
-        if not before:
-            return plain(Assessment(name, scores, read(Health, health), **facts))
-        return plain(
-            Assessment(name, scores, read(Health, health), paired(iteration.number - 1), paired(1), **facts)
-        )
+        compared = {"vs_previous": paired(iteration.number - 1), "vs_first": paired(1)} if before else {}
+        return plain(IterationSummary(f"M{iteration.number}", score(answers), read(Health, health), **mined, **compared))
 
-    return read(Assessment, iteration.value("scores.json", make))
+    return read(IterationSummary, iteration.value("scores.json", make))
 
 
 def assess_answers(

@@ -124,8 +124,13 @@ class Judge(Protocol):
 class Searcher(Protocol):
     """Problems -> trees."""
 
-    def search(self, problems: Sequence[Problem], generator: Generator, judge: Judge) -> Iterator[SearchTree]:
-        """Search every problem, in order; trees come in lockstep groups."""
+    def search(
+        self, problems: Sequence[Problem], generator: Generator, judge: Judge, start: int = 0
+    ) -> Iterator[SearchTree]:
+        """Search every problem, in order; trees come in lockstep groups.
+
+        `start` is the index of the first problem in the whole list: a group does not depend on those before it.
+        """
         ...
 
 

@@ -26,6 +26,7 @@ from presrm.encoding import PromptEncoder
 from presrm.packing import pack
 from presrm.problems.arithmetic import LARGEST, apply, make_plan
 from presrm.prompts import PromptSet
+from presrm.types import Problem, Step, Trajectory
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
@@ -43,10 +44,11 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     texts = [numbers] * 3000
     for problem in corpus(20000, seed=1):
         texts += [problem.question, problem.solution or ""]
-    frame = " [[A]] [[B]] [[yes]] [[no]] " + " ".join(
-        source for stem in ("solve", "pairwise", "pointwise") for source in [prompts._sources[stem]]
-    )
-    texts += [frame] * 100
+    step, start = Step(" 1 + 1 = 2\n"), Trajectory(Problem("frame", ""))
+    frames = [prompts.solve(start)]
+    for direct in (True, False):
+        frames += [prompts.pairwise(start, step, step, direct=direct), prompts.pointwise(start, step, direct=direct)]
+    texts += [frame.text for frame in frames] * 100
     rng.shuffle(texts)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -181,7 +183,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--drill", type=int, default=300, help="optimiser steps on bare sums, before the lessons")
-    parser.add_argument("--batch", type=int, default=16, help="problems an optimiser step")
+    parser.add_argument("--batch", type=int, default=24, help="problems an optimiser step")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)

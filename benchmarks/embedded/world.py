@@ -19,6 +19,7 @@ FORGETS_CARRY = 0.55
 FORGETS_BORROW = 0.55
 ONE_GROUP_TOO_FEW = 0.45
 SKIPS = 0.12
+JUDGED = 2  # steps of a solution that are judged in one lesson
 DIRECT = 0.25  # share of verdicts learned without working them out
 
 
@@ -161,10 +162,12 @@ class Teacher:
         lesson = Lesson(segments, [2], [], [])
         path = steps if rng.random() < 0.5 else self._solution(plan, rng, slips=False)
         state, trunk = State(plan.start, 0), 0
-        for depth, text in enumerate(path):
-            prefix = Trajectory(problem, tuple(Step(s) for s in path[:depth]))
-            right, _ = right_step(plan, state)
-            if not text.startswith("#") or rng.random() < 0.3:
+        depths = [0.3 if text.startswith("#") else 1.0 for text in path]
+        judged = set(rng.choices(range(len(path)), depths, k=JUDGED))
+        for depth, text in enumerate(path[: max(judged) + 1]):
+            if depth in judged:
+                prefix = Trajectory(problem, tuple(Step(s) for s in path[:depth]))
+                right, _ = right_step(plan, state)
                 trunk = self._judge(lesson, prefix, right, wrong_step(plan, state, rng), trunk, rng)
             state = _after(plan, state, text)
         return lesson

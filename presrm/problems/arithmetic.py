@@ -13,6 +13,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from presrm.errors import ConfigError
+from presrm.seeding import derive_seed
 from presrm.types import Problem
 
 LARGEST = 99
@@ -79,9 +81,9 @@ class Plan:
         Raises:
             ValueError: if the id is not of this problem set.
         """
-        kind, _, form = problem.id.partition(":")
-        if kind != "arithmetic" or not re.fullmatch(r"\d+([-+*]\d+)+", form):
+        if not is_arithmetic(problem):
             raise ValueError(f"problem {problem.id!r} is not an arithmetic problem")
+        form = problem.id.removeprefix("arithmetic:")
         start, *rest = re.split(r"([-+*])", form)
         return cls(int(start), tuple(zip(rest[::2], map(int, rest[1::2]), strict=True)))
 
@@ -98,6 +100,11 @@ class Plan:
             lines.append(f" {value} {operator} {n} = {result}\n")
             value = result
         return [*lines, f"#### {value}"]
+
+
+def is_arithmetic(problem: Problem) -> bool:
+    """Whether `problem` is of this set, so that its steps can be checked."""
+    return re.fullmatch(r"arithmetic:\d+([-+*]\d+)+", problem.id) is not None
 
 
 @dataclass
@@ -165,16 +172,17 @@ def make_problem(rng: random.Random) -> Problem:
     return Problem(plan.id, tell(plan, rng), answer=steps[-1].removeprefix("#### "), solution="".join(steps))
 
 
-def load_arithmetic(num: int = 500, seed: int = 0) -> list[Problem]:
-    """Make `num` problems, all different in canonical form.
+def load_arithmetic(path: str | None = None, *, split: str = "train", num: int | None = None, seed: int = 0) -> list[Problem]:
+    """Make `num` problems (500 unless told), all different in canonical form; more problems begin with the fewer.
 
-    Args:
-        num: How many.
-        seed: Equal seeds give equal problems.
+    Raises:
+        ConfigError: if a path is given: these problems come from no file.
     """
-    rng = random.Random(seed)
+    if path is not None:
+        raise ConfigError(f"arithmetic problems are made, not read: leave out {path!r}")
+    rng = random.Random(derive_seed("arithmetic", split, seed))
     problems: dict[str, Problem] = {}
-    while len(problems) < num:
+    while len(problems) < (500 if num is None else num):
         problem = make_problem(rng)
         problems.setdefault(problem.id, problem)
     return list(problems.values())

@@ -1,0 +1,156 @@
+"""JSON Lines: rows from outside, which may be anything, and values of our own, which come back equal.
+
+Reading is streaming and bounded: a line that is too long is skipped without being held. A bad row is data with a
+reason, not an error; a file that cannot be read at all is an error.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from presrm.errors import DataError
+
+T = TypeVar("T")
+MAX_LINE_BYTES = 10_000_000
+_SHOWN = 200
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An object on its line (counted from 1)."""
+
+    line: int
+    value: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A line that holds no object.
+
+    Attributes:
+        line: Its number, from 1.
+        reason: What was expected and what stands there.
+        text: The beginning of the line.
+    """
+
+    line: int
+    reason: str
+    text: str
+
+
+def read_rows(path: Path | Literal["-"], max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Row | BadRow]:
+    """Read a file (``-``: standard input) row by row; blank lines do not count as rows.
+
+    Raises:
+        DataError: if there is no such file, or it holds no row at all.
+    """
+    if path == "-":
+        yield from _rows(sys.stdin.buffer, "standard input", max_line_bytes)
+        return
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; a JSON Lines file is expected")
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise DataError(f"no file {path}") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    with file:
+        yield from _rows(file, str(path), max_line_bytes)
+
+
+def _rows(file: BinaryIO, name: str, limit: int) -> Iterator[Row | BadRow]:
+    is_empty = True
+    for number, raw in enumerate(_lines(file, limit), 1):
+        line = raw.removeprefix(_BOM) if number == 1 else raw
+        if not line.strip():
+            continue
+        is_empty = False
+        yield _parse(number, line, limit)
+    if is_empty:
+        raise DataError(f"{name} is empty; one JSON object a line is expected")
+
+
+def _lines(file: BinaryIO, limit: int) -> Iterator[bytes]:
+    """Give each line, cut to a little over `limit` bytes; what is cut off is read past, never held."""
+    while line := file.readline(limit + 1):
+        rest = line
+        while len(rest) > limit and not rest.endswith(b"\n"):
+            rest = file.readline(limit + 1)
+            if not rest:
+                break
+        yield line
+
+
+def _parse(number: int, line: bytes, limit: int) -> Row | BadRow:
+    start = line[:_SHOWN].decode("utf-8", "replace")
+    if len(line.rstrip(b"\r\n")) > limit:
+        return BadRow(number, f"longer than {limit} bytes", start)
+    try:
+        value = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+    except UnicodeDecodeError as error:
+        return BadRow(number, f"invalid UTF-8 at byte {error.start + 1} of the line", start)
+    except json.JSONDecodeError as error:
+        return BadRow(number, f"malformed JSON at column {error.colno}: {error.msg}", start)
+    except ValueError as error:
+        return BadRow(number, str(error), start)
+    except RecursionError:
+        return BadRow(number, "nested too deeply", start)
+    if not isinstance(value, dict):
+        return BadRow(number, f"expected an object, found {type(value).__name__}", start)
+    return Row(number, value)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def dump_row(value: Mapping[str, Any]) -> bytes:
+    """Give one line of UTF-8, its newline included; lone surrogates are escaped."""
+    return (_encodable(json.dumps(value, ensure_ascii=False, allow_nan=False)) + "\n").encode()
+
+
+def dump(value: Any) -> str:
+    """Give one of our dataclasses as a line of JSON, without its newline; equal values give equal bytes."""
+    return _encodable(json.dumps(_adapter(type(value)).dump_python(value), ensure_ascii=False, allow_nan=False))
+
+
+def load_typed(kind: type[T], path: Path) -> Iterator[T]:
+    """Read what `dump` wrote, one value a line.
+
+    Raises:
+        DataError: with file, line, field and what was expected.
+    """
+    adapter = _adapter(kind)
+    for row in read_rows(path, max_line_bytes=sys.maxsize - 1):
+        if isinstance(row, BadRow):
+            raise DataError(f"{path}, line {row.line}: {row.reason}")
+        try:
+            yield adapter.validate_python(row.value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise DataError(f"{path}, line {row.line}, {field}: {first['msg']}") from error
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _encodable(text: str) -> str:
+    """Escape what UTF-8 cannot hold (lone surrogates), as JSON itself would."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join(f"\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in text)
+    return text

@@ -1,0 +1,120 @@
+"""Rows -> problems: what the problem sets that are read from files have in common."""
+
+import logging
+import random
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from presrm.errors import DataError
+from presrm.jsonl import BadRow, read_rows
+from presrm.types import Problem
+
+logger = logging.getLogger(__name__)
+
+
+def problems_from_file(
+    path: str, read: Callable[[Mapping[str, Any], str], Problem], *, num: int | None, seed: int
+) -> list[Problem]:
+    """Read the problems of a JSON Lines or Parquet file; bad rows are set aside and counted.
+
+    Args:
+        path: The file.
+        read: Makes a problem from a row and a fallback id, or raises ValueError saying what is wrong.
+        num: How many, drawn by `seed`; a larger number gives the same ones and more. None: all, in the file's order.
+        seed: Decides the draw.
+
+    Raises:
+        DataError: if the file cannot be read, or no row is good.
+    """
+    found: dict[str, Problem] = {}
+    bad: list[str] = []
+    for line, row in _rows(Path(path)):
+        try:
+            if isinstance(row, BadRow):
+                raise ValueError(row.reason)
+            problem = read(row, f"{Path(path).stem}/{line}")
+            if found.setdefault(problem.id, problem) is not problem:
+                raise ValueError(f"id {problem.id!r} stands in an earlier row")
+        except ValueError as error:
+            bad.append(f"line {line}: {error}")
+    if not found:
+        raise DataError(f"{path}: all {len(bad)} rows are bad; first: {bad[0]}" if bad else f"{path} is empty")
+    if bad:
+        logger.warning("%s: %d bad rows set aside; first: %s", path, len(bad), bad[0])
+    return sample(list(found.values()), num, seed)
+
+
+def sample(problems: list[Problem], num: int | None, seed: int) -> list[Problem]:
+    """Draw `num` problems; a larger number gives the same ones and more."""
+    if num is None:
+        return problems
+    return list(islice(random.Random(seed).sample(problems, len(problems)), num))
+
+
+def text_of(row: Mapping[str, Any], *names: str) -> str | None:
+    """The first of several fields that a row has, which must be text or a number.
+
+    Raises:
+        ValueError: if it is something else, or blank.
+    """
+    for name in names:
+        value = row.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(f"{name}: expected text, found {type(value).__name__}")
+        if not str(value).strip():
+            raise ValueError(f"{name} is blank")
+        return str(value)
+    return None
+
+
+def question_of(row: Mapping[str, Any], *names: str) -> str:
+    """The question of a row.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    question = text_of(row, *names)
+    if question is None:
+        raise ValueError(f"no {' or '.join(repr(name) for name in names)}")
+    return question
+
+
+def problems_from_hub(
+    name: str, configs: tuple[str | None, ...], split: str, read: Callable[[Mapping[str, Any], str], Problem], flag: str
+) -> list[Problem]:
+    """Load a data set from the Hub.
+
+    Raises:
+        DataError: if it cannot be reached, saying how to pass a local file instead.
+    """
+    from datasets import load_dataset
+
+    problems = []
+    for config in configs:
+        try:
+            rows = load_dataset(name, config, split=split)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(f"cannot load {name} from the Hub ({reason:.120}); pass a local file: {flag}:PATH") from error
+        problems += [read(row, f"{name}/{config}/{split}/{number}") for number, row in enumerate(rows)]
+    return problems
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | BadRow]]:
+    if path.suffix != ".parquet":
+        for row in read_rows(path):
+            yield row.line, row if isinstance(row, BadRow) else row.value
+        return
+    if not path.is_file():
+        raise DataError(f"no file {path}")
+    from pyarrow import ArrowInvalid, parquet
+
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except ArrowInvalid as error:
+        raise DataError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from error
+    yield from enumerate(rows, 1)

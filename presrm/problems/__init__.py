@@ -1,0 +1,43 @@
+"""Problem sets. How to add one: write a function ``(path, *, split, num, seed, **options) -> list[Problem]`` and name it.
+
+``path`` is what stands behind the colon of a source (``gsm8k:train.jsonl``), or none; ``split`` is ``train`` or ``test``;
+``num`` limits the problems, and a larger ``num`` gives the same ones and more; ``seed`` decides which. Register it with
+``@PROBLEMS.register("mine")``, or under the entry-point group ``presrm.problems``.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from presrm.errors import DataError, boundary
+from presrm.registry import Registry
+from presrm.types import Problem
+
+PROBLEMS: Registry[list[Problem]] = Registry(
+    "problem set",
+    {
+        "arithmetic": "presrm.problems.arithmetic:load_arithmetic",
+        "gsm8k": "presrm.problems.gsm8k:load_gsm8k",
+        "jsonl": "presrm.problems.jsonl:load_jsonl",
+        "math": "presrm.problems.math:load_math",
+    },
+    group="presrm.problems",
+)
+
+
+def load_problems(
+    source: str, *, split: Literal["train", "test"], num: int | None = None, seed: int = 0, **options: Any
+) -> list[Problem]:
+    """Load problems from ``name``, ``name:PATH``, or the path of a JSON Lines file.
+
+    Raises:
+        UnknownNameError: naming the nearest problem set.
+        DataError: if there is nothing to load, saying why.
+    """
+    name, _, path = source.partition(":")
+    if name not in PROBLEMS.names() and Path(source).exists():
+        name, path = "jsonl", source
+    with boundary(DataError, f"problem set {name!r}"):
+        problems = PROBLEMS.create(name, path=path or None, split=split, num=num, seed=seed, **options)
+    if not problems:
+        raise DataError(f"{source}: no problems")
+    return problems

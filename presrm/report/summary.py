@@ -1,0 +1,143 @@
+"""A run's summary: one row a policy, every number with what it was measured on.
+
+No clocks: the same run gives the same bytes. Times stand in metrics.jsonl.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+from rich.table import Table
+
+from presrm.evaluation import Comparison, Scores
+from presrm.health import Health, JudgeAccuracy
+
+_COLUMNS = {
+    "model": "M1 is the policy the loop starts from; M(t) is made from M(t-1).",
+    "correct": "Greedy accuracy on the held-out problems, with its 95 % Wilson interval.",
+    "no answer": "Solutions in which no final answer was found. They are not correct; they are not wrong answers either.",
+    "judge, own siblings": "How often the judge prefers the right one of two candidates of its own policy, of which exactly "
+    "one is right, on held-out problems. The figure that counts.",
+    "judge, fixed": "The same on reference steps against the same steps with a number changed.",
+    "pairs": "Preference pairs that made this policy.",
+    "steps": "Mean steps a solution x mean tokens a step. Watch them: a judge that likes long steps shows here.",
+    "change": "Against the row before on the same problems: difference, and p of the exact McNemar test.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IterationSummary:
+    """What is known of one policy.
+
+    Attributes:
+        name: ``M1``, ``M2`` ...
+        scores: On the held-out problems.
+        health: Of its judge.
+        num_pairs: Pairs it was trained on; none for M1.
+        dropped: Expansions that gave no pair, by cause.
+        vs_previous: Paired with the policy before.
+        vs_first: Paired with M1.
+    """
+
+    name: str
+    scores: Scores
+    health: Health
+    num_pairs: int | None = None
+    dropped: dict[str, int] | None = None
+    vs_previous: Comparison | None = None
+    vs_first: Comparison | None = None
+
+
+def to_json(summaries: Sequence[IterationSummary], about: Mapping[str, str]) -> dict[str, Any]:
+    """Give the summary as plain data."""
+    rows = TypeAdapter(list[IterationSummary]).dump_python(list(summaries), mode="json")
+    return {"about": dict(about), "policies": rows}
+
+
+def to_table(summaries: Sequence[IterationSummary]) -> Table:
+    """Draw the summary for a terminal of 100 columns."""
+    table = Table(title_justify="left", caption_justify="left", caption=_verdict(summaries))
+    for column in _COLUMNS:
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for summary in summaries:
+        table.add_row(*_cells(summary))
+    return table
+
+
+def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str]) -> str:
+    """Write the report: the table, what its columns mean, what was solved and lost, and why expansions gave no pair."""
+    num = summaries[0].scores.num
+    lines = [f"# {escape(about.get('name', 'run'))}", "", _verdict(summaries), ""]
+    lines += [f"| {' | '.join(_COLUMNS)} |", f"|{' --- |' * len(_COLUMNS)}"]
+    lines += [f"| {' | '.join(_cells(summary))} |" for summary in summaries]
+    lines += ["", f"All on the same {num} held-out problems.", ""]
+    lines += [f"- **{column}**: {meaning}" for column, meaning in _COLUMNS.items()]
+    lines += ["", "## From one policy to the next", ""]
+    for summary in summaries:
+        if summary.vs_previous is None:
+            continue
+        lost, solved = len(summary.vs_previous.lost), len(summary.vs_previous.solved)
+        dropped = ", ".join(f"{escape(cause)} {count}" for cause, count in sorted((summary.dropped or {}).items()))
+        lines.append(
+            f"- **{summary.name}**: {solved} problems solved that were not, {lost} lost; {summary.num_pairs} pairs; "
+            f"expansions without a pair: {dropped or 'none'}."
+        )
+    for summary in summaries:
+        siblings = summary.health.siblings
+        if siblings is not None:
+            lines.append(
+                f"- **{summary.name}**: {siblings.num_with_pair} of {siblings.num_expansions} expansions on held-out "
+                f"problems hold a right and a wrong candidate ({siblings.accuracy.num} such pairs were judged)."
+            )
+    lines += ["", "## About this run", "", *(f"- {escape(key)}: {escape(value)}" for key, value in about.items()), ""]
+    return "\n".join(lines)
+
+
+def escape(text: str) -> str:
+    """Make text from outside harmless in Markdown: no markup, no HTML, no control characters."""
+    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    for character, harmless in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;"), ("`", "&#96;")):
+        shown = shown.replace(character, harmless)
+    return shown
+
+
+def _verdict(summaries: Sequence[IterationSummary]) -> str:
+    last = summaries[-1]
+    if last.vs_first is None:
+        return f"{last.name} solves {last.scores.accuracy:.1%} of {last.scores.num} held-out problems."
+    change, low, high = last.vs_first.difference, *last.vs_first.interval
+    return (
+        f"{last.name} against {summaries[0].name}: {_points(change)} points "
+        f"[{_points(low)}, {_points(high)}], {_p(last.vs_first.p_value)}, "
+        f"{len(last.vs_first.solved)} solved, {len(last.vs_first.lost)} lost, of {last.vs_first.num}."
+    )
+
+
+def _cells(summary: IterationSummary) -> tuple[str, ...]:
+    scores, health, change = summary.scores, summary.health, summary.vs_previous
+    low, high = scores.interval
+    return (
+        summary.name,
+        f"{scores.accuracy:.1%} [{100 * low:.1f}, {100 * high:.1f}]",
+        f"{scores.no_answer}/{scores.num}",
+        _share(health.siblings.accuracy if health.siblings else None),
+        _share(health.fixed),
+        "-" if summary.num_pairs is None else str(summary.num_pairs),
+        f"{scores.mean_steps:.1f} x {scores.mean_step_tokens:.1f}",
+        "-" if change is None else f"{_points(change.difference)}, {_p(change.p_value)}",
+    )
+
+
+def _share(accuracy: JudgeAccuracy | None) -> str:
+    if accuracy is None or accuracy.accuracy is None:
+        return "-"
+    return f"{accuracy.accuracy:.1%} of {accuracy.num}"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.1f}"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
