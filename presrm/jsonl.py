@@ -112,9 +112,9 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def write_row(value: Mapping[str, Any]) -> str:
-    """Give one line, its newline included; lone surrogates are escaped, so that it can be encoded."""
-    return _encodable(json.dumps(value, ensure_ascii=False, allow_nan=False)) + "\n"
+def dump_row(value: Mapping[str, Any]) -> bytes:
+    """Give one line of UTF-8, its newline included; lone surrogates are escaped."""
+    return (_encodable(json.dumps(value, ensure_ascii=False, allow_nan=False)) + "\n").encode()
 
 
 def dump(value: Any) -> str:
