@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import isinf
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
 
@@ -94,7 +95,7 @@ def _parse(number: int, line: bytes, limit: int) -> Row | BadRow:
     if len(line.rstrip(b"\r\n")) > limit:
         return BadRow(number, f"longer than {limit} bytes", start)
     try:
-        value = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+        value = json.loads(line.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
     except UnicodeDecodeError as error:
         return BadRow(number, f"invalid UTF-8 at byte {error.start + 1} of the line", start)
     except json.JSONDecodeError as error:
@@ -110,6 +111,13 @@ def _parse(number: int, line: bytes, limit: int) -> Row | BadRow:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise ValueError(f"{text:.20} is too large a number")
+    return value
 
 
 def dump_row(value: Mapping[str, Any]) -> bytes:
