@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from presrm.errors import DataError, JudgeError, RequestError, RunConfigError, RunError, SplitterError, boundary
-from presrm.jsonl import BadRow, Row, read_rows, write_row
+from presrm.jsonl import BadRow, Row, dump_row, read_rows
 from presrm.protocols import Judge, StepSplitter
 from presrm.rundir import hash_path, replace_file
 from presrm.statistics import wilson_interval
@@ -313,7 +313,7 @@ class _Journal:
                     f"{path} is shorter than it was when the last group was finished; remove it to begin anew"
                 )
             file.truncate(size)
-            file.write(b"".join(write_row(row).encode() for row in rows))
+            file.write(b"".join(dump_row(row) for row in rows))
             file.flush()
             os.fsync(file.fileno())
             self.state["bytes"][path.name] = file.tell()

@@ -189,13 +189,12 @@ def test_lone_surrogates_survive(tmp_path):
 
 
 def test_bad_rows_are_set_aside_with_line_and_reason(tmp_path):
-    source = write(
-        tmp_path / "in.jsonl", b"{", {"solution": "1+1=2"}, {"question": "q", "solution": "1+1=2"}, b'"\xff"'
-    )
+    lines = [b"{", {"solution": "1+1=2"}, {"question": "q", "solution": "1+1=2"}, b'"\xff"', b'{"question": 1e999}']
+    source = write(tmp_path / "in.jsonl", *lines)
     judged = judge(source, tmp_path / "out.jsonl")
     rejected = read(tmp_path / "out.jsonl.rejected.jsonl")
-    assert (judged.num_judged, judged.num_rejected) == (1, 3)
-    assert [row["line"] for row in rejected] == [1, 2, 4]
+    assert (judged.num_judged, judged.num_rejected) == (1, 4)
+    assert [row["line"] for row in rejected] == [1, 2, 4, 5]
     assert "question" in rejected[1]["reason"]
     assert len(read(tmp_path / "out.jsonl")) == 1
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from presrm.cli.show import one_line
 from presrm.errors import DataError, RequestError
-from presrm.jsonl import BadRow, read_rows, write_row
+from presrm.jsonl import BadRow, dump_row, read_rows
 
 STANDARD = "-"
 _NUM_SHOWN = 3
@@ -68,7 +68,7 @@ def _report_rejected(rejected: Sequence[BadRow], out: str | None) -> None:
     where = ""
     if out not in (None, STANDARD):
         path = Path(f"{out}.rejected.jsonl")
-        path.write_text("".join(write_row({"line": row.line, "reason": row.reason}) for row in rejected), "utf-8")
+        path.write_bytes(b"".join(dump_row({"line": row.line, "reason": row.reason}) for row in rejected))
         where = f", see {path}"
     print(f"presrm: {len(rejected)} rows set aside{where}; {one_line(_reasons(rejected))}", file=sys.stderr)
 
@@ -83,14 +83,14 @@ def _output(out: str | None) -> Iterator[Callable[[dict[str, Any]], object]]:
     if out is None:
         yield lambda row: None
     elif out == STANDARD:
-        yield lambda row: sys.stdout.write(write_row(row))
+        yield lambda row: sys.stdout.write(dump_row(row).decode())
     else:
         path = Path(out)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                yield lambda row: file.write(write_row(row))
+            with temporary.open("wb") as file:
+                yield lambda row: file.write(dump_row(row))
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 
 from presrm.cli.progress import RichProgress
 from presrm.cli.show import print_table
@@ -45,21 +44,12 @@ def train(
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     resolved = load_config(config, [*overrides, *(settings or [])])
     from presrm import assembly
+    from presrm.report import to_table
 
     if dry_run:
         print_table(Console(), ("stage", "what", "amount"), assembly.plan(resolved))
         return
     run = out or Path("runs") / resolved.name
-    assembly.train(resolved, run, RichProgress())
-    _print_report(run / "report.md")
-
-
-def _print_report(path: Path) -> None:
-    """Print the report that the run wrote: drawn on a terminal, as it is elsewhere."""
-    text = path.read_text("utf-8")
-    console = Console()
-    if console.is_terminal:
-        console.print(Markdown(text))
-    else:
-        print(text)
-    print(f"The report is {path}")
+    summaries = assembly.train(resolved, run, RichProgress())
+    Console().print(to_table(summaries))
+    print(f"The report is {run / 'report.md'}")

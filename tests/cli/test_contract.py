@@ -224,22 +224,20 @@ def test_configs_can_be_listed_shown_and_described(run, tmp_path):
     assert '"num_candidates"' in run("config", "schema").out
 
 
-def test_train_hands_over_what_was_asked_and_prints_the_report(run, monkeypatch, tmp_path):
-    from presrm import assembly
+def test_train_hands_over_what_was_asked_and_prints_the_table(run, monkeypatch):
+    from presrm import assembly, report
 
     asked = {}
 
     def remember(config, out, progress):
         asked.update(config=config, out=out)
-        out.mkdir(parents=True)
-        (out / "report.md").write_text("| M1 | 22.0 % |\n")
+        return ["M1", "M2"]
 
     monkeypatch.setattr(assembly, "train", remember)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "to_table", " and ".join)
     ended = run("train", "--model", "./m", "--problems", "gsm8k:x.jsonl", "--iterations", 1, "--set", "seed=7")
     assert ended.code == 0, ended.err
-    assert "| M1 | 22.0 % |" in ended.out
-    assert "runs/embedded/report.md" in ended.out
+    assert ended.out == "M1 and M2\nThe report is runs/embedded/report.md\n"
     config = asked["config"]
     assert (config.model.id, config.problems.train, config.iterations, config.seed) == ("./m", "gsm8k:x.jsonl", 1, 7)
     assert asked["out"] == Path("runs/embedded")
