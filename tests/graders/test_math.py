@@ -1,0 +1,113 @@
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from presrm.errors import DataError
+from presrm.graders.math import MathGrader
+from presrm.types import Grade
+
+
+@pytest.fixture(scope="module")
+def grader() -> Iterator[MathGrader]:
+    with MathGrader() as grader:
+        yield grader
+
+
+@pytest.mark.parametrize(
+    ("solution", "extracted"),
+    [
+        (r"first \boxed{1}, then \boxed{\frac{1}{2}}. #### 3", r"\frac{1}{2}"),
+        ("2 + 3 = 5\n#### 5", "5"),
+        ("The answer is $x^2$, where $x > 0$ is $3$.", "3"),
+        ("**Answer: \\$18 per day.**", "18"),
+        ("Answer: Tuesday.", "Tuesday"),
+        ("The answer is x + 2.", "x + 2"),
+        ("So we find \\[ x = 5 \\] in the end", "x = 5"),
+        (r"\left(3,\frac{\pi}{2}\right)", r"\left(3,\frac{\pi}{2}\right)"),
+        ("He makes $9 and then $18 a day.", "18"),
+        ("nothing here", None),
+    ],
+)
+def test_the_answer_is_found(solution: str, extracted: str | None) -> None:
+    assert MathGrader().extract(solution) == extracted
+
+
+@pytest.mark.parametrize(
+    "fragment", ["\\boxed{", "$", "\\[", "answer is ", "\\(", "answer:\n", " ", "1,", "\\left", "\\!"]
+)
+def test_a_long_hostile_solution_is_read(fragment: str) -> None:
+    MathGrader().extract("x" + fragment * (1_000_000 // len(fragment)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("0.5", r"\frac12"),
+        ("x + 1", "1 + x"),
+        ("\u22125", "-5"),
+        ("10,\\!000", "10000"),
+        ("\\$1{,}250", "1250"),
+        ("(0.5, 2)", r"\left(\frac12, 2\right)"),
+        ("[1,2)", "$[1, 2)$"),
+        (r"\{2, 1\}", r"\{1, 2\}"),
+        ("2, 1", "1,2"),
+        (r"x \in (1, 2)", "(1,2)"),
+        ("5", r"so $2 + 3 = \boxed{5}$"),
+        ("(-\\infty, 2) \\cup (3, 4)", "(-\\infty,2)\\cup(3,4)"),
+    ],
+)
+def test_equal_values_are_correct(grader: MathGrader, answer: str, reference: str) -> None:
+    assert grader.grade(f"\\boxed{{{answer}}}", reference) is Grade.CORRECT
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        (r"\frac13", "0.5"),
+        ("(2,1)", "(1,2)"),
+        ("(1,2)", "[1,2)"),
+        ("(1,2,3)", "(1,2)"),
+        ("(100,200)", "(100,201)"),
+        ("1,3", "1,2"),
+        ("x + 1", "x + 2"),
+    ],
+)
+def test_other_values_are_incorrect(grader: MathGrader, answer: str, reference: str) -> None:
+    assert grader.grade(f"\\boxed{{{answer}}}", reference) is Grade.INCORRECT
+
+
+def test_a_blank_reference_is_refused() -> None:
+    with pytest.raises(DataError, match="blank"):
+        MathGrader().grade(r"\boxed{5}", " ")
+
+
+@pytest.mark.parametrize(
+    "answer", ["9**9**9**9", "9^{9^{9^9}}", r"\int_0^1 x^{x^{x^x}} dx", "(" * 3000, "\ud800\x00", "{" * 300 + "}" * 300]
+)
+def test_a_hostile_answer_costs_the_time_limit_at_most(answer: str) -> None:
+    """The limit holds because the worker is killed; the next comparison has another."""
+    with MathGrader(time_limit=0.5) as grader:
+        assert grader.grade(f"\\boxed{{{answer}}}", "5") in (Grade.NO_ANSWER, Grade.INCORRECT)
+        assert grader.grade(r"\boxed{10/2}", "5") is Grade.CORRECT
+
+
+def test_what_cannot_be_compared_within_the_limit_is_no_answer() -> None:
+    with MathGrader(time_limit=0.5) as grader:
+        assert grader.grade("\\boxed{9^{9^{9^9}}}", "5") is Grade.NO_ANSWER
+
+
+def test_it_grades_in_any_thread(grader: MathGrader) -> None:
+    grades: list[Grade] = []
+    thread = threading.Thread(target=lambda: grades.append(grader.grade(r"\boxed{1/2}", "0.5")))
+    thread.start()
+    thread.join()
+    assert grades == [Grade.CORRECT]
+
+
+def test_a_closed_grader_can_be_used_again() -> None:
+    grader = MathGrader()
+    for _ in range(2):
+        assert grader.grade(r"\boxed{1/2}", "0.5") is Grade.CORRECT
+        grader.close()
+        grader.close()
