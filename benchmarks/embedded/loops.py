@@ -37,7 +37,10 @@ class RandomJudge:
 
     def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
         return [
-            tuple(Judgement(random.Random(f"{item.prefix.problem.id}{item.prefix.text}{s.text}").random()) for s in item.steps)
+            tuple(
+                Judgement(random.Random(f"{item.prefix.problem.id}{item.prefix.text}{s.text}").random())
+                for s in item.steps
+            )
             for item in batch
         ]
 

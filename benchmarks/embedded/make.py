@@ -12,13 +12,14 @@ import math
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from world import Lesson, Teacher, corpus
 
@@ -33,6 +34,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SPECIAL = ["<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"]
+WIDTH, LAYERS = 128, 4
 AMPLITUDE = 0.5
 PERIODS = (2, 5, 10, 20, 25, 50, 100, 200, 10 / 3, 10 / 4 * 3)
 
@@ -106,7 +108,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast, width: int, layers: int) -> L
     return model
 
 
-class Lessons(IterableDataset):  # type: ignore[type-arg]
+class Lessons:
     """Batches of lessons, each packed into one row; endless."""
 
     def __init__(self, teacher: Teacher, seed: int, batch: int, pad: int) -> None:
@@ -115,9 +117,7 @@ class Lessons(IterableDataset):  # type: ignore[type-arg]
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         rng = random.Random(self.seed)
         while True:
-            lessons = [
-                self.teacher.lesson(problem, rng) for problem in corpus(self.batch * 8, rng.getrandbits(48))
-            ]
+            lessons = [self.teacher.lesson(problem, rng) for problem in corpus(self.batch * 8, rng.getrandbits(48))]
             lessons.sort(key=lambda lesson: sum(len(s.ids) for s in lesson.segments))
             batches = [lessons[i : i + self.batch] for i in range(0, len(lessons), self.batch)]
             rng.shuffle(batches)
@@ -177,59 +177,91 @@ def drill(model: LlamaForCausalLM, encoder: PromptEncoder, rng: random.Random, s
     return F.cross_entropy(logits, ids[:, -1])
 
 
+@dataclass(frozen=True)
+class Course:
+    """A stretch of training.
+
+    Attributes:
+        steps: Optimiser steps.
+        learning_rate: Peak; warms up, then falls as a cosine.
+        misreads: Share of the wrong steps shown to the judge in which a number was misread: what a policy that has had the
+            first course still does wrong by itself.
+    """
+
+    steps: int
+    learning_rate: float
+    misreads: float
+
+
+COURSES = (Course(1500, 1.5e-3, 0.0), Course(500, 1.0e-3, 0.5))
+BATCH = 24  # problems an optimiser step
+DRILL = 300  # optimiser steps on bare sums, before the courses
+
+
+def make_optimizer(model: LlamaForCausalLM, learning_rate: float) -> torch.optim.AdamW:
+    """AdamW as all of the training uses it."""
+    return torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+
+
+def step(model: LlamaForCausalLM, optimizer: torch.optim.AdamW, loss: torch.Tensor) -> None:
+    """Take one optimiser step."""
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def take(number: int, model: LlamaForCausalLM, encoder: PromptEncoder, seed: int, log: TextIO) -> None:
+    """Take course `number` (from 0)."""
+    course = COURSES[number]
+    teacher = Teacher(encoder, PromptSet("compact"), course.misreads)
+    lessons = Lessons(teacher, 1000 * (number + 1) + seed, BATCH, int(encoder.tokenizer.pad_token_id))
+    optimizer = make_optimizer(model, course.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, course.learning_rate, total_steps=course.steps, pct_start=0.05, cycle_momentum=False
+    )
+    began, tokens = time.monotonic(), 0
+    for count, batch in zip(range(1, course.steps + 1), lessons, strict=False):
+        loss, right = losses(model, batch)
+        step(model, optimizer, loss.sum())
+        schedule.step()
+        tokens += batch["ids"].numel()
+        if count % 25 == 0 or count == 1:
+            solve, working, verdict = (round(value, 4) for value in loss.tolist())
+            row = {"course": number + 1, "step": count, "solve": solve, "working": working, "verdict": verdict}
+            row |= {"right": round(right, 4), "tokens": tokens, "seconds": round(time.monotonic() - began, 1)}
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+
+
 def main() -> None:
+    """Make one policy."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--drill", type=int, default=300, help="optimiser steps on bare sums, before the lessons")
-    parser.add_argument("--batch", type=int, default=24, help="problems an optimiser step")
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--verdict-weight", type=float, default=1.0)
+    parser.add_argument(
+        "--after", type=Path, metavar="FOLDER", help="go on with what stands here after the first course"
+    )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     tokenizer = make_tokenizer()
-    model = make_model(tokenizer, options.width, options.layers)
     encoder = PromptEncoder(tokenizer)
-    lessons = Lessons(Teacher(encoder, PromptSet("compact")), 1000 + options.seed, options.batch, tokenizer.pad_token_id)
-    began, tokens = time.monotonic(), 0
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    rng = random.Random(2000 + options.seed)
-    for number in range(1, options.drill + 1):
-        loss = drill(model, encoder, rng, 512)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if number % 50 == 0:
-            print({"drill": number, "loss": loss.item(), "seconds": round(time.monotonic() - began, 1)}, flush=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.learning_rate, total_steps=options.steps, pct_start=0.05, cycle_momentum=False
-    )
     options.out.mkdir(parents=True, exist_ok=True)
-    log = (options.out / "train.jsonl").open("w")
-    for number, batch in zip(range(1, options.steps + 1), DataLoader(lessons, batch_size=None, num_workers=0)):
-        loss, right = losses(model, batch)
-        (loss * torch.tensor([1.0, 1.0, options.verdict_weight])).sum().backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        tokens += batch["ids"].numel()
-        if number % 25 == 0 or number == 1:
-            solve, working, verdict = (round(value, 4) for value in loss.tolist())
-            row = {"step": number, "solve": solve, "working": working, "verdict": verdict, "right": round(right, 4)}
-            row |= {"tokens": tokens, "seconds": round(time.monotonic() - began, 1)}
-            log.write(json.dumps(row) + "\n")
-            log.flush()
-            print(row, flush=True)
-        if number % 500 == 0 or number == options.steps:
-            model.save_pretrained(options.out)
-            tokenizer.save_pretrained(options.out)
+    with (options.out / "train.jsonl").open("w") as log:
+        if options.after:
+            model = LlamaForCausalLM.from_pretrained(options.after)
+        else:
+            model = make_model(tokenizer, WIDTH, LAYERS)
+            optimizer, rng = make_optimizer(model, COURSES[0].learning_rate), random.Random(2000 + options.seed)
+            for _ in range(DRILL):
+                step(model, optimizer, drill(model, encoder, rng, 512))
+        for number in range(1 if options.after else 0, len(COURSES)):
+            take(number, model, encoder, options.seed, log)
+            model.save_pretrained(options.out / f"course-{number + 1}")
+    model.save_pretrained(options.out)
+    tokenizer.save_pretrained(options.out)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from presrm.encoding import PromptEncoder
 from presrm.packing import Segment
 from presrm.problems.arithmetic import LARGEST, Plan, StepChecker, apply, make_problem
-from presrm.encoding import PromptEncoder
 from presrm.prompts import PromptSet
 from presrm.types import Problem, Step, Trajectory
 
@@ -90,16 +90,27 @@ def right_step(plan: Plan, state: State) -> tuple[str, State]:
     return write(state.value, operator, right, result), State(result, state.done + 1)
 
 
-def wrong_step(plan: Plan, state: State, rng: random.Random) -> str:
-    """Write a wrong next step: mostly a slip of this world, else some other mistake."""
+def wrong_step(plan: Plan, state: State, rng: random.Random, misreads: float = 0.0) -> str:
+    """Write a wrong next step: a number misread (with probability `misreads`), a slip of this world, or else."""
     right_text, _ = right_step(plan, state)
     if state.done == len(plan.operations):
         others = [n for _, n in plan.operations] + [plan.start, state.value + rng.choice((-10, -1, 1, 10))]
         return f"#### {abs(rng.choice(others))}"
     text = right_text
     while text == right_text:
-        text = human_step(plan, state, rng)[0] if rng.random() < 0.7 else _other_mistake(plan, state, rng)
+        if rng.random() < misreads:
+            text = _misread(plan, state, rng)
+        else:
+            text = human_step(plan, state, rng)[0] if rng.random() < 0.7 else _other_mistake(plan, state, rng)
     return text
+
+
+def _misread(plan: Plan, state: State, rng: random.Random) -> str:
+    """Do the right operation on a number misread: another one, or the digits of two run together."""
+    operator, right = plan.operations[state.done]
+    other = rng.choice([plan.start, state.value, rng.randint(0, LARGEST), *(n for _, n in plan.operations)]) % 100
+    mixed = (other, right - right % 10 + other % 10, other - other % 10 + right % 10)
+    return write(state.value, operator, n := rng.choice(mixed), abs(apply(operator, state.value, n)))
 
 
 def _other_mistake(plan: Plan, state: State, rng: random.Random) -> str:
@@ -145,8 +156,9 @@ class Lesson:
 class Teacher:
     """Makes lessons: a solution with slips to imitate, and clean verdicts on every one of its steps."""
 
-    def __init__(self, encoder: PromptEncoder, prompts: PromptSet) -> None:
+    def __init__(self, encoder: PromptEncoder, prompts: PromptSet, misreads: float = 0.0) -> None:
         self.encoder = encoder
+        self.misreads = misreads
         self.prompts = prompts
         encoder.content = lru_cache(100_000)(encoder.content)  # type: ignore[method-assign]
         encoder.scaffold = lru_cache(1_000)(encoder.scaffold)  # type: ignore[method-assign]
@@ -168,7 +180,7 @@ class Teacher:
             if depth in judged:
                 prefix = Trajectory(problem, tuple(Step(s) for s in path[:depth]))
                 right, _ = right_step(plan, state)
-                trunk = self._judge(lesson, prefix, right, wrong_step(plan, state, rng), trunk, rng)
+                trunk = self._judge(lesson, prefix, right, wrong_step(plan, state, rng, self.misreads), trunk, rng)
             state = _after(plan, state, text)
         return lesson
 
@@ -179,9 +191,7 @@ class Teacher:
             steps.append(text)
         return [*steps, f"#### {state.value}"]
 
-    def _judge(
-        self, lesson: Lesson, prefix: Trajectory, right: str, wrong: str, trunk: int, rng: random.Random
-    ) -> int:
+    def _judge(self, lesson: Lesson, prefix: Trajectory, right: str, wrong: str, trunk: int, rng: random.Random) -> int:
         """Hang the questions about one pair of steps off the trunk; give the trunk's new end."""
         a, b = Step(right), Step(wrong)
         direct = rng.random() < DIRECT
