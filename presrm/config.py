@@ -30,7 +30,9 @@ class ModelConfig(Section):
 
     id: str = Field("embedded", description="Hub id, folder, .gguf file, or 'embedded'.")
     chat_template: str | None = Field(None, description="'chatml' or a Jinja file; none: the tokenizer's own.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="auto: bf16 on a GPU, else fp32.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: bf16 on a GPU, else fp32."
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.", json_schema_extra=FREE)
     batch_tokens: int = Field(
         32_768, gt=0, description="Tokens in one generation or scoring batch.", json_schema_extra=FREE
@@ -40,9 +42,15 @@ class ModelConfig(Section):
 class ProblemsConfig(Section):
     """Where problems come from. A source is a registered name, or ``name:PATH`` for a local file in its format."""
 
-    train: str = Field("arithmetic", description="Source of the problems to search: arithmetic, gsm8k:PATH, jsonl:PATH.")
-    num_train: int = Field(200, gt=0, description="Problems searched in each iteration; every iteration takes new ones.")
-    train_options: dict[str, Any] = Field(default_factory=dict, description="Options of the source, as its factory takes.")
+    train: str = Field(
+        "arithmetic", description="Source of the problems to search: arithmetic, gsm8k:PATH, jsonl:PATH."
+    )
+    num_train: int = Field(
+        200, gt=0, description="Problems searched in each iteration; every iteration takes new ones."
+    )
+    train_options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the source, as its factory takes."
+    )
     held_out: str = Field("arithmetic", description="Source of the problems that score every iteration.")
     num_held_out: int = Field(500, gt=0, description="Problems scored.")
     held_out_options: dict[str, Any] = Field(default_factory=dict, description="Options of that source.")
@@ -54,11 +62,16 @@ class SeedConfig(Section):
     ift: str = Field(description="Problem source with solutions, as problems.train.")
     num_ift: int = Field(1000, gt=0, description="Solutions to imitate.")
     eft: Literal["perturbed", "rows", "rollouts"] = Field(
-        "perturbed", description="Where step labels come from: a number changed, a labelled file, the policy's roll-outs."
+        "perturbed",
+        description="Where step labels come from: a number changed, a labelled file, the policy's roll-outs.",
     )
-    eft_path: Path | None = Field(None, description="Step-labelled rows (PRM800K or Math-Shepherd format) for eft: rows.")
+    eft_path: Path | None = Field(
+        None, description="Step-labelled rows (PRM800K or Math-Shepherd format) for eft: rows."
+    )
     num_eft: int = Field(500, gt=0, description="Pairs of steps to judge; each is asked in both orders.")
-    rationale: Literal["none", "self"] = Field("none", description="self: self-written, kept where both orders come out right.")
+    rationale: Literal["none", "self"] = Field(
+        "none", description="self: self-written, kept where both orders come out right."
+    )
     learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate.")
     epochs: float = Field(1.0, gt=0, description="Passes over the data.")
     batch_size: int = Field(32, gt=0, description="Examples an optimiser step.")
@@ -74,7 +87,9 @@ class SearchConfig(Section):
     temperature: float = Field(0.5, gt=0, description="Of the candidates.")
     top_p: float = Field(0.95, gt=0, le=1, description="Of the candidates.")
     max_steps: int = Field(20, gt=0, description="Steps a solution may have.")
-    max_step_tokens: int = Field(256, gt=0, description="Tokens a step may have; a longer one is truncated, never judged.")
+    max_step_tokens: int = Field(
+        256, gt=0, description="Tokens a step may have; a longer one is truncated, never judged."
+    )
     answer_marks: tuple[str, ...] = Field((), description="A step that holds one of these ends the solution.")
     max_rollbacks: int = Field(5, ge=0, description="Roll-backs a problem may cost before it is given up.")
     unanimous: Literal["accept", "roll_back"] = Field(
@@ -87,8 +102,13 @@ class JudgeConfig(Section):
     """How the policy judges its own steps."""
 
     kind: str = Field("pairwise", description="Registered judge: pairwise, pointwise.")
-    verdict: Literal["explained", "direct"] = Field("explained", description="Written out, or read from token probabilities.")
-    tie_tolerance: float | None = Field(None, ge=0, description="max - min up to this is a tie; none: 0 explained, 0.02 direct.")
+    verdict: Literal["explained", "direct"] = Field(
+        "explained", description="Written out, or read from token probabilities."
+    )
+    tie_tolerance: float | None = Field(
+        None, ge=0, description="max - min up to this is a tie; none: 0 explained, 0.02 direct."
+    )
+    threshold: float = Field(0.5, ge=0, le=1, description="judge-steps: a step scored below this is an error.")
     temperature: float = Field(0.0, ge=0, description="Of explained verdicts.")
     max_tokens: int = Field(512, gt=0, description="Longest explanation.")
 
@@ -115,11 +135,17 @@ class TrainingConfig(Section):
     learning_rate: float = Field(5e-7, gt=0, description="Peak learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="Of the learning rate.")
     warmup: float = Field(0.0, ge=0, lt=1, description="Share of the optimiser steps that warm up.")
-    beta: float = Field(0.1, gt=0, description="Strength of the pull to the reference; the paper does not give its own.")
+    beta: float = Field(
+        0.1, gt=0, description="Strength of the pull to the reference; the paper does not give its own."
+    )
     epochs: int = Field(1, gt=0, description="Passes over the pairs.")
-    batch_pairs: int = Field(32, gt=0, description="Pairs an optimiser step; whole problems are taken until it is reached.")
+    batch_pairs: int = Field(
+        32, gt=0, description="Pairs an optimiser step; whole problems are taken until it is reached."
+    )
     micro_pairs: int = Field(4, gt=0, description="Pairs on the device at once.", json_schema_extra=FREE)
-    max_tokens: int = Field(2048, gt=0, description="Longest prefix + step; the prefix is cut from the left, the step never.")
+    max_tokens: int = Field(
+        2048, gt=0, description="Longest prefix + step; the prefix is cut from the left, the step never."
+    )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     gradient_checkpointing: bool = Field(False, description="Trade time for memory.", json_schema_extra=FREE)
     lora: LoraConfig | None = Field(None, description="none: all weights are trained.")
@@ -139,7 +165,9 @@ class Config(Section):
     name: str = Field("custom", description="Names the default run folder, runs/NAME.")
     seed: int = Field(0, ge=0, description="Everything random derives from it.")
     iterations: int = Field(3, ge=0, description="DPO iterations: 3 makes M1 -> M4.", json_schema_extra=FREE)
-    threads: int | None = Field(None, gt=0, description="CPU threads; none: torch's own choice.", json_schema_extra=FREE)
+    threads: int | None = Field(
+        None, gt=0, description="CPU threads; none: torch's own choice.", json_schema_extra=FREE
+    )
     splitter: str = Field("newline", description="Registered step splitter.")
     splitter_options: dict[str, Any] = Field(default_factory=dict, description="Options of the splitter.")
     prompts: str = Field("paper", description="Prompt set: paper, compact, or a folder.")
@@ -174,7 +202,9 @@ def load_config(source: str | Path | None = "embedded", overrides: Sequence[str]
     elif str(source) in shipped:
         text, where = shipped[str(source)], f"config {source!s}"
     else:
-        raise ConfigError(f"no config {str(source)!r}: not a file, and of the shipped ones {nearest(str(source), shipped)}")
+        raise ConfigError(
+            f"no config {str(source)!r}: not a file, and of the shipped ones {nearest(str(source), shipped)}"
+        )
     try:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:

@@ -1,10 +1,10 @@
-"""What does the loop buy? The same frozen policies, five ways to go on, the same held-out problems.
+"""What does the loop buy? The same frozen policies, several ways to go on, the same held-out problems.
 
-    python benchmarks/embedded/loops.py build/embedded-0 build/embedded-1 build/embedded-2 --out build/loops
+    python benchmarks/embedded/loops.py build/embedded-0 build/embedded-1 --ways self random --out build/loops
 
 Ways: the loop with the policy's own judge (`self`); with a judge that tosses a coin (`random`, the floor) and with the
-exact checker (`checker`, the ceiling); SFT on the chosen steps instead of DPO (`sft`). More seed SFT at equal compute is
-made by `make.py --resume` and scored here with `--score`. Held-out problems are drawn from --seed, which no tuning used.
+exact checker (`checker`, the ceiling); SFT on the chosen steps instead of DPO (`sft`); no loop (`score`: more seed SFT at
+equal compute is made by `make.py` and scored so). Held-out problems derive from --seed, which no tuning has used.
 """
 
 import argparse
@@ -71,17 +71,18 @@ def main() -> None:
         for way in options.ways:
             settings = [f"model.id={policy}", f"seed={options.seed}", *WAYS[way], *options.set]
             out = options.out / f"{policy.name}-{way}"
-            with RichProgress() as progress:
-                summaries = train(load_config("embedded", settings), out, progress)
+            summaries = train(load_config("embedded", settings), out, RichProgress())
             for summary in summaries:
-                vs = summary.vs_first
+                siblings, vs_first = summary.health.siblings, summary.vs_first
                 row = {
                     "policy": policy.name,
                     "way": way,
                     "model": summary.name,
                     "accuracy": round(summary.scores.accuracy, 4),
-                    "p_vs_M1": vs and vs.p_value,
-                    "siblings": summary.siblings and round(summary.siblings.accuracy, 4),
+                    "interval": [round(end, 4) for end in summary.scores.interval],
+                    "vs_M1": vs_first and {"points": round(100 * vs_first.difference, 1), "p": vs_first.p_value},
+                    "siblings": siblings and siblings.accuracy.accuracy,
+                    "sibling_pairs": siblings and siblings.accuracy.num,
                     "pairs": summary.num_pairs,
                 }
                 print(json.dumps(row), flush=True)

@@ -102,7 +102,14 @@ def _judge(source: Path, out: Path, config: Config) -> "JudgedFile":
     }
     splitter = assembly.make_splitter(config.splitter, config.splitter_options)
     return judge_file(
-        source, out, open_judge, splitter, depends_on, RichProgress().stage, group_size=config.search.group_size
+        source,
+        out,
+        open_judge,
+        splitter,
+        depends_on,
+        RichProgress().stage,
+        group_size=config.search.group_size,
+        threshold=config.judge.threshold,
     )
 
 
