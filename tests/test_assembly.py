@@ -1,0 +1,115 @@
+"""Config -> parts, and the shipped policy through the whole loop."""
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from presrm.assembly import Parts, open_engine, plan, step_labeller, tie_tolerance, train, versions
+from presrm.config import Config, JudgeConfig, load_config, shipped_configs
+from presrm.errors import DataError, RunConfigError
+from presrm.types import Checkpoint, Problem, Step, Trajectory
+
+SMALL = [
+    "threads=1",
+    "iterations=1",
+    "problems.num_train=12",
+    "problems.num_held_out=12",
+    "evaluation.num_judge_problems=6",
+    "search.group_size=6",
+]
+
+
+class Quiet:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def stage(self, name: str, total: int | None) -> nullcontext[Callable[[int], None]]:
+        return nullcontext(lambda units: None)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def parts(*overrides: str) -> Parts:
+    return Parts(load_config("embedded", overrides), Quiet(), lambda **row: None)
+
+
+def test_every_iteration_takes_new_problems_and_none_that_is_held_out() -> None:
+    made = parts("problems.num_train=50", "problems.num_held_out=50")
+    second, third = ({problem.id for problem in made.problems(number)} for number in (2, 3))
+    assert not second & third
+    assert not (second | third) & {problem.id for problem in made.held_out()}
+
+
+def test_a_problem_that_is_held_out_too_is_removed_and_said(tmp_path: Path) -> None:
+    rows = [{"id": str(n), "question": f"How much is {n} and {n}?", "answer": str(2 * n)} for n in range(4)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "test.jsonl").write_text(json.dumps(rows[1] | {"id": "other"}) + "\n")
+    made = parts(f"problems.train=jsonl:{tmp_path}/train.jsonl", f"problems.held_out=jsonl:{tmp_path}/test.jsonl")
+    assert {problem.id for problem in made.problems(2)} == {"0", "2", "3"}
+    assert made.progress.notes == ["1 problems that also stand in the evaluation set were removed"]
+
+
+def test_held_out_problems_without_answers_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_text('{"question": "Why?"}\n')
+    with pytest.raises(DataError, match="1 of 1 held-out problems have no answer"):
+        parts(f"problems.held_out=jsonl:{tmp_path}/test.jsonl").held_out()
+
+
+def test_steps_are_labelled_where_a_checker_exists() -> None:
+    problem = parts("problems.num_held_out=1").held_out()[0]
+    label = step_labeller([problem])
+    assert label is not None
+    first = (problem.solution or "").splitlines(keepends=True)[0]
+    assert label(Trajectory(problem), Step(first)) is True
+    assert label(Trajectory(problem), Step("7 + 7 = 15\n")) is False
+    assert step_labeller([Problem("gsm8k/1", "Why?")]) is None
+
+
+@pytest.mark.parametrize(("verdict", "given", "expected"), [("explained", None, 0), ("direct", None, 0.02), ("direct", 0.1, 0.1)])
+def test_what_counts_as_a_tie(verdict: str, given: float | None, expected: float) -> None:
+    assert tie_tolerance(JudgeConfig(verdict=verdict, tie_tolerance=given)) == expected
+
+
+@pytest.mark.parametrize("name", sorted(shipped_configs()))
+def test_shipped_configs_are_valid_and_set_every_section(name: str) -> None:
+    config = load_config(name)
+    assert config.name == name
+    text = shipped_configs()[name]
+    assert all(f"\n{section}:" in text for section in ("model", "problems", "search", "judge", "training", "evaluation"))
+
+
+def test_the_plan_names_every_stage_and_loads_no_policy() -> None:
+    rows = plan(load_config("embedded", ["problems.num_train=5", "problems.num_held_out=5", "model.id=/nowhere"]))
+    stages = [stage for stage, _, _ in rows]
+    assert stages[0] == "policy"
+    assert {"M2: search", "M2: judge", "M2: train", "M2: assess", "M4: assess"} <= set(stages)
+
+
+def test_versions_are_recorded() -> None:
+    assert {"python", "torch", "transformers"} <= versions().keys()
+
+
+def test_the_embedded_policy_goes_round_and_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:
+    config = load_config("embedded", SMALL)
+    first = train(config, tmp_path / "a", Quiet())
+    assert [summary.name for summary in first] == ["M1", "M2"]
+    assert first[0].health.siblings is not None
+    assert first[1].num_pairs
+    assert train(config, tmp_path / "a", Quiet()) == first
+    train(config, tmp_path / "b", Quiet())
+    for path in (tmp_path / "a/iterations").rglob("*"):
+        if path.is_file():
+            other = tmp_path / "b/iterations" / path.relative_to(tmp_path / "a/iterations")
+            assert path.read_bytes() == other.read_bytes(), path.name
+    assert (tmp_path / "a/report.md").read_bytes() == (tmp_path / "b/report.md").read_bytes()
+    with pytest.raises(RunConfigError, match="seed: 0 -> 1"):
+        train(load_config("embedded", [*SMALL, "seed=1"]), tmp_path / "a", Quiet())
+
+
+def test_an_engine_is_opened_as_the_settings_say() -> None:
+    with open_engine(Checkpoint("embedded"), Config(model={"dtype": "float32", "device": "cpu"}).model) as engine:
+        assert engine.describe()["parameters"] < 2_000_000
