@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from presrm.evaluation import Comparison, Scores
 from presrm.health import Health, JudgeAccuracy
 
+_SHORT = {
+    "correct": "correct [95 %]",
+    "no answer": "no ans.",
+    "judge, own siblings": "own siblings",
+    "judge, fixed": "fixed pairs",
+}
 _COLUMNS = {
     "model": "M1 is the policy the loop starts from; M(t) is made from M(t-1).",
     "correct": "Greedy accuracy on the held-out problems, with its 95 % Wilson interval.",
@@ -57,9 +64,9 @@ def to_json(summaries: Sequence[IterationSummary], about: Mapping[str, str]) -> 
 
 def to_table(summaries: Sequence[IterationSummary]) -> Table:
     """Draw the summary for a terminal of 100 columns."""
-    table = Table(title_justify="left", caption_justify="left", caption=_verdict(summaries))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=_verdict(summaries), caption_justify="left")
     for column in _COLUMNS:
-        table.add_column(column, justify="left" if column == "model" else "right")
+        table.add_column(_SHORT.get(column, column), justify="left" if column == "model" else "right", no_wrap=True)
     for summary in summaries:
         table.add_row(*_cells(summary))
     return table
@@ -124,7 +131,7 @@ def _cells(summary: IterationSummary) -> tuple[str, ...]:
         _share(health.siblings.accuracy if health.siblings else None),
         _share(health.fixed),
         "-" if summary.num_pairs is None else str(summary.num_pairs),
-        f"{scores.mean_steps:.1f} x {scores.mean_step_tokens:.1f}",
+        f"{scores.mean_steps:.1f}x{scores.mean_step_tokens:.1f}",
         "-" if change is None else f"{_points(change.difference)}, {_p(change.p_value)}",
     )
 
@@ -140,4 +147,4 @@ def _points(difference: float) -> str:
 
 
 def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+    return "p<0.001" if value < 0.001 else f"p={value:.3f}"
