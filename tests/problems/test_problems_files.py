@@ -1,0 +1,110 @@
+"""GSM8K, MATH and files of one's own, from disk."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from presrm.errors import ConfigError, DataError, UnknownNameError
+from presrm.problems import load_problems
+from presrm.problems.math import last_boxed
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not there")
+
+
+def rows(folder: Path, *values: object, name: str = "rows.jsonl") -> str:
+    path = folder / name
+    path.write_text("".join((value if isinstance(value, str) else json.dumps(value)) + "\n" for value in values))
+    return str(path)
+
+
+def test_gsm8k_takes_the_answer_behind_the_hashes_and_keeps_the_solution(tmp_path: Path) -> None:
+    path = rows(tmp_path, {"question": "How much?", "answer": "500*2=<<500*2=1000>>1000\n#### 1,000"})
+    (problem,) = load_problems(f"gsm8k:{path}", split="train")
+    assert (problem.id, problem.answer) == ("rows/1", "1000")
+    assert "<<500*2=1000>>" in (problem.solution or "")
+
+
+def test_math_takes_the_answer_or_the_last_box(tmp_path: Path) -> None:
+    given = {"problem": "p", "solution": r"so \boxed{\frac{1}{2}}"}
+    path = rows(tmp_path, given, given | {"answer": "0.5", "unique_id": "test/7"})
+    first, second = load_problems(f"math:{path}", split="train")
+    assert (first.answer, second.answer, second.id) == (r"\frac{1}{2}", "0.5", "test/7")
+
+
+@pytest.mark.parametrize(("text", "box"), [("", None), (r"\boxed{a}{b}", "a"), (r"\boxed{1} \boxed{{2}", None)])
+def test_the_last_box(text: str, box: str | None) -> None:
+    assert last_boxed(text) == box
+
+
+@pytest.mark.parametrize("name", ["question", "problem", "prompt"])
+def test_any_file_with_a_question_will_do(tmp_path: Path, name: str) -> None:
+    path = rows(tmp_path, {name: "Why?", "answer": 42})
+    (problem,) = load_problems(path, split="test")
+    assert (problem.question, problem.answer) == ("Why?", "42")
+
+
+def test_parquet_is_read_too(tmp_path: Path) -> None:
+    from pyarrow import Table, parquet
+
+    parquet.write_table(Table.from_pylist([{"question": "Why?", "answer": "42"}]), tmp_path / "rows.parquet")
+    (problem,) = load_problems(f"jsonl:{tmp_path}/rows.parquet", split="train")
+    assert problem.answer == "42"
+    (tmp_path / "bad.parquet").write_text("no")
+    with pytest.raises(DataError, match="not a Parquet file"):
+        load_problems(f"jsonl:{tmp_path}/bad.parquet", split="train")
+
+
+def test_bad_rows_are_set_aside_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = {"id": "a", "question": "Why?"}
+    path = rows(tmp_path, good, {"answer": "1"}, "{", good, {"question": "  "}, {"question": ["x"]})
+    assert [problem.id for problem in load_problems(path, split="train")] == ["a"]
+    assert "5 bad rows set aside; first: line 2: no 'question'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([{"answer": "1"}], r"all 1 rows are bad; first: line 1: no 'question' or 'problem' or 'prompt'"),
+        (["{"], "line 1: malformed JSON"),
+        ([], "is empty"),
+    ],
+)
+def test_a_file_without_a_problem_is_refused(tmp_path: Path, values: list[object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_problems(f"jsonl:{rows(tmp_path, *values)}", split="train")
+
+
+def test_more_problems_begin_with_the_fewer(tmp_path: Path) -> None:
+    path = rows(tmp_path, *({"question": f"q{n}"} for n in range(30)))
+    many = load_problems(path, split="train", num=20, seed=5)
+    assert many[:8] == load_problems(path, split="train", num=8, seed=5)
+    assert many[:8] != load_problems(path, split="train", num=8, seed=6)
+    assert len(load_problems(path, split="train", num=99)) == 30
+
+
+def test_wrong_sources_are_named() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'gsm8k'"):
+        load_problems("gsm8", split="train")
+    with pytest.raises(ConfigError, match="jsonl:PATH"):
+        load_problems("jsonl", split="train")
+    with pytest.raises(DataError, match=r"no file nowhere\.jsonl"):
+        load_problems("gsm8k:nowhere.jsonl", split="train")
+
+
+def test_a_hub_out_of_reach_says_what_to_pass_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr("datasets.load_dataset", unreachable)
+    with pytest.raises(DataError, match=r"no route\); pass a local file: math:PATH"):
+        load_problems("math", split="test")
+
+
+@needs_data
+@pytest.mark.parametrize(("name", "num"), [("gsm8k/train", 7473), ("gsm8k/test", 1319)])
+def test_the_whole_of_gsm8k(name: str, num: int) -> None:
+    problems = load_problems(f"gsm8k:{DATA}/{name}.jsonl", split="train")
+    assert len(problems) == num
+    assert all(float(problem.answer or "") == int(float(problem.answer or "")) for problem in problems)
