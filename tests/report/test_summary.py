@@ -1,0 +1,68 @@
+"""A run's summary: every number with its n, nothing from outside as markup, nothing that changes between two reads."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+from presrm.evaluation import Answer, compare, score
+from presrm.health import Health, JudgeAccuracy, Siblings
+from presrm.report import IterationSummary, to_json, to_markdown, to_table
+from presrm.report.summary import escape
+from presrm.types import Grade, Stop
+
+BEFORE = [Answer(str(i), "", 20, 4, Stop.EOS, "1", Grade.CORRECT if i < 250 else Grade.INCORRECT) for i in range(500)]
+AFTER = [Answer(str(i), "", 20, 4, Stop.EOS, "1", Grade.CORRECT if i < 400 else Grade.NO_ANSWER) for i in range(500)]
+ACCURACY = JudgeAccuracy(200, 180, 5, 3, 0.9, (0.85, 0.93))
+FIRST = IterationSummary("M1", score(BEFORE), Health(ACCURACY, Siblings(ACCURACY, 700, 110)))
+SECOND = IterationSummary(
+    "M2",
+    score(AFTER),
+    Health(None, None),
+    num_pairs=1234,
+    dropped={"tie": 7, "unanimous": 40},
+    vs_previous=compare(BEFORE, AFTER),
+    vs_first=compare(BEFORE, AFTER),
+)
+
+
+def drawn(width: int) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(to_table([FIRST, SECOND]))
+    return console.export_text()
+
+
+def test_the_table_fits_a_hundred_columns_uncut() -> None:
+    text = drawn(100)
+    assert "…" not in text
+    assert "50.0% [45.6, 54.4]" in text
+    assert "+30.0, p<0.001" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_what_is_not_known_is_a_dash_and_no_zero() -> None:
+    row = next(line for line in drawn(100).splitlines() if line.lstrip().startswith("M2"))
+    assert row.split().count("-") == 2
+
+
+def test_markdown_says_what_its_columns_mean_and_what_was_dropped() -> None:
+    text = to_markdown([FIRST, SECOND], {"name": "demo"})
+    assert "M2 against M1: +30.0 points" in text
+    assert "150 problems solved that were not, 0 lost; 1234 pairs" in text
+    assert "tie 7, unanimous 40" in text
+    assert "110 of 700 expansions" in text
+    header = next(line for line in text.splitlines() if line.startswith("| model"))
+    for column in header.strip("| ").split(" | "):
+        assert f"- **{column}**: " in text
+
+
+@pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "a | b", "`rm`", "\x1b[31m", "a\nb", "\u202egnp"])
+def test_text_from_outside_is_no_markup(hostile: str) -> None:
+    shown = escape(hostile)
+    assert not set(shown) & set("<>|`\x1b\n\u202e")
+    assert shown in to_markdown([FIRST], {"name": hostile})
+
+
+def test_the_same_run_gives_the_same_bytes() -> None:
+    assert json.dumps(to_json([FIRST, SECOND], {"name": "a"})) == json.dumps(to_json([FIRST, SECOND], {"name": "a"}))
+    assert to_json([SECOND], {})["policies"][0]["health"] == {"fixed": None, "siblings": None}

@@ -1,0 +1,94 @@
+"""Is the judge any good? On made-up pairs, and on the policy's own siblings."""
+
+import random
+
+import pytest
+
+from presrm.engines.scripted import ScriptedEngine
+from presrm.health import judge_pairs, judge_siblings
+from presrm.prompts import Prompt, PromptSet
+from presrm.protocols import Sampling
+from presrm.splitters import SPLITTERS
+from presrm.training.eft import LabelledSteps
+from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory
+
+PREFIX = Trajectory(Problem("p", "What is 1 + 1?"))
+
+
+class Table:
+    """Looks its scores up by the text of the step; no score: unreadable."""
+
+    scale = "relative"
+
+    def __init__(self, scores: dict[str, float]) -> None:
+        self.scores = scores
+        self.seen: list[Candidates] = []
+
+    def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
+        self.seen += batch
+        unreadable = Judgement(None, Status.UNREADABLE)
+        return [
+            tuple(Judgement(self.scores[s.text]) if s.text in self.scores else unreadable for s in item.steps)
+            for item in batch
+        ]
+
+
+def pair(good: str, bad: str) -> LabelledSteps:
+    return LabelledSteps(PREFIX, Step(good), Step(bad))
+
+
+def test_ties_and_unreadable_verdicts_are_not_correct_and_are_counted_apart() -> None:
+    judge = Table({"high": 0.9, "mid": 0.5, "also mid": 0.5, "low": 0.1})
+    pairs = [pair("high", "low"), pair("low", "high"), pair("mid", "also mid"), pair("high", "?"), pair("?", "low")]
+    found = judge_pairs(pairs, judge)
+    assert (found.num, found.correct, found.ties, found.unreadable) == (5, 1, 1, 2)
+    assert found.accuracy == pytest.approx(0.2)
+
+
+def test_no_pairs_have_no_accuracy() -> None:
+    found = judge_pairs([], Table({}))
+    assert (found.num, found.accuracy, found.interval) == (0, None, None)
+
+
+def siblings(reply: str, judge: Table, **options: int):
+    """Candidates are drawn from the words of `reply`; a step is right if it is written in capitals."""
+
+    def draw(prompt: Prompt, rng: random.Random) -> str:
+        return rng.choice(reply.split()) + "\n" + ("more" if len(prompt.reply) < 2 else "")
+
+    return judge_siblings(
+        [Problem(str(n), f"question {n}") for n in range(5)],
+        ScriptedEngine(draw),
+        judge,
+        PromptSet("compact"),
+        SPLITTERS.create("newline"),
+        lambda prefix, step: step.text.strip().isupper(),
+        num=6,
+        sampling=Sampling(1.0),
+        seed=1,
+        **{"max_steps": 2, **options},
+    )
+
+
+def test_only_siblings_of_which_exactly_one_is_right_are_judged() -> None:
+    judge = Table({"A\n": 1.0, "B\n": 1.0, "x\n": 0.0})
+    found = siblings("A B x", judge)
+    assert found.num_expansions == 10
+    assert {frozenset(s.text.strip().isupper() for s in item.steps) for item in judge.seen} == {frozenset({True, False})}
+    assert found.accuracy.num == len(judge.seen)
+    assert found.accuracy.accuracy == 1.0
+
+
+def test_expansions_without_such_a_pair_are_counted() -> None:
+    found = siblings("A B", Table({}))
+    assert (found.num_expansions, found.num_with_pair, found.accuracy.accuracy) == (10, 0, None)
+
+
+def test_a_path_is_followed_to_its_end_or_the_limit() -> None:
+    judge = Table({"A\n": 1.0, "x\n": 0.0})
+    siblings("A x", judge, max_steps=9)
+    assert max(len(item.prefix.steps) for item in judge.seen) == 2
+
+
+def test_equal_seeds_draw_equal_siblings() -> None:
+    assert siblings("A B x", Table({"A\n": 1.0})) == siblings("A B x", Table({"A\n": 1.0}))
