@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from presrm.config import Config, JudgeConfig, ModelConfig
+from presrm.decontamination import decontaminate
 from presrm.engines import ENGINES
 from presrm.errors import DataError, SplitterError, boundary
 from presrm.evaluation import Answer, evaluate
@@ -20,7 +21,6 @@ from presrm.iteration import Progress, groups
 from presrm.iteration import train as run_loop
 from presrm.judges import JUDGES
 from presrm.problems import load_problems
-from presrm.decontamination import decontaminate
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Grader, Judge, Sampling, Searcher, StepSplitter, Trainer
 from presrm.report import IterationSummary, to_json, to_markdown
@@ -290,8 +290,22 @@ def plan(config: Config) -> list[tuple[str, str, str]]:
     held_out = len(stages.held_out())
     rows = [("policy", config.model.id, f"{config.model.dtype} on {config.model.device}")]
     if config.seed_stage is not None:
-        rows.append(("seed stage", f"{config.seed_stage.ift}, {config.seed_stage.eft}", f"{config.seed_stage.num_ift} + {config.seed_stage.num_eft} examples"))
-    rows.append(("assess M1", config.problems.held_out, _tokens(held_out * config.evaluation.max_tokens + num * depth * search.num_candidates * search.max_step_tokens)))
+        rows.append(
+            (
+                "seed stage",
+                f"{config.seed_stage.ift}, {config.seed_stage.eft}",
+                f"{config.seed_stage.num_ift} + {config.seed_stage.num_eft} examples",
+            )
+        )
+    rows.append(
+        (
+            "assess M1",
+            config.problems.held_out,
+            _tokens(
+                held_out * config.evaluation.max_tokens + num * depth * search.num_candidates * search.max_step_tokens
+            ),
+        )
+    )
     for number in range(2, config.iterations + 2):
         count = len(stages.problems(number))
         drawn = count * depth * search.num_candidates * search.max_step_tokens

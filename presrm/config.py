@@ -12,11 +12,12 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
 
 from presrm.errors import ConfigError
 from presrm.registry import nearest
 
-FREE = {"resume": "free"}
+FREE: JsonDict = {"resume": "free"}
 
 
 class Section(BaseModel):
@@ -248,7 +249,7 @@ def changed_fixed(old: Config, new: Config) -> list[str]:
         return node
 
     leaves = [key for key, field in fields() if (field.json_schema_extra or {}) != FREE]
-    changes = []
+    changes: list[str] = []
     for key in leaves:
         before, after = value(old, key), value(new, key)
         if isinstance(before, Section) and isinstance(after, Section):

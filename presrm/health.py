@@ -113,7 +113,9 @@ def judge_siblings(
     live = [Trajectory(problem) for problem in problems]
     for depth in range(max_steps):
         requests = [
-            Request(prompts.solve(prefix), num, sampling, splitter, derive_seed(seed, "siblings", prefix.problem.id, depth))
+            Request(
+                prompts.solve(prefix), num, sampling, splitter, derive_seed(seed, "siblings", prefix.problem.id, depth)
+            )
             for prefix in live
         ]
         following = []

@@ -7,6 +7,8 @@ killed run goes on from its last finished group of problems.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -41,8 +43,16 @@ class Stages(Protocol):
     """The parts of a run, as `presrm.assembly` puts them together."""
 
     config: Config
-    searcher: Searcher
-    trainer: Trainer
+
+    @property
+    def searcher(self) -> Searcher:
+        """Problems -> trees."""
+        ...
+
+    @property
+    def trainer(self) -> Trainer:
+        """Pairs -> policy."""
+        ...
 
     def problems(self, iteration: int) -> list[Problem]:
         """The problems searched to make M(iteration), decontaminated."""
@@ -87,11 +97,16 @@ def train(config: Config, stages: Stages, run: RunDir, progress: Progress) -> li
         mined = mine_pairs(trees, config.pairs)
         if not mined.pairs:
             raise NoPairsError(f"M{number} cannot be trained: {explain_no_pairs(trees, mined)}")
-        pairs = iteration.rows(PreferencePair, "pairs.jsonl", lambda have, found=mined.pairs: [list(found[have:])])
+        pairs = iteration.rows(PreferencePair, "pairs.jsonl", partial(_rest, mined.pairs))
         policy = fit(pairs, policy, stages, iteration, progress)
         extra = {"num_pairs": len(pairs), "dropped": dict(mined.dropped)}
         assessments.append(assess(policy, stages, iteration, assessments, progress, **extra))
     return assessments
+
+
+def _rest(pairs: Sequence[PreferencePair], have: int) -> list[list[PreferencePair]]:
+    """What is to be written behind the first `have` pairs, in one group."""
+    return [list(pairs[have:])]
 
 
 def start(stages: Stages, iteration: IterationDir, progress: Progress) -> Checkpoint:
@@ -107,9 +122,7 @@ def start(stages: Stages, iteration: IterationDir, progress: Progress) -> Checkp
     return timed(iteration, "seed", lambda: iteration.policy(make))
 
 
-def search(
-    policy: Checkpoint, stages: Stages, iteration: IterationDir, progress: Progress
-) -> list[SearchTree]:
+def search(policy: Checkpoint, stages: Stages, iteration: IterationDir, progress: Progress) -> list[SearchTree]:
     """The same weights solve and judge: one tree a problem."""
     if iteration.is_done("trees.jsonl"):
         return iteration.rows(SearchTree, "trees.jsonl", lambda _: [])
@@ -161,15 +174,15 @@ def assess(
         return compare(earlier, answers)
 
     def make() -> Any:
-        compared = {"vs_previous": paired(iteration.number - 1), "vs_first": paired(1)} if before else {}
-        return plain(IterationSummary(f"M{iteration.number}", score(answers), read(Health, health), **mined, **compared))
+        summary = IterationSummary(f"M{iteration.number}", score(answers), read(Health, health), **mined)
+        if before:
+            summary = replace(summary, vs_previous=paired(iteration.number - 1), vs_first=paired(1))
+        return plain(summary)
 
     return read(IterationSummary, iteration.value("scores.json", make))
 
 
-def assess_answers(
-    policy: Checkpoint, stages: Stages, iteration: IterationDir, progress: Progress
-) -> list[Answer]:
+def assess_answers(policy: Checkpoint, stages: Stages, iteration: IterationDir, progress: Progress) -> list[Answer]:
     """Solve the held-out problems greedily."""
     if iteration.is_done("answers.jsonl"):
         return iteration.rows(Answer, "answers.jsonl", lambda _: [])

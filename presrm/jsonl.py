@@ -149,7 +149,7 @@ def load_typed(kind: type[T], path: Path) -> Iterator[T]:
 
 
 @cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 

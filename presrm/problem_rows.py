@@ -99,7 +99,9 @@ def problems_from_hub(
             rows = load_dataset(name, config, split=split)
         except (OSError, ValueError, RuntimeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise DataError(f"cannot load {name} from the Hub ({reason:.120}); pass a local file: {flag}:PATH") from error
+            raise DataError(
+                f"cannot load {name} from the Hub ({reason:.120}); pass a local file: {flag}:PATH"
+            ) from error
         problems += [read(row, f"{name}/{config}/{split}/{number}") for number, row in enumerate(rows)]
     return problems
 

@@ -60,7 +60,12 @@ class RunDir:
             raise
 
     def _open(self, config: Config, versions: Mapping[str, str]) -> None:
-        self.manifest: dict[str, Any] = {"format": _FORMAT, "versions": dict(versions), "artefacts": {}, "finished": False}
+        self.manifest: dict[str, Any] = {
+            "format": _FORMAT,
+            "versions": dict(versions),
+            "artefacts": {},
+            "finished": False,
+        }
         if self._manifest_path.exists():
             self.manifest = _read_manifest(self._manifest_path)
             self._check(config)
@@ -180,7 +185,9 @@ class IterationDir:
 
     def _verify(self, path: Path, entry: Mapping[str, Any]) -> None:
         if not path.exists() or hash_path(path) != entry["sha256"]:
-            raise RunError(f"{path} is not what the run wrote (missing or changed); restore it, or choose another --out")
+            raise RunError(
+                f"{path} is not what the run wrote (missing or changed); restore it, or choose another --out"
+            )
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -69,7 +69,9 @@ def test_steps_are_labelled_where_a_checker_exists() -> None:
     assert step_labeller([Problem("gsm8k/1", "Why?")]) is None
 
 
-@pytest.mark.parametrize(("verdict", "given", "expected"), [("explained", None, 0), ("direct", None, 0.02), ("direct", 0.1, 0.1)])
+@pytest.mark.parametrize(
+    ("verdict", "given", "expected"), [("explained", None, 0), ("direct", None, 0.02), ("direct", 0.1, 0.1)]
+)
 def test_what_counts_as_a_tie(verdict: str, given: float | None, expected: float) -> None:
     assert tie_tolerance(JudgeConfig(verdict=verdict, tie_tolerance=given)) == expected
 
@@ -79,7 +81,9 @@ def test_shipped_configs_are_valid_and_set_every_section(name: str) -> None:
     config = load_config(name)
     assert config.name == name
     text = shipped_configs()[name]
-    assert all(f"\n{section}:" in text for section in ("model", "problems", "search", "judge", "training", "evaluation"))
+    assert all(
+        f"\n{section}:" in text for section in ("model", "problems", "search", "judge", "training", "evaluation")
+    )
 
 
 def test_the_plan_names_every_stage_and_loads_no_policy() -> None:

@@ -74,7 +74,9 @@ def test_only_siblings_of_which_exactly_one_is_right_are_judged() -> None:
     judge = Table({"A\n": 1.0, "B\n": 1.0, "x\n": 0.0})
     found = siblings("A B x", judge)
     assert found.num_expansions == 10
-    assert {frozenset(s.text.strip().isupper() for s in item.steps) for item in judge.seen} == {frozenset({True, False})}
+    assert {frozenset(s.text.strip().isupper() for s in item.steps) for item in judge.seen} == {
+        frozenset({True, False})
+    }
     assert found.accuracy.num == len(judge.seen)
     assert found.accuracy.accuracy == 1.0
 

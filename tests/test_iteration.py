@@ -67,7 +67,7 @@ def reply(prompt: Prompt, rng: random.Random, slips: float) -> str:
     steps = Plan.of(problem).steps()
     if "Which" in prompt.text:
         before = [part.text for part in prompt.trunk[1:] if part.is_content]
-        first = [part.text for part in prompt.tail if part.is_content][0]
+        first = next(part.text for part in prompt.tail if part.is_content)
         return f"[[{'A' if StepChecker(problem).check([*before, first])[-1] else 'B'}]]"
     text = "".join(steps[len(prompt.reply) :])
     return text.replace(" = ", " = 1", 1) if rng.random() < slips else text

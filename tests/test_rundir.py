@@ -17,7 +17,7 @@ def groups_from(have: int, until: int = 6) -> list[list[Problem]]:
     return [PROBLEMS[i : i + 2] for i in range(have, until, 2)]
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818
     pass
 
 
@@ -66,7 +66,7 @@ def test_a_changed_artefact_is_refused_by_name(tmp_path: Path) -> None:
         run.iteration(2).value("scores.json", lambda: {"accuracy": 0.5})
     path = tmp_path / "run/iterations/2/scores.json"
     path.write_text('{"accuracy": 0.9}')
-    with RunDir(tmp_path / "run", Config()) as run, pytest.raises(RunError, match="scores.json"):
+    with RunDir(tmp_path / "run", Config()) as run, pytest.raises(RunError, match=r"scores\.json"):
         run.iteration(2).value("scores.json", lambda: pytest.fail("made again"))
 
 

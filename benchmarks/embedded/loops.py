@@ -3,8 +3,8 @@
     python benchmarks/embedded/loops.py build/embedded-0 build/embedded-1 --ways self random --out build/loops
 
 Ways: the loop with the policy's own judge (`self`); with a judge that tosses a coin (`random`, the floor) and with the
-exact checker (`checker`, the ceiling); SFT on the chosen steps instead of DPO (`sft`); no loop (`score`: more seed SFT at
-equal compute is made by `make.py` and scored so). Held-out problems derive from --seed, which no tuning has used.
+exact checker (`checker`, the ceiling); SFT on the chosen steps instead of DPO (`sft`); no loop (`score`: more seed SFT
+at equal compute is made by `make.py` and scored so). Held-out problems derive from --seed, which no tuning has used.
 """
 
 import argparse
@@ -36,6 +36,7 @@ class RandomJudge:
     def __init__(self, **_: object) -> None: ...
 
     def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
+        """Score every candidate."""
         return [
             tuple(
                 Judgement(random.Random(f"{item.prefix.problem.id}{item.prefix.text}{s.text}").random())
@@ -49,6 +50,8 @@ class CheckerJudge(RandomJudge):
     """The ceiling: 1 for a right step, 0 for a wrong one."""
 
     def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
+        """Score every candidate."""
+
         def right(item: Candidates, text: str) -> bool:
             return StepChecker(item.prefix.problem).check([*(s.text for s in item.prefix.steps), text])[-1]
 

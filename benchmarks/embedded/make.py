@@ -1,4 +1,6 @@
-"""Make the embedded policy from nothing: tokenizer, model, training. Run it as a stranger would::
+"""Make the embedded policy from nothing: tokenizer, model, training.
+
+Run it as a stranger would::
 
     python benchmarks/embedded/make.py --seed 0 --out build/embedded-0
 
@@ -19,7 +21,7 @@ from typing import TextIO
 import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from world import Lesson, Teacher, corpus
 
@@ -157,7 +159,7 @@ def losses(model: LlamaForCausalLM, batch: dict[str, torch.Tensor]) -> tuple[tor
     row, before, at, kind = batch["wanted"].T
     logits = model.lm_head(hidden[row, before])
     targets = batch["ids"][row, at]
-    loss = F.cross_entropy(logits, targets, reduction="none")
+    loss = cross_entropy(logits, targets, reduction="none")
     right = (logits[kind == 2].argmax(-1) == targets[kind == 2]).float().mean().item()
     return torch.stack([loss[kind == k].mean() for k in range(3)]), right
 
@@ -174,7 +176,7 @@ def drill(model: LlamaForCausalLM, encoder: PromptEncoder, rng: random.Random, s
             value = result
     ids = torch.tensor(rows[:size])
     logits = model(input_ids=ids[:, :-1], logits_to_keep=1).logits[:, -1]
-    return F.cross_entropy(logits, ids[:, -1])
+    return cross_entropy(logits, ids[:, -1])
 
 
 @dataclass(frozen=True)
@@ -184,8 +186,8 @@ class Course:
     Attributes:
         steps: Optimiser steps.
         learning_rate: Peak; warms up, then falls as a cosine.
-        misreads: Share of the wrong steps shown to the judge in which a number was misread: what a policy that has had the
-            first course still does wrong by itself.
+        misreads: Share of the wrong steps shown to the judge in which a number was misread: what a policy that has had
+            the first course still does wrong by itself.
     """
 
     steps: int
@@ -193,7 +195,7 @@ class Course:
     misreads: float
 
 
-COURSES = (Course(1500, 1.5e-3, 0.0), Course(500, 1.0e-3, 0.5))
+COURSES = (Course(1500, 1.5e-3, 0.0), Course(500, 1.0e-3, 0.5), Course(500, 1.0e-3, 0.5))
 BATCH = 24  # problems an optimiser step
 DRILL = 300  # optimiser steps on bare sums, before the courses
 
@@ -239,9 +241,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--after", type=Path, metavar="FOLDER", help="go on with what stands here after the first course"
-    )
+    parser.add_argument("--first", type=int, default=1, metavar="N", help="begin with course N ...")
+    parser.add_argument("--after", type=Path, metavar="FOLDER", help="... on the policy that the one before left here")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -257,7 +258,7 @@ def main() -> None:
             optimizer, rng = make_optimizer(model, COURSES[0].learning_rate), random.Random(2000 + options.seed)
             for _ in range(DRILL):
                 step(model, optimizer, drill(model, encoder, rng, 512))
-        for number in range(1 if options.after else 0, len(COURSES)):
+        for number in range(options.first - 1, len(COURSES)):
             take(number, model, encoder, options.seed, log)
             model.save_pretrained(options.out / f"course-{number + 1}")
     model.save_pretrained(options.out)

@@ -101,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always, with the exit code.
     """
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # bars that load weights would cut through ours
+    for bars in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):  # those of libraries would cut through ours
+        os.environ.setdefault(bars, "1")
     given = list(sys.argv[1:] if arguments is None else arguments)
     everywhere = [flag for flag in given if flag in _ANYWHERE]
     ordered = everywhere + [argument for argument in given if argument not in _ANYWHERE]

@@ -120,7 +120,18 @@ def _load_model(source: _Source, dtype: torch.dtype) -> PreTrainedModel:
     missing = sorted(found["missing_keys"])
     if missing:  # transformers would go on with random numbers in their place
         raise EngineError(f"model {source.name!r} lacks {len(missing)} of its weights, the first {missing[0]!r}")
+    if source.gguf_file:
+        _forget_quantisation(model)
     return model  # type: ignore[no-any-return]
+
+
+def _forget_quantisation(model: PreTrainedModel) -> None:
+    """Drop the marks of a GGUF model: its weights are plain by now, but a Trainer would refuse to train them."""
+    model.is_quantized = False  # type: ignore[assignment,unused-ignore]
+    model.hf_quantizer = None  # type: ignore[assignment,unused-ignore]
+    for holder, name in ((model, "quantization_method"), (model.config, "quantization_config")):
+        if hasattr(holder, name):
+            delattr(holder, name)
 
 
 def _from_pretrained(loader: Any, source: _Source, **options: Any) -> Any:

@@ -1,8 +1,9 @@
-"""Problem sets. How to add one: write a function ``(path, *, split, num, seed, **options) -> list[Problem]`` and name it.
+"""Problem sets. How to add one: write a function and name it.
 
-``path`` is what stands behind the colon of a source (``gsm8k:train.jsonl``), or none; ``split`` is ``train`` or ``test``;
-``num`` limits the problems, and a larger ``num`` gives the same ones and more; ``seed`` decides which. Register it with
-``@PROBLEMS.register("mine")``, or under the entry-point group ``presrm.problems``.
+The function is ``(path, *, split, num, seed, **options) -> list[Problem]``. ``path`` is what stands behind the colon of
+a source (``gsm8k:train.jsonl``), or none; ``split`` is ``train`` or ``test``; ``num`` limits the problems, and a larger
+``num`` gives the same ones and more; ``seed`` decides which. Register it with ``@PROBLEMS.register("mine")``, or under
+the entry-point group ``presrm.problems``.
 """
 
 from pathlib import Path

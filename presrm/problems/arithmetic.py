@@ -134,7 +134,9 @@ class StepChecker:
             due = plan.operations[done] if done < len(plan.operations) else None
             flags.append(left == value and (operator, right) == due and result == apply(operator, left, right))
             ahead = plan.operations[done + 1 :]
-            done += 1 if (operator, right) == due or (operator, right) not in ahead else 2 + ahead.index((operator, right))
+            done += (
+                1 if (operator, right) == due or (operator, right) not in ahead else 2 + ahead.index((operator, right))
+            )
             value = result
         return flags
 
@@ -144,13 +146,14 @@ def make_plan(rng: random.Random) -> Plan:
     start = value = rng.randint(2, LARGEST)
     operations: list[tuple[str, int]] = []
     for _ in range(rng.randint(2, 4)):
-        options = [operator for operator, fits in (("+", value < LARGEST), ("-", value > 1), ("*", value <= LARGEST // 2)) if fits]
+        options = [
+            operator
+            for operator, fits in (("+", value < LARGEST), ("-", value > 1), ("*", value <= LARGEST // 2))
+            if fits
+        ]
         operator = rng.choice(options)
-        n = {
-            "+": lambda: rng.randint(1, LARGEST - value),
-            "-": lambda: rng.randint(1, value - 1),
-            "*": lambda: rng.randint(2, min(9, LARGEST // value)),
-        }[operator]()
+        low, high = {"+": (1, LARGEST - value), "-": (1, value - 1), "*": (2, min(9, LARGEST // value))}[operator]
+        n = rng.randint(low, high)
         operations.append((operator, n))
         value = apply(operator, value, n)
     return Plan(start, tuple(operations))
@@ -172,7 +175,9 @@ def make_problem(rng: random.Random) -> Problem:
     return Problem(plan.id, tell(plan, rng), answer=steps[-1].removeprefix("#### "), solution="".join(steps))
 
 
-def load_arithmetic(path: str | None = None, *, split: str = "train", num: int | None = None, seed: int = 0) -> list[Problem]:
+def load_arithmetic(
+    path: str | None = None, *, split: str = "train", num: int | None = None, seed: int = 0
+) -> list[Problem]:
     """Make `num` problems (500 unless told), all different in canonical form; more problems begin with the fewer.
 
     Raises:

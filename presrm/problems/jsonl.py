@@ -8,7 +8,9 @@ from presrm.problem_rows import problems_from_file, question_of, text_of
 from presrm.types import Problem
 
 
-def load_jsonl(path: str | None = None, *, split: str = "train", num: int | None = None, seed: int = 0) -> list[Problem]:
+def load_jsonl(
+    path: str | None = None, *, split: str = "train", num: int | None = None, seed: int = 0
+) -> list[Problem]:
     """Load the problems of `path`.
 
     Raises:

@@ -17,9 +17,7 @@ _SUBJECTS = (
 )
 
 
-def load_math(
-    path: str | None = None, *, split: str = "train", num: int | None = None, seed: int = 0
-) -> list[Problem]:
+def load_math(path: str | None = None, *, split: str = "train", num: int | None = None, seed: int = 0) -> list[Problem]:
     """Load MATH from `path` (JSON Lines or Parquet) or from the Hub."""
     if path is not None:
         return problems_from_file(path, read_row, num=num, seed=seed)

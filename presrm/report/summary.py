@@ -23,12 +23,12 @@ _SHORT = {
 _COLUMNS = {
     "model": "M1 is the policy the loop starts from; M(t) is made from M(t-1).",
     "correct": "Greedy accuracy on the held-out problems, with its 95 % Wilson interval.",
-    "no answer": "Solutions in which no final answer was found. They are not correct; they are not wrong answers either.",
-    "judge, own siblings": "How often the judge prefers the right one of two candidates of its own policy, of which exactly "
-    "one is right, on held-out problems. The figure that counts.",
+    "no answer": "Solutions without a final answer. They are not correct; they are not wrong answers either.",
+    "judge, own siblings": "How often the judge prefers the right one of two candidates of its own policy, of which "
+    "exactly one is right, on held-out problems. The figure that counts.",
     "judge, fixed": "The same on reference steps against the same steps with a number changed.",
     "pairs": "Preference pairs that made this policy.",
-    "steps": "Mean steps a solution x mean tokens a step. Watch them: a judge that likes long steps shows here.",
+    "steps": "Mean steps a solution x mean tokens a step. A judge that likes long steps shows here.",
     "change": "Against the row before on the same problems: difference, and p of the exact McNemar test.",
 }
 
