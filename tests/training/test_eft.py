@@ -64,7 +64,7 @@ def test_a_perturbed_step_differs_in_one_digit_of_its_result() -> None:
 
 
 def test_perturbed_steps_of_arithmetic_are_wrong_and_their_siblings_right() -> None:
-    for labelled in perturbed(load_arithmetic(30, seed=1), SPLITTER, 60, seed=0):
+    for labelled in perturbed(load_arithmetic(num=30, seed=1), SPLITTER, 60, seed=0):
         assert labelled.good is not None
         assert labelled.bad is not None
         before = [step.text for step in labelled.prefix.steps]
@@ -74,7 +74,7 @@ def test_perturbed_steps_of_arithmetic_are_wrong_and_their_siblings_right() -> N
 
 
 def test_perturbation_is_seeded_and_gives_no_more_than_there_is() -> None:
-    problems = load_arithmetic(5, seed=1)
+    problems = load_arithmetic(num=5, seed=1)
 
     assert perturbed(problems, SPLITTER, 8, seed=3) == perturbed(problems, SPLITTER, 8, seed=3)
     assert perturbed(problems, SPLITTER, 8, seed=3) != perturbed(problems, SPLITTER, 8, seed=4)

@@ -26,7 +26,7 @@ from presrm.types import Checkpoint, Problem, Step, Trajectory
 PROMPTS = PromptSet("compact")
 SPLITTER = NewlineSplitter()
 CPU = ModelConfig(device="cpu", dtype="float32")
-PROBLEMS = load_arithmetic(6, seed=0)
+PROBLEMS = load_arithmetic(num=6, seed=0)
 Row = dict[str, float]
 
 
