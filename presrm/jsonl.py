@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from math import isinf
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
@@ -20,6 +19,7 @@ from presrm.errors import DataError
 T = TypeVar("T")
 MAX_LINE_BYTES = 10_000_000
 _SHOWN = 200
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -148,9 +148,10 @@ def load_typed(kind: type[T], path: Path) -> Iterator[T]:
             raise DataError(f"{path}, line {row.line}, {field}: {first['msg']}") from error
 
 
-@cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    if kind not in _ADAPTERS:  # building one takes a millisecond
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def _encodable(text: str) -> str:
