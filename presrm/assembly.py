@@ -197,12 +197,11 @@ class Parts:
             return None
         from presrm.training.seed import SeedStage
 
-        problems = load_problems(
-            options.ift, split="train", num=options.num_ift, seed=derive_seed(self.config.seed, "ift")
-        )
+        source = options.ift or self.config.problems.train
+        problems = load_problems(source, split="train", num=options.num_ift, seed=derive_seed(self.config.seed, "ift"))
         kept, _ = decontaminate([problem for problem in problems if problem.solution], self.held_out())
         if not kept:
-            raise DataError(f"seed_stage.ift: no problem of {options.ift} has a solution to imitate")
+            raise DataError(f"seed stage: no problem of {source} has a solution to imitate")
         stage = SeedStage(
             options,
             self.config.model,
@@ -282,44 +281,48 @@ def step_labeller(problems: Sequence[Problem]) -> StepLabeller | None:
 def plan(config: Config) -> list[tuple[str, str, str]]:
     """Say what `train` would do: stage, what, amount. Loads the problems, not the policy.
 
-    Tokens are an upper estimate: every candidate at its longest, solutions of at most six steps.
+    Token counts are upper bounds at the limits of the settings, for solutions of at most six steps.
     """
     stages = Parts(config, _Silent(), lambda **_: None)
-    search, num = config.search, config.evaluation.num_judge_problems
-    depth = min(search.max_steps, 6)
-    held_out = len(stages.held_out())
+    search, evaluation = config.search, config.evaluation
+    held_out = stages.held_out()
+    assessed = (f"{len(held_out)} of {config.problems.held_out}", _tokens(len(held_out) * evaluation.max_tokens))
     rows = [("policy", config.model.id, f"{config.model.dtype} on {config.model.device}")]
     if config.seed_stage is not None:
+        seed = config.seed_stage
         rows.append(
-            (
-                "seed stage",
-                f"{config.seed_stage.ift}, {config.seed_stage.eft}",
-                f"{config.seed_stage.num_ift} + {config.seed_stage.num_eft} examples",
-            )
+            ("M1: seed stage", f"{seed.ift or config.problems.train}, {seed.eft}", f"{seed.num_ift} + {seed.num_eft}")
         )
-    rows.append(
-        (
-            "assess M1",
-            config.problems.held_out,
-            _tokens(
-                held_out * config.evaluation.max_tokens + num * depth * search.num_candidates * search.max_step_tokens
-            ),
-        )
-    )
+    rows.append(("M1: assess", *assessed))
     for number in range(2, config.iterations + 2):
-        count = len(stages.problems(number))
-        drawn = count * depth * search.num_candidates * search.max_step_tokens
-        comparisons = search.num_candidates * (search.num_candidates - 1)
-        judged = count * depth * comparisons * (config.judge.max_tokens if config.judge.verdict == "explained" else 1)
-        rows.append((f"M{number}: search", f"{count} problems of {config.problems.train}", _tokens(drawn)))
-        rows.append((f"M{number}: judge", f"{config.judge.kind}, {config.judge.verdict}", _tokens(judged)))
-        rows.append((f"M{number}: train", config.training.kind, f"at most {count * depth} pairs"))
-        rows.append((f"M{number}: assess", config.problems.held_out, f"{held_out} problems"))
-    return rows
+        num = len(stages.problems(number)) * min(search.max_steps, 6)
+        drawn = num * search.num_candidates
+        asked = drawn * ((search.num_candidates - 1) if config.judge.kind == "pairwise" else 1)
+        verdict = config.judge.max_tokens if config.judge.verdict == "explained" else 1
+        rows += [
+            (f"M{number}: search", f"problems of {config.problems.train}", _tokens(drawn * search.max_step_tokens)),
+            (f"M{number}: judge", f"{config.judge.kind}, {config.judge.verdict}", _tokens(asked * verdict)),
+            (f"M{number}: train", config.training.kind, f"up to {num} pairs"),
+            (f"M{number}: assess", *assessed),
+        ]
+    num_policies = config.iterations + (config.seed_stage is not None)
+    return [*rows, ("disk", *_disk(config, num_policies))]
+
+
+def _disk(config: Config, num_policies: int) -> tuple[str, str]:
+    """What the policies of a run will take."""
+    if config.training.lora is not None:
+        return f"{num_policies} adapters of rank {config.training.lora.r}", "small beside the policy"
+    folder = Path(__file__).with_name("embedded") if config.model.id == "embedded" else Path(config.model.id)
+    files = [folder] if folder.is_file() else list(folder.glob("*.safetensors"))
+    if not files:
+        return f"{num_policies} policies, float32", "unknown: the policy is not on this disk"
+    size = num_policies * sum(file.stat().st_size for file in files)
+    return f"{num_policies} policies, float32", f"{size / 1e6:,.0f} MB, more if the policy is stored in fewer bits"
 
 
 def _tokens(count: int) -> str:
-    return f"at most {count:,} tokens"
+    return f"up to {count:,} tokens"
 
 
 class _Silent:

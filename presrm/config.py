@@ -60,7 +60,7 @@ class ProblemsConfig(Section):
 class SeedConfig(Section):
     """The seed stage, M0 -> M1: SFT on IFT (solve step by step) and EFT (judge a step)."""
 
-    ift: str = Field(description="Problem source with solutions, as problems.train.")
+    ift: str | None = Field(None, description="Problem source with solutions to imitate; none: problems.train.")
     num_ift: int = Field(1000, gt=0, description="Solutions to imitate.")
     eft: Literal["perturbed", "rows", "rollouts"] = Field(
         "perturbed",
