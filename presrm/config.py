@@ -204,7 +204,7 @@ def load_config(source: str | Path | None = "embedded", overrides: Sequence[str]
         text, where = shipped[str(source)], f"config {source!s}"
     else:
         raise ConfigError(
-            f"no config {str(source)!r}: not a file, and of the shipped ones {nearest(str(source), shipped)}"
+            f"no config {str(source)!r}: no such file, and no shipped config; {nearest(str(source), shipped)}"
         )
     try:
         values = yaml.safe_load(text) or {}

@@ -41,7 +41,7 @@ class RunDir:
 
     Raises:
         RunError: if another process works on the run, or the manifest is damaged.
-        RunConfigError: naming each fixed setting that was changed.
+        RunConfigError: naming each fixed setting that was changed since the first artefact was made.
     """
 
     def __init__(self, path: Path, config: Config, versions: Mapping[str, str] | None = None) -> None:
@@ -76,6 +76,8 @@ class RunDir:
         self.commit()
 
     def _check(self, config: Config) -> None:
+        if not any(self.manifest["artefacts"].values()):
+            return  # nothing has been made yet, so nothing binds
         where = self.path / "config.yaml"
         old = parse_config(yaml.safe_load(where.read_text("utf-8")), str(where))
         changes = changed_fixed(old, config)

@@ -71,13 +71,21 @@ def test_a_changed_artefact_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_changed_fixed_setting_is_refused_by_name_and_a_free_one_is_not(tmp_path: Path) -> None:
-    RunDir(tmp_path / "run", Config()).__exit__(None, None, None)
+    with RunDir(tmp_path / "run", Config()) as run:
+        run.iteration(1).value("scores.json", dict)
     with pytest.raises(RunConfigError, match=r"seed: 0 -> 7") as caught:
         RunDir(tmp_path / "run", Config(seed=7))
     assert caught.value.exit_code == 2
     with RunDir(tmp_path / "run", Config(iterations=9)):
         pass
     assert "iterations: 9" in (tmp_path / "run/config.yaml").read_text()
+
+
+def test_settings_bind_only_once_something_was_made(tmp_path: Path) -> None:
+    RunDir(tmp_path / "run", Config()).__exit__(None, None, None)
+    with RunDir(tmp_path / "run", Config(seed=7)):
+        pass
+    assert "seed: 7" in (tmp_path / "run/config.yaml").read_text()
 
 
 def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
