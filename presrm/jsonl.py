@@ -126,7 +126,11 @@ def dump_row(value: Mapping[str, Any]) -> bytes:
 
 
 def dump(value: Any) -> str:
-    """Give one of our dataclasses as a line of JSON, without its newline; equal values give equal bytes."""
+    """Give one of our dataclasses as a line of JSON, without its newline; equal values give equal bytes.
+
+    Lone surrogates come back; a high one right before a low one comes back as the character that the two stand for,
+    since JSON writes both the same way.
+    """
     return _encodable(json.dumps(_adapter(type(value)).dump_python(value), ensure_ascii=False, allow_nan=False))
 
 
@@ -144,7 +148,7 @@ def load_typed(kind: type[T], path: Path) -> Iterator[T]:
             yield adapter.validate_python(row.value)
         except ValidationError as error:
             first = error.errors()[0]
-            field = ".".join(map(str, first["loc"]))
+            field = ".".join(map(str, first["loc"])) or "the row"
             raise DataError(f"{path}, line {row.line}, {field}: {first['msg']}") from error
 
 

@@ -1,7 +1,11 @@
 """Rows from outside may be anything; values of our own come back equal."""
 
+import io
 import json
+import re
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,7 +15,13 @@ from presrm.errors import DataError
 from presrm.jsonl import BadRow, Row, dump, dump_row, load_typed, read_rows
 from presrm.types import Expansion, Judgement, PreferencePair, Problem, SearchTree, Status, Step, Stop, Trajectory
 
-texts = st.text(st.characters())  # control characters and lone surrogates included
+HARD_TEXTS = ["\ud800", "\udfffx", "\U0001f600\ud83d", "\x00\x1f\x7f\x85", "\u2028\u2029", '\\u"\\', "\ufeff", "\r\n"]
+"""Lone surrogates, control characters, line ends that are none in JSON Lines."""
+
+# A high surrogate before a low one is, in JSON, the one character that the two stand for.
+texts = st.sampled_from(HARD_TEXTS) | st.text(st.characters()).filter(
+    lambda text: not re.search("[\ud800-\udbff][\udc00-\udfff]", text)
+)
 steps = st.builds(Step, texts, st.none() | st.lists(st.integers(0, 10**6)).map(tuple))
 problems = st.builds(Problem, texts, texts, st.none() | texts, st.none() | texts)
 stops = st.none() | st.sampled_from(Stop)
@@ -62,6 +72,18 @@ def test_values_of_our_own_come_back_equal(tmp_path_factory: pytest.TempPathFact
     assert dump(value) == dump(next(load_typed(type(value), path)))
 
 
+@pytest.mark.parametrize("text", HARD_TEXTS, ids=ascii)
+def test_hard_texts_come_back_equal(tmp_path: Path, text: str) -> None:
+    value = Problem(text, text, text, text)
+    path = written(tmp_path, dump(value).encode(), dump(value).encode())
+    assert list(load_typed(Problem, path)) == [value, value]
+
+
+def test_two_halves_of_a_surrogate_pair_come_back_as_their_character(tmp_path: Path) -> None:
+    path = written(tmp_path, dump(Problem("1", "\ud83d\ude00")).encode())
+    assert next(load_typed(Problem, path)).question == "\U0001f600"
+
+
 def test_good_rows_keep_their_line_and_blank_lines_are_none(tmp_path: Path) -> None:
     path = written(tmp_path, b'\xef\xbb\xbf{"a": 1}', b"", b"  ", b'{"a": 2}\r')
     assert list(read_rows(path)) == [Row(1, {"a": 1}), Row(4, {"a": 2})]
@@ -88,6 +110,41 @@ def test_a_bad_row_is_data_with_a_reason_and_its_neighbours_are_read(tmp_path: P
     assert len(found[1].text) <= 200
 
 
+def test_a_line_of_more_than_ten_megabytes_is_skipped_without_being_held(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with path.open("wb") as file:
+        file.write(b'{"a": 0}\n{"a": "')
+        for _ in range(200):
+            file.write(b"x" * 1_000_000)
+        file.write(b'"}\n{"a": 2}\n')
+    tracemalloc.start()
+    try:
+        found = list(read_rows(path))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [found[0], found[2]] == [Row(1, {"a": 0}), Row(3, {"a": 2})]
+    assert isinstance(found[1], BadRow)
+    assert found[1].reason == "longer than 10000000 bytes"
+    assert peak < 60_000_000
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_a_line_of_just_the_limit_is_read(tmp_path: Path, end: bytes) -> None:
+    line = b'{"a": "xyz"}'
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(line + end)
+    assert list(read_rows(path, max_line_bytes=len(line))) == [Row(1, {"a": "xyz"})]
+    assert isinstance(next(read_rows(path, max_line_bytes=len(line) - 1)), BadRow)
+
+
+def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b'{"a": 1}\n')))
+    assert list(read_rows("-")) == [Row(1, {"a": 1})]
+    with pytest.raises(DataError, match="standard input is empty"):
+        list(read_rows("-"))
+
+
 @pytest.mark.parametrize("content", [b"", b"\n\n  \n"])
 def test_an_empty_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError, match=r"rows\.jsonl is empty"):
@@ -105,6 +162,11 @@ def test_a_wrong_field_is_named_with_file_and_line(tmp_path: Path) -> None:
     path = written(tmp_path, dump(Problem("1", "q")).encode(), b'{"id": "2", "question": 7}')
     with pytest.raises(DataError, match=r"rows\.jsonl, line 2, question: .*string"):
         list(load_typed(Problem, path))
+
+
+def test_a_row_that_contradicts_itself_is_named_as_a_whole(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"rows\.jsonl, line 1, the row: .*contradicts"):
+        list(load_typed(Judgement, written(tmp_path, b'{"score": null}')))
 
 
 @given(value=st.dictionaries(texts, texts | st.integers() | st.none()))
