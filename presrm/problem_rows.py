@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,22 +28,33 @@ def problems_from_file(
     Raises:
         DataError: if the file cannot be read, or no row is good.
     """
+    stem = Path(path).stem
+    rows = ((f"line {line}", f"{stem}/{line}", row) for line, row in _rows(Path(path)))
+    return sample(_good(path, rows, read), num, seed)
+
+
+def _good(
+    source: str,
+    rows: Iterable[tuple[str, str, Mapping[str, Any] | BadRow]],
+    read: Callable[[Mapping[str, Any], str], Problem],
+) -> list[Problem]:
+    """Read (place, fallback id, row) triples; bad rows and later rows of an id already seen are set aside."""
     found: dict[str, Problem] = {}
     bad: list[str] = []
-    for line, row in _rows(Path(path)):
+    for place, fallback_id, row in rows:
         try:
             if isinstance(row, BadRow):
                 raise ValueError(row.reason)
-            problem = read(row, f"{Path(path).stem}/{line}")
+            problem = read(row, fallback_id)
             if found.setdefault(problem.id, problem) is not problem:
                 raise ValueError(f"id {problem.id!r} stands in an earlier row")
         except ValueError as error:
-            bad.append(f"line {line}: {error}")
+            bad.append(f"{place}: {error}")
     if not found:
-        raise DataError(f"{path}: all {len(bad)} rows are bad; first: {bad[0]}" if bad else f"{path} is empty")
+        raise DataError(f"{source}: all {len(bad)} rows are bad; first: {bad[0]}" if bad else f"{source} is empty")
     if bad:
-        logger.warning("%s: %d bad rows set aside; first: %s", path, len(bad), bad[0])
-    return sample(list(found.values()), num, seed)
+        logger.warning("%s: %d bad rows set aside; first: %s", source, len(bad), bad[0])
+    return list(found.values())
 
 
 def sample(problems: list[Problem], num: int | None, seed: int) -> list[Problem]:
@@ -57,7 +68,7 @@ def text_of(row: Mapping[str, Any], *names: str) -> str | None:
     """The first of several fields that a row has, which must be text or a number.
 
     Raises:
-        ValueError: if it is something else, or blank.
+        ValueError: if it is something else, blank, or holds half a surrogate pair, which no tokenizer takes.
     """
     for name in names:
         value = row.get(name)
@@ -65,9 +76,14 @@ def text_of(row: Mapping[str, Any], *names: str) -> str | None:
             continue
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError(f"{name}: expected text, found {type(value).__name__}")
-        if not str(value).strip():
+        text = str(value)
+        if not text.strip():
             raise ValueError(f"{name} is blank")
-        return str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{name}: half a surrogate pair at character {error.start + 1}") from error
+        return text
     return None
 
 
@@ -86,14 +102,19 @@ def question_of(row: Mapping[str, Any], *names: str) -> str:
 def problems_from_hub(
     name: str, configs: tuple[str | None, ...], split: str, read: Callable[[Mapping[str, Any], str], Problem], flag: str
 ) -> list[Problem]:
-    """Load a data set from the Hub.
+    """Load a data set from the Hub; bad rows are set aside and counted.
 
     Raises:
-        DataError: if it cannot be reached, saying how to pass a local file instead.
+        DataError: if it cannot be reached, saying how to pass a local file instead, or no row is good.
     """
+    return _good(name, _hub_rows(name, configs, split, flag), read)
+
+
+def _hub_rows(
+    name: str, configs: tuple[str | None, ...], split: str, flag: str
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     from datasets import load_dataset
 
-    problems = []
     for config in configs:
         try:
             rows = load_dataset(name, config, split=split)
@@ -102,8 +123,9 @@ def problems_from_hub(
             raise DataError(
                 f"cannot load {name} from the Hub ({reason:.120}); pass a local file: {flag}:PATH"
             ) from error
-        problems += [read(row, f"{name}/{config}/{split}/{number}") for number, row in enumerate(rows)]
-    return problems
+        for number, row in enumerate(rows):
+            place = f"{config}/{split}/{number}"
+            yield place, f"{name}/{place}", row
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | BadRow]]:

@@ -9,8 +9,8 @@ the entry-point group ``presrm.problems``.
 from pathlib import Path
 from typing import Any, Literal
 
-from presrm.errors import DataError, boundary
-from presrm.registry import Registry
+from presrm.errors import DataError, UnknownNameError, boundary
+from presrm.registry import Registry, nearest
 from presrm.types import Problem
 
 PROBLEMS: Registry[list[Problem]] = Registry(
@@ -31,14 +31,24 @@ def load_problems(
     """Load problems from ``name``, ``name:PATH``, or the path of a JSON Lines file.
 
     Raises:
-        UnknownNameError: naming the nearest problem set.
+        UnknownNameError: if `source` is neither; naming the nearest problem set.
         DataError: if there is nothing to load, saying why.
     """
     name, _, path = source.partition(":")
-    if name not in PROBLEMS.names() and Path(source).exists():
+    if name not in PROBLEMS.names():
+        if not _exists(source):
+            known = nearest(name, PROBLEMS.names())
+            raise UnknownNameError(f"{source[:80]!r} is neither a file nor a problem set; {known}")
         name, path = "jsonl", source
     with boundary(DataError, f"problem set {name!r}"):
         problems = PROBLEMS.create(name, path=path or None, split=split, num=num, seed=seed, **options)
     if not problems:
         raise DataError(f"{source}: no problems")
     return problems
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # longer than a name may be, as of a question passed for a file
+        return False

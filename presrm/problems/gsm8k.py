@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from presrm.problem_rows import problems_from_file, problems_from_hub, question_of, sample
+from presrm.answers import after_hashes
+from presrm.problem_rows import problems_from_file, problems_from_hub, question_of, sample, text_of
 from presrm.types import Problem
 
 
@@ -23,11 +24,11 @@ def read_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
     """Make a problem of a row with ``question`` and ``answer``.
 
     Raises:
-        ValueError: if a field is missing, or the answer has no ``####``.
+        ValueError: if a field is missing, or nothing stands behind a ``####``.
     """
     question = question_of(row, "question")
     solution = question_of(row, "answer")
-    _, mark, answer = solution.rpartition("####")
-    if not mark:
+    answer = after_hashes(solution)
+    if not answer:
         raise ValueError("answer: no '#### <number>' at its end")
-    return Problem(str(row.get("id", fallback_id)), question, answer.strip().replace(",", ""), solution)
+    return Problem(text_of(row, "id") or fallback_id, question, answer.replace(",", ""), solution)

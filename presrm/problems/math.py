@@ -3,6 +3,7 @@ r"""MATH (arXiv 2103.03874): competition problems; the answer stands in the last
 from collections.abc import Mapping
 from typing import Any
 
+from presrm.answers import last_boxed
 from presrm.problem_rows import problems_from_file, problems_from_hub, question_of, sample, text_of
 from presrm.types import Problem
 
@@ -32,23 +33,7 @@ def read_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
     """
     solution = text_of(row, "solution")
     answer = text_of(row, "answer") or (last_boxed(solution) if solution else None)
-    if answer is None:
+    if not answer:
         raise ValueError("no 'answer', and no \\boxed{} in 'solution'")
     name = text_of(row, "unique_id", "id") or fallback_id
     return Problem(name, question_of(row, "problem", "question"), answer, solution)
-
-
-def last_boxed(text: str) -> str | None:
-    r"""Find the content of the last ``\boxed{}``, braces balanced."""
-    start = text.rfind("\\boxed{")
-    if start < 0:
-        return None
-    depth, begin = 0, start + len("\\boxed{")
-    for end in range(begin, len(text)):
-        if text[end] == "{":
-            depth += 1
-        elif text[end] == "}":
-            if depth == 0:
-                return text[begin:end]
-            depth -= 1
-    return None

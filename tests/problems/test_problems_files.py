@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from presrm.decontamination import decontaminate
 from presrm.errors import ConfigError, DataError, UnknownNameError
 from presrm.problems import load_problems
-from presrm.problems.math import last_boxed
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not there")
@@ -33,9 +33,29 @@ def test_math_takes_the_answer_or_the_last_box(tmp_path: Path) -> None:
     assert (first.answer, second.answer, second.id) == (r"\frac{1}{2}", "0.5", "test/7")
 
 
-@pytest.mark.parametrize(("text", "box"), [("", None), (r"\boxed{a}{b}", "a"), (r"\boxed{1} \boxed{{2}", None)])
-def test_the_last_box(text: str, box: str | None) -> None:
-    assert last_boxed(text) == box
+@pytest.mark.parametrize("solution", ["no box", r"so \boxed 2", r"so \boxed{}", r"so \boxed{{2}"])
+def test_math_without_an_answer_is_a_bad_row(tmp_path: Path, solution: str) -> None:
+    with pytest.raises(DataError, match=r"line 1: no 'answer', and no \\boxed\{\}"):
+        load_problems(f"math:{rows(tmp_path, {'problem': 'p', 'solution': solution})}", split="train")
+
+
+@pytest.mark.parametrize("answer", ["so 5", "so 5\n####", "so 5\n####  \n"])
+def test_gsm8k_without_an_answer_is_a_bad_row(tmp_path: Path, answer: str) -> None:
+    with pytest.raises(DataError, match="line 1: answer: no '#### <number>'"):
+        load_problems(f"gsm8k:{rows(tmp_path, {'question': 'q', 'answer': answer})}", split="train")
+
+
+@pytest.mark.parametrize("name", ["gsm8k", "jsonl"])
+def test_an_id_of_null_is_none(tmp_path: Path, name: str) -> None:
+    row = {"id": None, "question": "Why?", "answer": "#### 1"}
+    assert [p.id for p in load_problems(f"{name}:{rows(tmp_path, row, row)}", split="train")] == ["rows/1", "rows/2"]
+
+
+@pytest.mark.parametrize("field", ["id", "question", "answer", "solution"])
+def test_half_a_surrogate_pair_is_a_bad_row_since_no_tokenizer_takes_it(tmp_path: Path, field: str) -> None:
+    path = rows(tmp_path, {"question": "Why?", field: "x\ud800"})
+    with pytest.raises(DataError, match=f"line 1: {field}: half a surrogate pair at character 2"):
+        load_problems(f"jsonl:{path}", split="train")
 
 
 @pytest.mark.parametrize("name", ["question", "problem", "prompt"])
@@ -84,6 +104,22 @@ def test_more_problems_begin_with_the_fewer(tmp_path: Path) -> None:
     assert len(load_problems(path, split="train", num=99)) == 30
 
 
+def test_an_empty_file_a_folder_and_wrong_bytes_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"question": "\xff"}\n')
+    with pytest.raises(DataError, match=r"rows\.jsonl: all 1 rows are bad; first: line 1: invalid UTF-8 at byte 15"):
+        load_problems(str(path), split="train")
+    with pytest.raises(DataError, match="is a folder"):
+        load_problems(str(tmp_path), split="train")
+
+
+@pytest.mark.parametrize("source", ["nowhere.jsonl", "./data/nowhere.jsonl", "What is two and two? " * 50])
+def test_a_path_that_is_not_there_is_no_name_either(source: str) -> None:
+    with pytest.raises(UnknownNameError, match="is neither a file nor a problem set; known: arithmetic") as error:
+        load_problems(source, split="train")
+    assert len(str(error.value)) < 250
+
+
 def test_wrong_sources_are_named() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'gsm8k'"):
         load_problems("gsm8", split="train")
@@ -102,9 +138,41 @@ def test_a_hub_out_of_reach_says_what_to_pass_instead(monkeypatch: pytest.Monkey
         load_problems("math", split="test")
 
 
+def test_a_bad_row_of_the_hub_is_set_aside(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    subject = [{"problem": "p", "solution": r"\boxed{1}"}, {"problem": "p", "solution": r"\boxed 2"}]
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: subject)
+    problems = load_problems("math", split="test")
+    assert len(problems) == 7
+    assert problems[0].id == "EleutherAI/hendrycks_math/algebra/test/0"
+    assert "7 bad rows set aside; first: algebra/test/1: no 'answer'" in caplog.text
+
+
 @needs_data
 @pytest.mark.parametrize(("name", "num"), [("gsm8k/train", 7473), ("gsm8k/test", 1319)])
 def test_the_whole_of_gsm8k(name: str, num: int) -> None:
     problems = load_problems(f"gsm8k:{DATA}/{name}.jsonl", split="train")
     assert len(problems) == num
     assert all(float(problem.answer or "") == int(float(problem.answer or "")) for problem in problems)
+
+
+@needs_data
+def test_the_whole_of_math_but_two_answers_out_of_their_braces(caplog: pytest.LogCaptureFixture) -> None:
+    problems = load_problems(f"math:{DATA}/math_train.jsonl", split="train")
+    assert len(problems) == 7498
+    assert all(problem.answer and problem.solution for problem in problems)
+    assert "2 bad rows set aside" in caplog.text
+
+
+@needs_data
+def test_the_boxes_of_math_are_its_answers(tmp_path: Path) -> None:
+    path = DATA / "math500.jsonl"
+    given = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    boxed = rows(tmp_path, *({key: value for key, value in row.items() if key != "answer"} for row in given))
+    assert load_problems(f"math:{boxed}", split="test") == load_problems(f"math:{path}", split="test")
+
+
+@needs_data
+def test_gsm8k_repeats_itself_in_a_few_places() -> None:
+    train, test = (load_problems(f"gsm8k:{DATA}/gsm8k/{name}.jsonl", split=name) for name in ("train", "test"))
+    kept, counts = decontaminate(train, test)
+    assert (len(kept), counts.shared_run) == (7469, 4)
