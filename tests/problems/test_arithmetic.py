@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from presrm.decontamination import decontaminate
 from presrm.errors import ConfigError
 from presrm.problems.arithmetic import LARGEST, Plan, StepChecker, is_arithmetic, load_arithmetic, make_problem
 from presrm.types import Problem
@@ -56,6 +57,14 @@ def test_equal_seeds_give_equal_problems_and_more_begin_with_the_fewer() -> None
     assert load_arithmetic(num=20, seed=3)[:7] == load_arithmetic(num=7, seed=3)
     assert load_arithmetic(num=7, seed=3) != load_arithmetic(num=7, seed=4)
     assert load_arithmetic(split="test", num=7, seed=3) != load_arithmetic(split="train", num=7, seed=3)
+
+
+def test_splits_are_drawn_apart_and_a_chance_twin_is_found() -> None:
+    train, test = load_arithmetic(split="train", num=3000), load_arithmetic(split="test", num=500)
+    twins = {problem.id for problem in train} & {problem.id for problem in test}
+    assert len(twins) < 30
+    kept, counts = decontaminate(train, test)
+    assert counts.same_id == len(twins) == len(train) - len(kept)
 
 
 def test_all_problems_differ_in_canonical_form() -> None:
