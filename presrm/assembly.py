@@ -48,6 +48,9 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
     limit_threads(config.threads)
     with RunDir(out, config, versions()) as run:
         stages = Parts(config, progress, run.log)
+        stages.held_out()
+        if config.iterations:
+            stages.source(2)  # a misspelt file is told at once, not after M1 has been assessed
         summaries = run_loop(config, stages, run, progress)
         about = {"name": config.name, "policy": config.model.id, "seed": str(config.seed), **versions()}
         replace_file(out / "report.md", to_markdown(summaries, about))
@@ -170,16 +173,20 @@ class Parts:
         """The problems that score every iteration."""
         return self._held_out
 
-    def problems(self, iteration: int) -> list[Problem]:
-        """The problems searched to make M(iteration): new ones each time, while the source lasts."""
+    def source(self, iteration: int) -> list[Problem]:
+        """The problems of the source that the iterations up to M(iteration) take, if there are so many."""
         options = self.config.problems
-        found = load_problems(
+        return load_problems(
             options.train,
             split="train",
             num=options.num_train * (iteration - 1),
             seed=derive_seed(self.config.seed, "train"),
             **options.train_options,
         )
+
+    def problems(self, iteration: int) -> list[Problem]:
+        """The problems searched to make M(iteration): new ones each time, while the source lasts."""
+        options, found = self.config.problems, self.source(iteration)
         first = options.num_train * (iteration - 2)
         ours = [found[i % len(found)] for i in range(first, first + min(options.num_train, len(found)))]
         kept, contamination = decontaminate(ours, self.held_out())

@@ -47,7 +47,7 @@ class Scores:
         accuracy: correct / num.
         interval: Its 95 % Wilson interval.
         mean_steps: Steps a solution.
-        mean_step_tokens: Tokens a step.
+        mean_step_tokens: Tokens a step; none where no solution has a step.
         mean_tokens: Tokens a solution.
     """
 
@@ -59,7 +59,7 @@ class Scores:
     accuracy: float
     interval: tuple[float, float]
     mean_steps: float
-    mean_step_tokens: float
+    mean_step_tokens: float | None
     mean_tokens: float
 
 
@@ -137,7 +137,7 @@ def score(answers: Sequence[Answer]) -> Scores:
         counts[Grade.CORRECT] / num,
         interval,
         num_steps / num,
-        num_tokens / max(num_steps, 1),
+        num_tokens / num_steps if num_steps else None,
         fmean(answer.num_tokens for answer in answers),
     )
 
@@ -146,12 +146,14 @@ def compare(before: Sequence[Answer], after: Sequence[Answer]) -> Comparison:
     """Compare two policies problem by problem.
 
     Raises:
-        ValueError: if they did not answer the same problems, or none.
+        ValueError: if they did not answer the same problems once each, or none.
     """
     earlier = {answer.problem_id: answer.grade is Grade.CORRECT for answer in before}
     later = {answer.problem_id: answer.grade is Grade.CORRECT for answer in after}
     if earlier.keys() != later.keys() or not earlier:
         raise ValueError(f"not the same problems: {len(earlier)} against {len(later)}")
+    if not len(earlier) == len(before) == len(after):
+        raise ValueError(f"{len(earlier)} problems, answered {len(before)} and {len(after)} times: once each is needed")
     hits = [(earlier[name], later[name]) for name in earlier]
     interval = bootstrap_difference([a for a, _ in hits], [b for _, b in hits])
     assert interval is not None

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from presrm.errors import JudgeError, boundary
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
 from presrm.statistics import wilson_interval
 from presrm.training.eft import LabelledSteps
-from presrm.types import Candidates, Problem, Status, Step, Stop, Trajectory
+from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory
 
 StepLabeller = Callable[[Trajectory, Step], bool | None]
 """Says whether a step is right after a prefix, or none where that cannot be told."""
@@ -29,7 +30,7 @@ class JudgeAccuracy:
         ties: Both scored alike: not correct.
         unreadable: No score for one of them: not correct, and shown apart.
         accuracy: correct / num; none where there were no pairs.
-        interval: Its 95 % Wilson interval, or none.
+        interval: Its 95 % Wilson interval, or none. It takes pairs for independent: too narrow where they share steps.
     """
 
     num: int
@@ -64,11 +65,20 @@ class Health:
 
 
 def judge_pairs(pairs: Sequence[LabelledSteps], judge: Judge) -> JudgeAccuracy:
-    """Let `judge` compare the two steps of every pair, with one call."""
-    items = [Candidates(pair.prefix, (pair.good, pair.bad)) for pair in pairs if pair.good and pair.bad]
-    judged = judge.judge(items) if items else []
+    """Let `judge` compare the two steps of every pair, with one call.
+
+    Every other pair shows the bad step first: a judge that goes by the position alone is right on half of them.
+
+    Raises:
+        JudgeError: if the judge raises, or does not give one judgement for each step.
+    """
+    whole = [(pair.prefix, pair.good, pair.bad) for pair in pairs if pair.good and pair.bad]
+    items = [
+        Candidates(prefix, (bad, good) if place % 2 else (good, bad)) for place, (prefix, good, bad) in enumerate(whole)
+    ]
     correct = ties = unreadable = 0
-    for good, bad in judged:
+    for place, judged in enumerate(_ask(judge, items)):
+        good, bad = reversed(judged) if place % 2 else judged
         if good.status is not Status.OK or bad.status is not Status.OK:
             unreadable += 1
         elif good.score == bad.score:
@@ -77,6 +87,18 @@ def judge_pairs(pairs: Sequence[LabelledSteps], judge: Judge) -> JudgeAccuracy:
             correct += good.score > bad.score
     num = len(items)
     return JudgeAccuracy(num, correct, ties, unreadable, correct / num if num else None, wilson_interval(correct, num))
+
+
+def _ask(judge: Judge, items: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
+    """Call the judge once and check the shape of what it gives."""
+    if not items:
+        return []
+    culprit = f"judge {type(judge).__name__!r}"
+    with boundary(JudgeError, culprit):
+        judged = [tuple(judgements) for judgements in judge.judge(items)]
+    if [len(judgements) for judgements in judged] != [2] * len(items):
+        raise JudgeError(f"{culprit} did not give two judgements for each of {len(items)} pairs")
+    return judged
 
 
 def judge_siblings(

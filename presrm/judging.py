@@ -120,6 +120,8 @@ def read_solution(row: Any, splitter: StepSplitter) -> Solution:
         raise DataError("expected a list of texts under 'steps'")
     if not steps:
         raise DataError("the solution has no steps")
+    if any("\ud800" <= character <= "\udfff" for character in "".join((question, *steps))):
+        raise DataError("half a surrogate pair in the text, which no tokenizer takes")
     label = row.get("label")
     if label is not None and (type(label) is not int or not -1 <= label < len(steps)):
         raise DataError(

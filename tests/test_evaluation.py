@@ -42,6 +42,10 @@ def test_scores_add_up() -> None:
     assert scores.mean_step_tokens * scores.mean_steps == pytest.approx(scores.mean_tokens)
 
 
+def test_the_length_of_no_step_is_unknown() -> None:
+    assert score([Answer("p", "", 0, 0, Stop.EOS, None, Grade.NO_ANSWER)]).mean_step_tokens is None
+
+
 def test_nothing_to_score_is_refused() -> None:
     with pytest.raises(ValueError, match="no answers"):
         score([])
@@ -65,6 +69,12 @@ def test_a_comparison_is_paired_and_lists_what_changed() -> None:
 def test_different_problems_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="not the same problems"):
         compare(graded(Grade.CORRECT), graded(Grade.CORRECT, Grade.CORRECT))
+
+
+def test_a_problem_answered_twice_cannot_be_compared() -> None:
+    twice = graded(Grade.CORRECT) * 2
+    with pytest.raises(ValueError, match="1 problems, answered 2 and 2 times"):
+        compare(twice, twice)
 
 
 def test_scores_are_a_plain_value() -> None:

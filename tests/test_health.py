@@ -5,6 +5,7 @@ import random
 import pytest
 
 from presrm.engines.scripted import ScriptedEngine
+from presrm.errors import JudgeError
 from presrm.health import judge_pairs, judge_siblings
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Sampling
@@ -43,6 +44,38 @@ def test_ties_and_unreadable_verdicts_are_not_correct_and_are_counted_apart() ->
     found = judge_pairs(pairs, judge)
     assert (found.num, found.correct, found.ties, found.unreadable) == (5, 1, 1, 2)
     assert found.accuracy == pytest.approx(0.2)
+
+
+class FirstWins:
+    """Goes by the position alone."""
+
+    scale = "relative"
+
+    def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
+        return [(Judgement(1.0), Judgement(0.0)) for _ in batch]
+
+
+def test_a_judge_that_goes_by_the_position_is_no_better_than_a_coin() -> None:
+    assert judge_pairs([pair("good", "bad")] * 10, FirstWins()).accuracy == 0.5
+
+
+def test_missing_judgements_are_an_error_and_no_wrong_verdicts() -> None:
+    class Lazy(FirstWins):
+        def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
+            return super().judge(batch)[1:]
+
+    with pytest.raises(JudgeError, match="'Lazy' did not give two judgements for each of 3 pairs"):
+        judge_pairs([pair("good", "bad")] * 3, Lazy())
+
+
+def test_a_judge_that_raises_is_named() -> None:
+    with pytest.raises(JudgeError, match="judge 'Broken' raised"):
+        judge_pairs([pair("good", "bad")], Broken())
+
+
+class Broken(FirstWins):
+    def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
+        raise KeyError("mine")
 
 
 def test_no_pairs_have_no_accuracy() -> None:

@@ -182,10 +182,16 @@ def test_a_step_is_judged_after_its_prefix_alone(tmp_path):
     ]
 
 
-def test_lone_surrogates_survive(tmp_path):
-    source = write(tmp_path / "in.jsonl", rb'{"question": "\ud800", "solution": "1+1=2"}')
+def test_half_a_surrogate_pair_survives_beside_the_text_and_is_set_aside_in_it(tmp_path):
+    rows = [
+        rb'{"question": "1+1?", "solution": "1+1=2", "note": "\ud800"}',
+        rb'{"question": "\ud800", "solution": "1+1=2"}',
+    ]
+    source = write(tmp_path / "in.jsonl", *rows)
     judge(source, tmp_path / "out.jsonl")
-    assert read(tmp_path / "out.jsonl")[0]["question"] == "\ud800"
+    (row,) = read(tmp_path / "out.jsonl")
+    assert row["note"] == "\ud800"
+    assert "surrogate" in (tmp_path / "out.jsonl.rejected.jsonl").read_text()
 
 
 def test_bad_rows_are_set_aside_with_line_and_reason(tmp_path):

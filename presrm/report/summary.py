@@ -90,23 +90,45 @@ def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str])
             f"- **{summary.name}**: {solved} problems solved that were not, {lost} lost; {summary.num_pairs} pairs; "
             f"expansions without a pair: {dropped or 'none'}."
         )
-    for summary in summaries:
-        siblings = summary.health.siblings
-        if siblings is not None:
-            lines.append(
-                f"- **{summary.name}**: {siblings.num_with_pair} of {siblings.num_expansions} expansions on held-out "
-                f"problems hold a right and a wrong candidate ({siblings.accuracy.num} such pairs were judged)."
-            )
+    lines += ["", "## Behind the figures", ""]
+    lines += [line for summary in summaries for line in _details(summary)]
     lines += ["", "## About this run", "", *(f"- {escape(key)}: {escape(value)}" for key, value in about.items()), ""]
     return "\n".join(lines)
 
 
 def escape(text: str) -> str:
-    """Make text from outside harmless in Markdown: no markup, no HTML, no control characters."""
+    """Make text from outside harmless in Markdown: no cells, links, code or HTML, no control characters."""
     shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    for character, harmless in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;"), ("`", "&#96;")):
-        shown = shown.replace(character, harmless)
-    return shown
+    return "".join(f"&#{ord(c)};" if c in "&<>|`[]" else c for c in shown)
+
+
+def _details(summary: IterationSummary) -> list[str]:
+    """What the table has no room for."""
+    scores, siblings, fixed = summary.scores, summary.health.siblings, summary.health.fixed
+    lines = [
+        f"- **{summary.name}**: {scores.correct} of {scores.num} correct, {scores.incorrect} incorrect, "
+        f"{scores.no_answer} without an answer; {scores.truncated} cut off at the token limit; "
+        f"{scores.mean_tokens:.1f} tokens a solution."
+    ]
+    if siblings is not None:
+        lines.append(
+            f"- **{summary.name}**, judge, own siblings: {siblings.num_with_pair} of {siblings.num_expansions} "
+            "expansions on held-out problems hold a right and a wrong candidate; of their pairs, "
+            f"{_counts(siblings.accuracy)}"
+        )
+    if fixed is not None:
+        lines.append(f"- **{summary.name}**, judge, fixed: {_counts(fixed)}")
+    return lines
+
+
+def _counts(accuracy: JudgeAccuracy) -> str:
+    if accuracy.interval is None:
+        return "none was judged."
+    low, high = accuracy.interval
+    return (
+        f"{accuracy.correct} of {accuracy.num} right [{100 * low:.1f}, {100 * high:.1f}], {accuracy.ties} tied, "
+        f"{accuracy.unreadable} unreadable."
+    )
 
 
 def _verdict(summaries: Sequence[IterationSummary]) -> str:
@@ -131,7 +153,7 @@ def _cells(summary: IterationSummary) -> tuple[str, ...]:
         _share(health.siblings.accuracy if health.siblings else None),
         _share(health.fixed),
         "-" if summary.num_pairs is None else str(summary.num_pairs),
-        f"{scores.mean_steps:.1f}x{scores.mean_step_tokens:.1f}",
+        "-" if scores.mean_step_tokens is None else f"{scores.mean_steps:.1f}x{scores.mean_step_tokens:.1f}",
         "-" if change is None else f"{_points(change.difference)}, {_p(change.p_value)}",
     )
 

@@ -1,6 +1,8 @@
 """A run's summary: every number with its n, nothing from outside as markup, nothing that changes between two reads."""
 
+import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -27,7 +29,7 @@ SECOND = IterationSummary(
 
 
 def drawn(width: int) -> str:
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(to_table([FIRST, SECOND]))
     return console.export_text()
 
@@ -56,10 +58,25 @@ def test_markdown_says_what_its_columns_mean_and_what_was_dropped() -> None:
         assert f"- **{column}**: " in text
 
 
-@pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "a | b", "`rm`", "\x1b[31m", "a\nb", "\u202egnp"])
+def test_markdown_shows_ties_unreadable_verdicts_and_cut_off_solutions() -> None:
+    text = to_markdown([FIRST, SECOND], {})
+    assert text.count("180 of 200 right [85.0, 93.0], 5 tied, 3 unreadable.") == 2
+    assert "400 of 500 correct, 0 incorrect, 100 without an answer; 0 cut off at the token limit; 20.0 tokens" in text
+
+
+def test_markdown_of_siblings_without_a_pair_gives_no_share() -> None:
+    unknown = JudgeAccuracy(0, 0, 0, 0, None, None)
+    text = to_markdown([replace(FIRST, health=Health(None, Siblings(unknown, 9, 0)))], {})
+    assert "0 of 9 expansions" in text
+    assert "none was judged" in text
+
+
+@pytest.mark.parametrize(
+    "hostile", ["<script>alert(1)</script>", "a | b", "`rm`", "\x1b[31m", "a\nb", "\u202egnp", "![x](http://y)"]
+)
 def test_text_from_outside_is_no_markup(hostile: str) -> None:
     shown = escape(hostile)
-    assert not set(shown) & set("<>|`\x1b\n\u202e")
+    assert not set(shown) & set("<>|`[]\x1b\n\u202e")
     assert shown in to_markdown([FIRST], {"name": hostile})
 
 
