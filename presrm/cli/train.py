@@ -51,5 +51,6 @@ def train(
         return
     run = out or Path("runs") / resolved.name
     summaries = assembly.train(resolved, run, RichProgress())
-    Console().print(to_table(summaries))
+    console = Console()
+    (console if console.is_terminal else Console(width=100)).print(to_table(summaries))
     print(f"The report is {run / 'report.md'}")
