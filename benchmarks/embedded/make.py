@@ -4,8 +4,8 @@ Run it as a stranger would::
 
     python benchmarks/embedded/make.py --seed 0 --out build/embedded-0
 
-It trains on trees (see `presrm.packing`): one problem gives a solution to imitate and four verdicts on each of its
-steps, in one pass over the tokens that they share.
+It trains on trees (see `presrm.packing`): one problem gives a solution to imitate and verdicts on two of its steps, in
+one pass over the tokens that they share.
 """
 
 import argparse
@@ -261,6 +261,7 @@ def main() -> None:
         for number in range(options.first - 1, len(COURSES)):
             take(number, model, encoder, options.seed, log)
             model.save_pretrained(options.out / f"course-{number + 1}")
+            tokenizer.save_pretrained(options.out / f"course-{number + 1}")
     model.save_pretrained(options.out)
     tokenizer.save_pretrained(options.out)
 
