@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from presrm.config import Config, JudgeConfig, ModelConfig
 from presrm.decontamination import decontaminate
+from presrm.encoding import PromptEncoder
 from presrm.engines import ENGINES
 from presrm.errors import DataError, SplitterError, boundary
 from presrm.evaluation import Answer, evaluate
@@ -28,7 +29,10 @@ from presrm.rundir import RunDir, replace_file
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
-from presrm.types import Checkpoint, Problem, Step, Trajectory
+from presrm.types import Checkpoint, PreferencePair, Problem, Step, Trajectory
+
+if TYPE_CHECKING:
+    from presrm.training.pair_files import TokenRatio
 
 _TIE_TOLERANCE = {"explained": 0.0, "direct": 0.02}
 _VERSIONED = ("presrm", "torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "numpy")
@@ -56,6 +60,50 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
         replace_file(out / "report.md", to_markdown(summaries, about))
         replace_file(out / "report.json", json.dumps(to_json(summaries, about), indent=1) + "\n")
         return summaries
+
+
+def fit_pairs(pairs: Sequence[PreferencePair], config: Config, out: Path, progress: Progress) -> Checkpoint:
+    """Train the policy that `config` names on pairs from anywhere; the result, and its metrics, stand in `out`.
+
+    Raises:
+        PresrmError: with one plain line that says what to do.
+    """
+    from presrm.training.pair_files import adopt_pairs
+    from presrm.training.step_dpo import StepDPO
+
+    limit_threads(config.threads)
+    ours = adopt_pairs(pairs, _encoder(config.model), progress.note)
+    rows: list[Mapping[str, float]] = []
+    with progress.stage(f"fit on {len(ours)} pairs", len(ours) * config.training.epochs) as advance:
+
+        def on_log(row: Mapping[str, float]) -> None:
+            rows.append(row)
+            advance(int(row.get("step/pairs", 0)))
+
+        prompts, seed = PromptSet(config.prompts), derive_seed(config.seed, "training")
+        trainer = StepDPO(config.training, config.model, prompts, seed=seed, on_log=on_log)
+        policy = trainer.fit(ours, Checkpoint(config.model.id), out)
+    if num_too_long := sum(row.get("pairs/too_long", 0) for row in rows):
+        progress.note(f"{num_too_long:.0f} pairs were left out: longer than training.max_tokens")
+    if "optimiser_step" in rows[-1]:  # not in the other processes of a launch
+        replace_file(out / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    return policy
+
+
+def token_ratio(pairs: Sequence[PreferencePair], config: Config, progress: Progress) -> "TokenRatio":
+    """Count what `fit_pairs` would compute; loads the tokenizer, not the weights."""
+    from presrm.training.pair_files import adopt_pairs, count_tokens
+
+    encoder = _encoder(config.model)
+    ours = adopt_pairs(pairs, encoder, progress.note)
+    seed = derive_seed(config.seed, "training")
+    return count_tokens(ours, encoder, PromptSet(config.prompts), config.training, seed)
+
+
+def _encoder(model: ModelConfig) -> PromptEncoder:
+    from presrm.engines.hf_loading import load_tokenizer
+
+    return PromptEncoder(load_tokenizer(model.id), model.chat_template)
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from presrm.cli import config, grade, judge_steps, split, train
+from presrm.cli import config, fit, grade, judge_steps, split, train
 from presrm.cli.show import one_line
 from presrm.errors import PresrmError, UnknownNameError
 from presrm.registry import nearest
@@ -62,6 +62,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train")(train.train)
+app.command("fit")(fit.fit)
 app.command("split")(split.split)
 app.command("judge-steps")(judge_steps.judge_steps)
 app.command("grade")(grade.grade)

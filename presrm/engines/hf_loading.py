@@ -70,6 +70,11 @@ def load_policy(
     return model, tokenizer
 
 
+def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a policy alone, as `load_policy` would with its weights."""
+    return _load_tokenizer(_locate(model))
+
+
 def set_threads(threads: int) -> None:
     """Give torch a fixed number of CPU threads."""
     torch.set_num_threads(threads)

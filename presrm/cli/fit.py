@@ -1,0 +1,136 @@
+"""``presrm fit``: step-wise DPO on preference pairs from anywhere."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from presrm.cli.files import STANDARD, input_file
+from presrm.cli.progress import RichProgress
+from presrm.cli.show import one_line, print_table
+from presrm.config import Config, load_config
+from presrm.errors import RequestError
+from presrm.jsonl import BadRow, dump_row
+from presrm.pair_rows import PairFile, Terminal, explain_rejected, read_pairs
+
+if TYPE_CHECKING:
+    from presrm.training.pair_files import TokenRatio
+
+_EMBEDDED = "embedded"
+_VERBATIM = "plain"
+
+
+def fit(
+    file: Annotated[str, typer.Argument(metavar="PAIRS", help="JSON Lines; - is standard input.")],
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, or 'embedded'.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where the policy goes: a new or empty folder.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", metavar="CONFIG", help="A YAML file or a shipped config.")
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts",
+            metavar="SET",
+            help="How questions are shown. [as they are ('plain'); pairs of a run: as the config says]",
+        ),
+    ] = None,
+    terminal: Annotated[
+        Terminal,
+        typer.Option("--terminal", help="Where an answer ends; auto: whole answers, and steps with a final answer."),
+    ] = Terminal.AUTO,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what packing saves on this file and do nothing.")
+    ] = False,
+) -> None:
+    """Train a policy on preference pairs by step-wise DPO.
+
+    A row is a pair of a run (pairs.jsonl), or TRL's 'prompt', 'chosen', 'rejected' (text, or messages: one user turn
+    and its reply), or Step-DPO's 'prompt', 'initial_reason_steps', 'chosen', 'rejected'. The end token is trained only
+    where an answer ends (--terminal).
+
+    \b
+      $ presrm fit pairs.jsonl --model DIR --dry-run
+      $ presrm fit pairs.jsonl --model DIR --out policy --set training.beta=0.2
+      $ presrm fit runs/mine/iterations/2/pairs.jsonl --config runs/mine/config.yaml --out policy
+    """
+    if not dry_run:
+        out = _new_folder(out)
+    with input_file(file) as source:
+        pairs = read_pairs(source, terminal)
+    resolved = _settings(config, model, prompts, pairs, settings or [])
+    _report_rejected(pairs.rejected, "standard input" if file == STANDARD else file, out if not dry_run else None)
+    from presrm import assembly
+
+    if dry_run:
+        _print_ratio(assembly.token_ratio(pairs.pairs, resolved, RichProgress()))
+        return
+    assert out is not None
+    policy = assembly.fit_pairs(pairs.pairs, resolved, out, RichProgress())
+    base = f", an adapter on {policy.model}" if policy.adapter else ""
+    print(f"The policy is in {out}{base}")
+
+
+def _new_folder(out: Path | None) -> Path:
+    if out is None:
+        raise RequestError("--out DIR is missing: say where the policy goes, or ask for --dry-run")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise RequestError(f"--out {out}: is there already; give a new folder, as what is in it would be lost")
+    return out
+
+
+def _settings(
+    config: str | None, model: str | None, prompts: str | None, pairs: PairFile, settings: Sequence[str]
+) -> Config:
+    """Settle the settings; without a config: those of the shipped one with the embedded model, else the defaults."""
+    num_foreign = len(pairs.pairs) - pairs.num_own
+    if prompts is None and num_foreign:
+        if pairs.num_own:
+            raise RequestError(
+                f"{pairs.num_own} rows are pairs of a run and {num_foreign} are not: say with --prompts how all their "
+                "questions are to be shown, or fit them one file after the other"
+            )
+        prompts = _VERBATIM
+    if config is None and model in (None, _EMBEDDED):
+        config = _EMBEDDED
+    flags = {"model.id": model, "prompts": prompts}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
+    return load_config(config, [*overrides, *settings])
+
+
+def _report_rejected(rejected: Sequence[BadRow], name: str, out: Path | None) -> None:
+    """Write bad rows next to `out` (none: nowhere) and sum them up on standard error."""
+    if not rejected:
+        return
+    where = ""
+    if out is not None:
+        path = Path(f"{out}.rejected.jsonl")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(dump_row({"line": row.line, "reason": row.reason}) for row in rejected))
+        where = f", see {path}"
+    reasons = one_line(explain_rejected(rejected))
+    print(f"presrm: {one_line(name)}: {len(rejected)} rows set aside{where}; {reasons}", file=sys.stderr)
+
+
+def _print_ratio(found: "TokenRatio") -> None:
+    rows = [
+        ("pairs", f"{found.num_pairs:,}"),
+        ("pairs left out, longer than training.max_tokens", f"{found.num_too_long:,}"),
+        ("problems", f"{found.num_problems:,}"),
+        ("tokens, every pair as two whole sequences", f"{found.whole:,}"),
+        ("tokens, packed as trees in each optimiser step", f"{found.packed:,}"),
+        ("tokens, the whole file as trees", f"{found.tree:,}"),
+    ]
+    print_table(Console(), ("one epoch", "amount"), rows)
+    print(found.explain())

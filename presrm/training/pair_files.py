@@ -1,0 +1,117 @@
+"""What a file of pairs is to one policy: ids that its tokenizer reads, and what packing saves."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from presrm.config import TrainingConfig
+from presrm.encoding import PromptEncoder
+from presrm.errors import NoPairsError
+from presrm.packing import prefix_tree
+from presrm.prompts import PromptSet
+from presrm.training.plan import plan_steps
+from presrm.training.tokens import tokenise_pair
+from presrm.types import PreferencePair, Step, Trajectory
+
+
+def adopt_pairs(
+    pairs: Sequence[PreferencePair], encoder: PromptEncoder, note: Callable[[str], None]
+) -> list[PreferencePair]:
+    """Make pairs ready for a policy that need not have written them.
+
+    Ids that another tokenizer wrote are dropped: text without ids is tokenised when it is trained on.
+
+    Args:
+        pairs: From anywhere.
+        encoder: Of the policy's tokenizer.
+        note: Is told in a line what is odd about them.
+    """
+    ours = [pair if _is_readable(pair, encoder) else _without_ids(pair) for pair in pairs]
+    if num_changed := sum(new is not old for new, old in zip(ours, pairs, strict=True)):
+        note(f"{num_changed} pairs hold the ids of another tokenizer: their text is tokenised anew")
+    questions = [pair.prefix.problem.question for pair in pairs]
+    if num_marked := sum(encoder.scaffold(text) != encoder.content(text) for text in questions):
+        note(
+            f"{num_marked} prompts hold control tokens, as if a chat template had been applied: they are read as plain "
+            "text, inside the chat template of the policy; give prompts without it"
+        )
+    return ours
+
+
+def _is_readable(pair: PreferencePair, encoder: PromptEncoder) -> bool:
+    steps = (*pair.prefix.steps, pair.chosen, pair.rejected)
+    return all(step.tokens is None for step in steps) or all(
+        _spells(pair.prefix.extend(step), encoder) for step in (pair.chosen, pair.rejected)
+    )
+
+
+def _without_ids(pair: PreferencePair) -> PreferencePair:
+    prefix = replace(pair.prefix, steps=tuple(Step(step.text) for step in pair.prefix.steps))
+    return replace(pair, prefix=prefix, chosen=Step(pair.chosen.text), rejected=Step(pair.rejected.text))
+
+
+def _spells(path: Trajectory, encoder: PromptEncoder) -> bool:
+    """Whether the ids of a path are its text; those of a single step may end within a character."""
+    ids = [i for step in path.steps for i in encoder.step(step)]
+    return max(ids, default=0) < len(encoder.tokenizer) and encoder.decode(ids) == path.text
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRatio:
+    """Tokens of a file of pairs, by how they are computed.
+
+    Attributes:
+        num_pairs: Pairs that are trained on.
+        num_too_long: Pairs left out, as a step of theirs leaves no room within ``max_tokens``.
+        num_problems: Problems that they hang on.
+        whole: Every pair as two whole sequences.
+        packed: As prefix trees, each optimiser step on its own.
+        tree: As prefix trees of the whole file: what no packing can beat.
+    """
+
+    num_pairs: int
+    num_too_long: int
+    num_problems: int
+    whole: int
+    packed: int
+    tree: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times fewer tokens packing computes."""
+        return self.whole / self.packed
+
+    def explain(self) -> str:
+        """Say in a plain sentence what packing saves on this file, and why."""
+        saving = f"packing computes {self.ratio:.1f} times fewer tokens"
+        per_problem = self.num_pairs / self.num_problems
+        if per_problem < 1.05:
+            return f"One pair a problem: {saving}, not 9 times, as only the two halves of a pair share a prefix."
+        return f"{per_problem:.1f} pairs a problem: {saving}."
+
+
+def count_tokens(
+    pairs: Sequence[PreferencePair], encoder: PromptEncoder, prompts: PromptSet, options: TrainingConfig, seed: int
+) -> TokenRatio:
+    """Count what one epoch of `presrm.training.step_dpo.StepDPO` computes.
+
+    Raises:
+        NoPairsError: if every pair is longer than ``max_tokens``.
+    """
+    tokens = [tokenise_pair(pair, encoder, prompts, options.max_tokens) for pair in pairs]
+    whole = [(ids.prefix + ids.chosen, ids.prefix + ids.rejected) for ids in tokens if ids is not None]
+    trees = [pair.prefix.problem.id for pair, ids in zip(pairs, tokens, strict=True) if ids is not None]
+    if not whole:
+        raise NoPairsError(f"all {len(pairs)} pairs are longer than training.max_tokens={options.max_tokens}")
+
+    def of_tree(indices: Iterable[int]) -> int:
+        segments, _ = prefix_tree([ids for i in indices for ids in whole[i]])
+        return sum(len(segment.ids) for segment in segments)
+
+    return TokenRatio(
+        num_pairs=len(whole),
+        num_too_long=len(pairs) - len(whole),
+        num_problems=len(set(trees)),
+        whole=sum(len(chosen) + len(rejected) for chosen, rejected in whole),
+        packed=sum(map(of_tree, plan_steps(trees, options.batch_pairs, 1, seed))),
+        tree=of_tree(range(len(whole))),
+    )
