@@ -1,36 +1,43 @@
-"""Which pairs each optimiser step takes: whole trees, in a seeded order."""
+"""Which pairs each optimiser step takes, in a seeded order: whole trees, or single pairs."""
 
 import random
 from collections.abc import Sequence
+from typing import Literal
 
 
-def plan_steps(trees: Sequence[str], batch_pairs: int, epochs: int, seed: int) -> list[tuple[int, ...]]:
+def plan_steps(
+    trees: Sequence[str], batch_pairs: int, epochs: int, seed: int, shuffle: Literal["trees", "pairs"] = "trees"
+) -> list[tuple[int, ...]]:
     """Group pairs into optimiser steps.
 
-    A step takes whole trees until it holds `batch_pairs` pairs or more; the last step of an epoch may hold fewer. Every
-    epoch shuffles the trees anew.
+    Shuffled by trees, a step takes whole trees until it holds `batch_pairs` pairs or more: pairs that share a prefix
+    share its cost. Shuffled by pairs, it takes `batch_pairs` pairs drawn over all trees: its pairs are less alike, and
+    share little. The last step of an epoch may hold fewer. Every epoch shuffles anew.
 
     Args:
         trees: For each pair, the id of the problem whose tree it hangs on.
         batch_pairs: Pairs wanted in a step.
         epochs: Passes over the pairs.
         seed: Decides the order.
+        shuffle: What is drawn.
 
     Returns:
         One tuple of indices of pairs for each optimiser step of all epochs.
 
     >>> plan_steps(["a", "a", "b", "b", "c"], batch_pairs=3, epochs=1, seed=0)
-    [(0, 1, 4), (2, 3)]
+    [(2, 3, 4), (0, 1)]
+    >>> plan_steps(["a", "a", "b", "b", "c"], batch_pairs=3, epochs=1, seed=0, shuffle="pairs")
+    [(3, 4, 0), (1, 2)]
     """
-    pairs_of: dict[str, list[int]] = {}
+    units: dict[str, list[int]] = {}
     for index, tree in enumerate(trees):
-        pairs_of.setdefault(tree, []).append(index)
+        units.setdefault(tree if shuffle == "trees" else str(index), []).append(index)
     rng = random.Random(seed)
     steps: list[tuple[int, ...]] = []
     for _ in range(epochs):
         step: list[int] = []
-        for tree in rng.sample(sorted(pairs_of), len(pairs_of)):
-            step += pairs_of[tree]
+        for unit in rng.sample(sorted(units), len(units)):
+            step += units[unit]
             if len(step) >= batch_pairs:
                 steps.append(tuple(step))
                 step = []

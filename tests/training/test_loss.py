@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import log_softmax
 
-from presrm.training.loss import IGNORED, sequence_logps, step_dpo_loss
+from presrm.training.loss import IGNORED, margin_weights, sequence_logps, step_dpo_loss, step_ipo_loss
 
 
 def test_the_loss_is_the_negative_log_of_the_logistic_of_the_scaled_margin() -> None:
@@ -44,6 +44,69 @@ def test_gradients_agree_with_finite_differences() -> None:
     reference = [torch.randn(3, dtype=torch.float64) for _ in range(2)]
 
     assert torch.autograd.gradcheck(lambda c, r: step_dpo_loss(c, r, *reference, beta=0.3), policy)
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "loss"),
+    [
+        (0.0, 0.2876820724517809),  # -log(3/4)
+        (0.25, 0.5623351446188083),  # -3/4 log(3/4) - 1/4 log(1/4)
+    ],
+)
+def test_label_smoothing_mixes_in_the_pair_the_other_way_round(smoothing: float, loss: float) -> None:
+    log_3 = torch.tensor([math.log(3)])  # sigmoid(log 3) = 3/4
+    zero_B = torch.zeros(1)
+
+    loss_B = step_dpo_loss(log_3, zero_B, zero_B, zero_B, beta=1.0, label_smoothing=smoothing)
+
+    assert loss_B.item() == pytest.approx(loss)
+
+
+def test_smoothed_pairs_are_pushed_apart_until_the_policy_is_as_sure_as_the_labels() -> None:
+    zero_B = torch.zeros(3)
+    gain_B = torch.tensor([math.log(3) - 0.1, math.log(3), math.log(3) + 0.1], requires_grad=True)
+
+    step_dpo_loss(gain_B, zero_B, zero_B, zero_B, beta=1.0, label_smoothing=0.25).sum().backward()
+
+    assert gain_B.grad is not None
+    before, there, beyond = gain_B.grad.tolist()
+    assert before < 0 < beyond
+    assert there == pytest.approx(0, abs=1e-6)
+
+
+def test_ipo_squares_the_distance_of_the_gains_a_token_from_its_goal() -> None:
+    loss_B = step_ipo_loss(
+        torch.tensor([-6.0, -1.0]),
+        torch.tensor([-9.0, -2.0]),
+        torch.tensor([-8.0, -1.0]),
+        torch.tensor([-6.0, -2.0]),
+        torch.tensor([4, 1]),
+        torch.tensor([3, 1]),
+        beta=0.25,
+    )
+
+    # (-6 + 8) / 4 - (-9 + 6) / 3 = 1.5, and its goal is 1 / 0.5 = 2; the second pair has not moved.
+    assert loss_B.tolist() == pytest.approx([0.25, 4.0])
+
+
+def test_ipo_gradients_agree_with_finite_differences() -> None:
+    torch.manual_seed(0)
+    policy = [torch.randn(3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    reference = [torch.randn(3, dtype=torch.float64) for _ in range(2)]
+    num_2_B = torch.tensor([[2, 5, 1], [3, 1, 4]])
+
+    assert torch.autograd.gradcheck(lambda c, r: step_ipo_loss(c, r, *reference, *num_2_B, beta=0.3), policy)
+
+
+def test_a_pair_weighs_as_much_as_its_margin_whatever_is_beside_it() -> None:
+    assert margin_weights(torch.tensor([1.0, 0.25])).tolist() == [1.0, 0.25]
+    assert margin_weights(torch.tensor([0.25])).tolist() == [0.25]
+
+
+@pytest.mark.parametrize("margin", [0.0, -0.5, 1.5, math.nan])
+def test_a_margin_that_is_none_is_refused(margin: float) -> None:
+    with pytest.raises(ValueError, match=r"outside \(0, 1\]"):
+        margin_weights(torch.tensor([0.5, margin]))
 
 
 def test_logps_sum_over_targets_and_skip_what_is_ignored() -> None:

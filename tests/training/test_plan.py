@@ -1,4 +1,4 @@
-"""One optimiser step takes whole trees."""
+"""One optimiser step takes whole trees, or single pairs drawn over all of them."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,3 +40,23 @@ def test_the_seed_decides_the_order_and_epochs_differ() -> None:
     assert plan_steps(trees, 4, 1, seed=0) != plan_steps(trees, 4, 1, seed=1)
     both = plan_steps(trees, 4, 2, seed=0)
     assert both[:5] != both[5:]
+
+
+@given(TREES, st.integers(1, 12), st.integers(1, 3), st.integers(0, 5))
+def test_single_pairs_fill_every_step_but_the_last_of_an_epoch_exactly(
+    trees: list[str], batch_pairs: int, epochs: int, seed: int
+) -> None:
+    steps = plan_steps(trees, batch_pairs, epochs, seed, shuffle="pairs")
+
+    full, rest = divmod(len(trees), batch_pairs)
+    assert [len(step) for step in steps] == ([batch_pairs] * full + [rest] * (rest > 0)) * epochs
+    taken = [index for step in steps for index in step]
+    assert sorted(taken) == sorted([*range(len(trees))] * epochs)
+
+
+def test_single_pairs_of_a_tree_are_spread_over_the_steps() -> None:
+    trees = [tree for tree in "abcdefgh" for _ in range(8)]
+
+    num_trees = [len({trees[index] for index in step}) for step in plan_steps(trees, 8, 1, 0, shuffle="pairs")]
+    assert min(num_trees) > 2
+    assert {len({trees[index] for index in step}) for step in plan_steps(trees, 8, 1, 0, shuffle="trees")} == {1}
