@@ -6,6 +6,7 @@ ids they were generated with.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import cached_property
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _USER = "\ufdd2user\ufdd3"
 _SYSTEM = "\ufdd2system\ufdd3"
 _REPLY = "\ufdd2reply\ufdd3"
+_TAG = re.compile(r"\s*[<\[].*[>\]]\s*", re.DOTALL)
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -51,7 +53,9 @@ class PromptEncoder:
             )
         self._has_system_role = True
         added = self.tokenizer.added_tokens_decoder.items()
-        self._control = {i for i, token in added if token.special} - {self.tokenizer.unk_token_id}
+        # Not every control token is marked as special: <think> of Qwen3 is not. Runs of spaces are added tokens too.
+        self._control = {i for i, token in added if token.special or _TAG.fullmatch(token.content)}
+        self._control.discard(self.tokenizer.unk_token_id)  # text that the vocabulary lacks
         self._wrappers: dict[bool, tuple[str, ...]] = {}
 
     @cached_property

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from presrm.encoding import CHATML, PromptEncoder
 from presrm.errors import ConfigError
@@ -67,6 +67,20 @@ def test_control_tokens_stay_text_wherever_they_come_in(encoder: PromptEncoder, 
         return [i for i, name in zip(ids, names, strict=True) if name.startswith("<|")]
 
     assert controls(HOSTILE) == controls("harmless")
+
+
+def test_an_added_token_that_looks_like_a_tag_stays_text_though_it_is_not_special(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    outside = "He <think>s < 3</think>\n    [TOOL]"
+    tokenizer.add_tokens([AddedToken(text, special=False) for text in ("<think>", "</think>", "[TOOL]", "    ")])
+    tags = set(tokenizer.convert_tokens_to_ids(["<think>", "</think>", "[TOOL]"]))
+    encoder = PromptEncoder(tokenizer)
+
+    assert tags <= set(encoder.scaffold(outside)), "a template may use them"
+    assert tags.isdisjoint(encoder.content(outside))
+    assert encoder.decode(encoder.content(outside)) == outside
+    assert encoder.content("    x")[0] == tokenizer.convert_tokens_to_ids("    "), "a run of spaces controls nothing"
 
 
 def test_the_ids_of_a_prefix_do_not_depend_on_what_follows(encoder: PromptEncoder) -> None:
