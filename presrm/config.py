@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.config import JsonDict
 
 from presrm.errors import ConfigError
@@ -117,7 +117,12 @@ class JudgeConfig(Section):
 class PairsConfig(Section):
     """Which pairs an iteration trains on."""
 
-    min_margin: float = Field(0.0, ge=0, le=1, description="Pairs of a smaller margin are dropped and counted.")
+    rejected: Literal["lowest", "all"] = Field(
+        "lowest", description="What the kept candidate is paired with: the lowest, or all that score below it."
+    )
+    min_margin: float = Field(
+        0.0, ge=0, le=1, description="Pairs of a smaller margin are dropped; expansions left without one are counted."
+    )
     max_per_problem: int | None = Field(None, gt=0, description="At most this many a problem, widest margin first.")
 
 
@@ -132,24 +137,51 @@ class LoraConfig(Section):
 class TrainingConfig(Section):
     """Step-wise DPO (paper section 3.4)."""
 
-    kind: Literal["dpo", "sft"] = Field("dpo", description="dpo, or sft on the chosen steps (a baseline).")
+    kind: Literal["dpo", "ipo", "sft"] = Field(
+        "dpo", description="The loss: dpo, ipo (length-normalised), or sft on the chosen steps (a baseline)."
+    )
     learning_rate: float = Field(5e-7, gt=0, description="Peak learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="Of the learning rate.")
     warmup: float = Field(0.0, ge=0, lt=1, description="Share of the optimiser steps that warm up.")
     beta: float = Field(
         0.1, gt=0, description="Strength of the pull to the reference; the paper does not give its own."
     )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="dpo: share of pairs held to be the wrong way round (conservative DPO)."
+    )
+    weight: Literal["equal", "margin"] = Field(
+        "equal", description="dpo, ipo: all pairs count alike, or each by its margin."
+    )
     epochs: int = Field(1, gt=0, description="Passes over the pairs.")
+    shuffle: Literal["trees", "pairs"] = Field(
+        "trees", description="What an optimiser step draws: whole trees, or single pairs over all trees."
+    )
     batch_pairs: int = Field(
-        32, gt=0, description="Pairs an optimiser step; whole problems are taken until it is reached."
+        32, gt=0, description="Pairs an optimiser step; whole trees are taken until it is reached."
     )
     micro_pairs: int = Field(4, gt=0, description="Pairs on the device at once.", json_schema_extra=FREE)
+    pack_tokens: int = Field(
+        8192,
+        gt=0,
+        description="Tokens in one packed row; a tree too long for it is cut at a step boundary.",
+        json_schema_extra=FREE,
+    )
     max_tokens: int = Field(
         2048, gt=0, description="Longest prefix + step; the prefix is cut from the left, the step never."
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     gradient_checkpointing: bool = Field(False, description="Trade time for memory.", json_schema_extra=FREE)
     lora: LoraConfig | None = Field(None, description="none: all weights are trained.")
+
+    @field_validator("label_smoothing", "weight")
+    @classmethod
+    def _is_read(cls, value: float | str, info: ValidationInfo) -> float | str:
+        """Refuse what the chosen loss would silently not read."""
+        kind = info.data.get("kind", "dpo")
+        readers = ("dpo",) if info.field_name == "label_smoothing" else ("dpo", "ipo")
+        if value not in (0, "equal") and kind not in readers:
+            raise ValueError(f"not read by training.kind {kind!r}, only by {' and '.join(readers)}")
+        return value
 
 
 class EvaluationConfig(Section):

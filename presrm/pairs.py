@@ -1,12 +1,15 @@
 """Trees -> preference pairs (paper section 3.3). Pure.
 
-Each expansion that was kept gives at most one pair: the kept candidate over the lowest one. Every expansion that gives
-none is counted by cause, so pairs and causes add up to the expansions.
+Each expansion that was kept gives at most one pair, the kept candidate over the lowest one; with ``rejected: all`` one
+for each candidate that scored below it. Every expansion that gives none is counted once, by cause: the expansions with
+pairs and the causes add up to the expansions.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
 
 from presrm.config import PairsConfig
 from presrm.types import Expansion, PreferencePair, SearchTree, Stop
@@ -35,8 +38,8 @@ class MinedPairs:
     """Pairs, and what gave none.
 
     Attributes:
-        pairs: In the order of the trees and of their expansions.
-        dropped: Number of expansions that gave no pair, by cause: ``tie``, ``rolled_back``, ``unanimous``,
+        pairs: In the order of the trees and of their expansions; of one expansion the widest first.
+        dropped: Number of expansions that gave no pair at all, by cause: ``tie``, ``rolled_back``, ``unanimous``,
             ``unreadable``, ``truncated``, ``given_up``, ``min_margin``, ``over_max_per_problem``. Causes that did not
             occur are absent.
     """
@@ -48,26 +51,34 @@ class MinedPairs:
 def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig) -> MinedPairs:
     """Mine the pairs of all trees.
 
-    Chosen is the kept candidate, rejected the one with the lowest readable score (the first sampled of several). A
-    problem that was given up gives no pairs: the paper mines complete solutions alone, and a step that led nowhere is
-    no example to follow. Its kept expansions count as ``given_up``.
+    Chosen is the kept candidate, rejected the one with the lowest readable score (the first sampled of several); its
+    pair is called ``<problem>/<expansion>``. With ``rejected: all`` every other text with a readable score below the
+    chosen one's is rejected too, in a pair called ``<problem>/<expansion>/<candidate>``. A problem that was given up
+    gives no pairs: the paper mines complete solutions alone, and a step that led nowhere is no example to follow. Its
+    kept expansions count as ``given_up``.
+
+    ``min_margin`` and ``max_per_problem`` take single pairs away. An expansion counts under them only when that leaves
+    it without any.
     """
     pairs: list[PreferencePair] = []
     dropped: Counter[str] = Counter()
     for tree in trees:
-        found: list[PreferencePair] = []
+        found: list[list[PreferencePair]] = []
         for number in range(len(tree.expansions)):
-            result = _mine(tree, number)
+            result = _mine(tree, number, options.rejected)
             if isinstance(result, str):
                 dropped[result] += 1
-            elif result.margin < options.min_margin:
+            elif result[0].margin < options.min_margin:
                 dropped["min_margin"] += 1
             else:
-                found.append(result)
-        widest = {pair.id for pair in sorted(found, key=lambda pair: -pair.margin)[: options.max_per_problem]}
-        if len(widest) < len(found):
-            dropped["over_max_per_problem"] += len(found) - len(widest)
-        pairs += [pair for pair in found if pair.id in widest]
+                found.append([pair for pair in result if pair.margin >= options.min_margin])
+        by_margin = sorted(chain.from_iterable(found), key=lambda pair: -pair.margin)
+        widest = {pair.id for pair in by_margin[: options.max_per_problem]}
+        for expansion in found:
+            kept = [pair for pair in expansion if pair.id in widest]
+            if not kept:
+                dropped["over_max_per_problem"] += 1
+            pairs += kept
     return MinedPairs(tuple(pairs), dict(dropped))
 
 
@@ -85,8 +96,8 @@ def explain_no_pairs(trees: Sequence[SearchTree], mined: MinedPairs) -> str:
     return f"{line}; {advice}" if advice else line
 
 
-def _mine(tree: SearchTree, number: int) -> PreferencePair | str:
-    """Give the pair of one expansion, or the cause why it has none."""
+def _mine(tree: SearchTree, number: int, wanted: Literal["lowest", "all"]) -> list[PreferencePair] | str:
+    """Give the pairs of one expansion, widest first, or the cause why it has none."""
     made = tree.expansions[number]
     cause = _no_pair(made)
     if number in tree.dropped:
@@ -102,20 +113,25 @@ def _mine(tree: SearchTree, number: int) -> PreferencePair | str:
     if not readable_kept:
         return "unreadable"
     chosen = max(readable_kept, key=scores.__getitem__)
-    others = [i for i in scores if made.steps[i].text != made.steps[chosen].text]
-    rejected = min(others, key=scores.__getitem__)
-    margin = scores[chosen] - scores[rejected]
-    if margin <= 0:
+    below: dict[str, int] = {}
+    for i in sorted(scores, key=scores.__getitem__):
+        if scores[i] < scores[chosen] and made.steps[i].text != made.steps[chosen].text:
+            below.setdefault(made.steps[i].text, i)
+    if not below:
         return "tie"
-    return PreferencePair(
-        id=f"{tree.problem.id}/{number}",
-        prefix=tree.prefix(number),
-        chosen=made.steps[chosen],
-        rejected=made.steps[rejected],
-        margin=margin,
-        chosen_stop=made.stops[chosen],
-        rejected_stop=made.stops[rejected],
-    )
+    lowest, *others = below.values()
+    return [
+        PreferencePair(
+            id=f"{tree.problem.id}/{number}" + ("" if rejected == lowest else f"/{rejected}"),
+            prefix=tree.prefix(number),
+            chosen=made.steps[chosen],
+            rejected=made.steps[rejected],
+            margin=scores[chosen] - scores[rejected],
+            chosen_stop=made.stops[chosen],
+            rejected_stop=made.stops[rejected],
+        )
+        for rejected in (lowest, *(others if wanted == "all" else ()))
+    ]
 
 
 def _no_pair(made: Expansion) -> str | None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,55 @@ def test_narrow_pairs_are_dropped_and_counted() -> None:
     assert mined.dropped == {"rolled_back": 1, "tie": 1, "min_margin": 1}
 
 
+# Scores 1, 0.25, 0.75, 0.25, 1, 0.5, 0.25: the kept candidate, and below it three texts, one of which was drawn twice.
+MANY = SearchTree(
+    PROBLEM,
+    (
+        Expansion(
+            None,
+            tuple(Step(text) for text in ("best", "low", "good", "lower", "also best", "fair", "low")),
+            (None,) * 7,
+            tuple(Judgement(score) for score in (1.0, 0.25, 0.75, 0.25, 1.0, 0.5, 0.25)),
+            kept=(0,),
+        ),
+    ),
+)
+
+
+def test_all_candidates_below_the_kept_one_give_a_pair_each_widest_first() -> None:
+    mined = mine_pairs([MANY], PairsConfig(rejected="all"))
+
+    assert {pair.chosen.text for pair in mined.pairs} == {"best"}
+    assert [(pair.id, pair.rejected.text, pair.margin) for pair in mined.pairs] == [
+        ("p/0", "low", 0.75),
+        ("p/0/3", "lower", 0.75),
+        ("p/0/5", "fair", 0.5),
+        ("p/0/2", "good", 0.25),
+    ]
+    assert mined.dropped == {}
+    assert mine_pairs([MANY], PairsConfig()).pairs == mined.pairs[:1]
+
+
+def test_margins_and_the_most_a_problem_may_give_hold_for_single_pairs() -> None:
+    def texts(options: PairsConfig) -> list[str]:
+        mined = mine_pairs([MANY], options)
+        assert mined.dropped == {}  # the expansion still gives a pair
+        return [pair.rejected.text for pair in mined.pairs]
+
+    assert texts(PairsConfig(rejected="all", min_margin=0.5)) == ["low", "lower", "fair"]
+    assert texts(PairsConfig(rejected="all", max_per_problem=1)) == ["low"]
+    assert mine_pairs([MANY], PairsConfig(rejected="all", min_margin=0.8)).dropped == {"min_margin": 1}
+
+
+def test_an_expansion_that_wider_pairs_leave_without_any_is_counted() -> None:
+    narrow = expansion(None, {"a": 1.0, "b": 0.9, "c": 0.8}, kept=0)
+    tree = replace(MANY, expansions=(narrow, *MANY.expansions))
+
+    mined = mine_pairs([tree], PairsConfig(rejected="all", max_per_problem=4))
+    assert {pair.id for pair in mined.pairs} == {"p/1", "p/1/3", "p/1/5", "p/1/2"}
+    assert mined.dropped == {"over_max_per_problem": 1}
+
+
 def test_the_widest_pairs_of_a_problem_stay_in_their_order() -> None:
     narrow_first = replace(TREE, dropped=(), expansions=(*TREE.expansions[2:], expansion(None, {"x": 1, "y": 0}, 0)))
     narrow_first = replace(narrow_first, expansions=tuple(replace(e, parent=None) for e in narrow_first.expansions))
@@ -128,19 +178,26 @@ def test_no_pairs_are_explained_in_one_line_with_counts() -> None:
     dropped=st.sets(st.integers(0, 4)),
     min_margin=st.floats(0, 1),
     max_per_problem=st.none() | st.integers(1, 3),
+    rejected=st.sampled_from(["lowest", "all"]),
 )
-def test_every_expansion_gives_a_pair_or_is_counted_once(
+def test_every_expansion_gives_pairs_or_is_counted_once(
     scores: list[dict[str, float | None]],
     given_up: str | None,
     dropped: set[int],
     min_margin: float,
     max_per_problem: int | None,
+    rejected: Literal["lowest", "all"],
 ) -> None:
     expansions = tuple(expansion(None, found, 0) for found in scores)
     tree = SearchTree(PROBLEM, expansions, dropped=tuple(dropped), given_up=given_up)
 
-    mined = mine_pairs([tree, tree], PairsConfig(min_margin=min_margin, max_per_problem=max_per_problem))
-    assert len(mined.pairs) + sum(mined.dropped.values()) == 2 * len(expansions)
+    options = PairsConfig(min_margin=min_margin, max_per_problem=max_per_problem, rejected=rejected)
+    mined = mine_pairs([tree, replace(tree, problem=Problem("q", "Again?"))], options)
+    with_pairs = {tuple(pair.id.split("/")[:2]) for pair in mined.pairs}
+    assert len(with_pairs) + sum(mined.dropped.values()) == 2 * len(expansions)
+    assert len({pair.id for pair in mined.pairs}) == len(mined.pairs)
+    if rejected == "lowest":
+        assert len(with_pairs) == len(mined.pairs)
     for pair in mined.pairs:
         assert 0 < pair.margin <= 1
         assert pair.margin >= min_margin
