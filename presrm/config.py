@@ -159,7 +159,6 @@ class TrainingConfig(Section):
     batch_pairs: int = Field(
         32, gt=0, description="Pairs an optimiser step; whole trees are taken until it is reached."
     )
-    micro_pairs: int = Field(4, gt=0, description="Pairs on the device at once.", json_schema_extra=FREE)
     pack_tokens: int = Field(
         8192,
         gt=0,
