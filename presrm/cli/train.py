@@ -11,9 +11,17 @@ from presrm.cli.progress import RichProgress
 from presrm.cli.show import print_table
 from presrm.config import load_config
 
+_EMBEDDED = "embedded"
+_OTHER_MODEL = (
+    f"no CONFIG given: all settings but the model are those of '{_EMBEDDED}', chosen for its 1M parameters; "
+    "'presrm config list' shows the others, as gsm8k-small"
+)
+
 
 def train(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file or a shipped config.")] = "embedded",
+    config: Annotated[
+        str | None, typer.Argument(metavar="CONFIG", help="A YAML file or a shipped config. [embedded]")
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, or 'embedded'.")
     ] = None,
@@ -42,7 +50,10 @@ def train(
     """
     flags = {"model.id": model, "problems.train": problems, "iterations": iterations}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    resolved = load_config(config, [*overrides, *(settings or [])])
+    resolved = load_config(_EMBEDDED if config is None else config, [*overrides, *(settings or [])])
+    progress = RichProgress()
+    if config is None and resolved.model.id != _EMBEDDED:
+        progress.note(_OTHER_MODEL)
     from presrm import assembly
     from presrm.report import to_table
 
@@ -50,7 +61,7 @@ def train(
         print_table(Console(), ("stage", "what", "amount"), assembly.plan(resolved))
         return
     run = out or Path("runs") / resolved.name
-    summaries = assembly.train(resolved, run, RichProgress())
+    summaries = assembly.train(resolved, run, progress)
     console = Console()
     (console if console.is_terminal else Console(width=100)).print(to_table(summaries))
     print(f"The report is {run / 'report.md'}")

@@ -243,6 +243,26 @@ def test_train_hands_over_what_was_asked_and_prints_the_table(run, monkeypatch):
     assert asked["out"] == Path("runs/embedded")
 
 
+@pytest.mark.parametrize("settings", [[], ["embedded", "--model", "./m"], ["--model", "embedded"]])
+def test_the_settings_of_embedded_are_no_news_where_they_were_meant(run, monkeypatch, settings):
+    from presrm import assembly
+
+    monkeypatch.setattr(assembly, "plan", lambda config: [])
+    assert run("train", "--dry-run", *settings).err == ""
+
+
+@pytest.mark.parametrize("other", [["--model", "./m"], ["--set", "model.id=./m"]])
+def test_another_model_without_config_is_told_whose_settings_it_gets(run, monkeypatch, other):
+    from presrm import assembly
+
+    monkeypatch.setattr(assembly, "plan", lambda config: [])
+    ended = run("train", "--dry-run", *other)
+    assert ended.code == 0
+    assert ended.err.count("\n") == 1
+    for word in ("settings", "'embedded'", "'presrm config list'", "gsm8k-small"):
+        assert word in ended.err
+
+
 def test_dry_run_shows_the_plan_and_does_nothing(run, monkeypatch):
     from presrm import assembly
 
