@@ -112,6 +112,6 @@ def count_tokens(
         num_too_long=len(pairs) - len(whole),
         num_problems=len(set(trees)),
         whole=sum(len(chosen) + len(rejected) for chosen, rejected in whole),
-        packed=sum(map(of_tree, plan_steps(trees, options.batch_pairs, 1, seed))),
+        packed=sum(map(of_tree, plan_steps(trees, options.batch_pairs, 1, seed, options.shuffle))),
         tree=of_tree(range(len(whole))),
     )

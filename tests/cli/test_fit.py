@@ -1,0 +1,163 @@
+"""``presrm fit``: pairs from anywhere train a policy, end to end."""
+
+import json
+import sys
+
+import pytest
+
+from presrm.jsonl import dump
+from presrm.types import PreferencePair, Problem, Step, Stop, Trajectory
+
+QUESTION = "Tom has 12 apples. He buys 3 more. How many?"
+STEP_DPO = {
+    "prompt": QUESTION,
+    "initial_reason_steps": "12 + 3 = 15\n",
+    "chosen": "The answer is 15.",
+    "rejected": "15 + 3 = 18\n",
+}
+TRL = {"prompt": QUESTION, "chosen": "12 + 3 = 15\n#### 15\n", "rejected": "12 + 3 = 16\n#### 16\n"}
+CHAT = {
+    "chosen": [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "15"}],
+    "rejected": [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "16"}],
+}
+OWN = PreferencePair(
+    "p/1", Trajectory(Problem("p", QUESTION)), Step("12 + 3 = 15\n"), Step("15\n"), 0.5, rejected_stop=Stop.EOS
+)
+SETTINGS = ("--set", "threads=1", "--set", "training.learning_rate=0.001", "--set", "training.batch_pairs=1")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*rows):
+        path = tmp_path / "pairs.jsonl"
+        path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+        return path
+
+    return write
+
+
+def weights(folder):
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("row", [STEP_DPO, TRL, CHAT, dump(OWN)], ids=["Step-DPO", "TRL", "TRL messages", "own"])
+def test_each_format_trains_a_policy(run, write, tiny_policy, tmp_path, row):
+    out = tmp_path / "policy"
+    ended = run("fit", write(row, row), "--model", tiny_policy, "--out", out, *SETTINGS)
+    assert ended.code == 0, ended.err
+    assert ended.out == f"The policy is in {out}\n"
+    assert "fit on 2 pairs: done" in ended.err
+    before, after = weights(tiny_policy), weights(out)
+    assert any((before[name] != after[name]).any() for name in before)
+    metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert next(row["rewards/margins"] for row in metrics if "loss" in row) == 0
+    assert not (tmp_path / "policy.rejected.jsonl").exists()
+
+
+def test_an_adapter_is_named_with_its_base(run, write, tiny_policy, tmp_path):
+    out = tmp_path / "adapter"
+    ended = run("fit", write(TRL), "--model", tiny_policy, "--out", out, "--set", "training.lora.r=2")
+    assert ended.code == 0, ended.err
+    assert ended.out == f"The policy is in {out}, an adapter on {tiny_policy}\n"
+    assert (out / "adapter_config.json").exists()
+
+
+def test_malformed_rows_are_named_and_set_aside(run, write, tiny_policy, tmp_path):
+    rows = write(TRL, {**TRL, "rejected": None}, "{", {**TRL, "prompt": [{"role": "user", "content": 3}]})
+    out = tmp_path / "policy"
+    ended = run("fit", rows, "--model", tiny_policy, "--out", out, *SETTINGS)
+    assert ended.code == 0, ended.err
+    summary = ended.err.splitlines()[0]
+    assert summary.startswith(f"presrm: {rows}: 3 rows set aside, see {out}.rejected.jsonl; line 2: rejected: ")
+    rejected = [json.loads(line) for line in (tmp_path / "policy.rejected.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in rejected] == [2, 3, 4]
+    assert rejected[0]["reason"] == "rejected: expected text, found null"
+
+
+@pytest.mark.parametrize("content", ["", '{"prompt": "?"}\n'])
+def test_a_file_without_pairs_is_a_wrong_request(run, tmp_path, content):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(content)
+    ended = run("fit", path, "--out", tmp_path / "policy")
+    assert ended.code == 2
+    assert "pairs.jsonl" in ended.err
+    assert ended.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
+
+
+def test_what_is_there_is_never_overwritten(run, write, tmp_path):
+    rows = write(TRL)
+    for out in (tmp_path, rows):
+        ended = run("fit", rows, "--out", out)
+        assert ended.code == 2
+        assert "is there already" in ended.err
+    assert rows.exists()
+
+
+def test_where_the_policy_goes_must_be_said(run, write):
+    ended = run("fit", write(TRL))
+    assert ended.code == 2
+    assert "--out DIR is missing" in ended.err
+
+
+def test_rows_of_a_run_and_others_are_shown_differently_so_how_must_be_said(run, write, tiny_policy):
+    rows = write(TRL, dump(OWN))
+    ended = run("fit", rows, "--model", tiny_policy, "--dry-run")
+    assert ended.code == 2
+    assert "--prompts" in ended.err
+    assert run("fit", rows, "--model", tiny_policy, "--dry-run", "--prompts", "plain").code == 0
+
+
+def tokens(ended):
+    """The whole, packed and tree counts of a dry run."""
+    assert ended.code == 0, ended.err
+    return [int(line.split()[-1].replace(",", "")) for line in ended.out.splitlines() if line.startswith("tokens")]
+
+
+def test_a_dry_run_counts_tokens_worked_out_by_hand_and_writes_nothing(run, write, tiny_policy, tmp_path):
+    # A letter is a token. Prompt <|user|> Q <|end|> <|assistant|>: 4; path W, X; sides J, K; no answer, no end token.
+    path = [
+        {"prompt": "Q", "initial_reason_steps": "", "chosen": "W", "rejected": "J"},
+        {"prompt": "Q", "initial_reason_steps": "W", "chosen": "X", "rejected": "K"},
+    ]
+    (tmp_path / "model").mkdir()
+    for file in tiny_policy.iterdir():
+        if file.suffix != ".safetensors":  # the weights are not looked at
+            (tmp_path / "model" / file.name).write_bytes(file.read_bytes())
+    dry = ("fit", write(*path, {}), "--model", tmp_path / "model", "--dry-run")
+    ended = run(*dry)
+    assert tokens(ended) == [2 * 5 + 2 * 6, 4 + 2 + 2, 4 + 2 + 2]
+    assert ended.out.endswith("2.0 pairs a problem: packing computes 2.8 times fewer tokens.\n")
+    assert ended.err == f"presrm: {dry[1]}: 1 rows set aside; line 3: prompt: expected text, found no such field\n"
+    # With an end token behind each step the tree is 4, W and its end, J, X, K and theirs.
+    assert tokens(run(*dry, "--terminal", "always")) == [2 * 6 + 2 * 7, 4 + 4 * 2, 4 + 4 * 2]
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "pairs.jsonl"}
+
+
+def test_questions_are_shown_as_they_are_unless_a_prompt_set_is_named(run, write, tiny_policy):
+    dry = ("fit", write(TRL), "--model", tiny_policy, "--dry-run")
+    plain = tokens(run(*dry))
+    assert tokens(run(*dry, "--prompts", "plain")) == plain
+    assert tokens(run(*dry, "--prompts", "compact")) > plain
+    assert tokens(run(*dry, "--set", "prompts=compact")) > plain
+
+
+def test_pairs_of_a_run_are_shown_as_the_config_says(run, write, tiny_policy):
+    dry = ("fit", write(dump(OWN)), "--model", tiny_policy, "--dry-run")
+    paper, compact = (
+        tokens(run(*dry, "--config", "embedded", "--set", f"prompts={name}")) for name in ("paper", "compact")
+    )
+    assert tokens(run(*dry, "--config", "embedded")) == compact
+    assert tokens(run(*dry)) == paper
+
+
+def test_pairs_come_from_standard_input_too(run, tiny_policy, monkeypatch, tmp_path):
+    source = tmp_path / "pairs"
+    source.write_text(json.dumps(TRL) + "\n[]\n")
+    with source.open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        ended = run("fit", "-", "--model", tiny_policy, "--dry-run")
+    assert ended.code == 0, ended.err
+    assert ended.err.startswith("presrm: standard input: 1 rows set aside; line 2: ")

@@ -1,0 +1,106 @@
+"""Pairs that another policy wrote, and what packing saves on a file, counted by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from presrm.config import TrainingConfig
+from presrm.encoding import PromptEncoder
+from presrm.errors import NoPairsError
+from presrm.pair_rows import Terminal, pair_of
+from presrm.prompts import PromptSet
+from presrm.training.pair_files import TokenRatio, adopt_pairs, count_tokens
+from presrm.training.tokens import tokenise_pair
+from presrm.types import PreferencePair, Problem, Step, Trajectory
+
+PLAIN = PromptSet("plain")
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_policy: Path) -> PromptEncoder:
+    return PromptEncoder(AutoTokenizer.from_pretrained(tiny_policy))
+
+
+def pair(question: str, before: str, chosen: str, rejected: str) -> PreferencePair:
+    row = {"prompt": question, "initial_reason_steps": before, "chosen": chosen, "rejected": rejected}
+    return pair_of(row, 1, Terminal.AUTO)
+
+
+def count(pairs: list[PreferencePair], encoder: PromptEncoder, **options: int) -> TokenRatio:
+    return count_tokens(pairs, encoder, PLAIN, TrainingConfig(**options), seed=0)
+
+
+def test_the_question_is_shown_as_it_is_and_the_end_token_stands_where_the_answer_ends(encoder: PromptEncoder) -> None:
+    tokens = tokenise_pair(pair("Q?", "W", "#### 7", "7"), encoder, PLAIN, 99)
+    assert tokens is not None
+    assert encoder.decode(tokens.prefix) == "<|user|>Q?<|end|><|assistant|>W"
+    assert encoder.decode(tokens.chosen) == "#### 7<|end|>"
+    assert encoder.decode(tokens.rejected) == "7"
+    assert tokens.chosen[-1] == encoder.eos_id
+    assert tokens.rejected[-1] != encoder.eos_id
+
+
+def test_tokens_of_a_path_counted_by_hand(encoder: PromptEncoder) -> None:
+    # A letter is a token here. Prompt: <|user|> Q <|end|> <|assistant|>, 4 tokens; the path is W, X, Y.
+    path = [pair("Q", "", "W", "J"), pair("Q", "W", "X", "K"), pair("Q", "WX", "Y", "L")]
+    found = count(path, encoder)
+    assert found.whole == 2 * 5 + 2 * 6 + 2 * 7
+    assert found.packed == found.tree == 4 + 3 + 3
+    assert (found.num_pairs, found.num_problems, found.num_too_long) == (3, 1, 0)
+    assert found.explain() == "3.0 pairs a problem: packing computes 3.6 times fewer tokens."
+
+
+def test_one_pair_a_problem_shares_little(encoder: PromptEncoder) -> None:
+    # <|user|> is shared by all that lie in one optimiser step; Q or Z, <|end|>, <|assistant|>, W or V are a pair's own.
+    pairs = [pair("Q", "W", "X", "K"), pair("Z", "V", "X", "K")]
+    assert count(pairs, encoder, batch_pairs=1).packed == 2 * (5 + 2)
+    found = count(pairs, encoder)
+    assert found.whole == 4 * 6
+    assert found.packed == found.tree == 1 + 2 * (4 + 2)
+    assert found.explain().startswith("One pair a problem: packing computes 1.8 times fewer tokens, not 9 times")
+
+
+def test_duplicate_pairs_cost_nothing_more(encoder: PromptEncoder) -> None:
+    once = pair("Q", "W", "X", "K")
+    assert count([once, once], encoder).packed == count([once], encoder).packed
+
+
+def test_pairs_that_are_too_long_are_left_out_and_counted(encoder: PromptEncoder) -> None:
+    short, long = pair("Q", "", "X", "K"), pair("Q", "", "XYXYXY", "K")
+    found = count([short, long], encoder, max_tokens=5)
+    assert (found.num_pairs, found.num_too_long, found.whole) == (1, 1, 10)
+    with pytest.raises(NoPairsError, match="all 1 pairs are longer"):
+        count([long], encoder, max_tokens=5)
+
+
+def with_ids(encoder: PromptEncoder, shift: int = 0) -> PreferencePair:
+    def step(text: str) -> Step:
+        return Step(text, tuple(i + shift for letter in text for i in encoder.content(letter)))
+
+    return PreferencePair("p/1", Trajectory(Problem("p", "12 + 3?"), (step("12 + 3"),)), step(" = 15"), step("16"), 1.0)
+
+
+def test_ids_of_this_tokenizer_are_kept(encoder: PromptEncoder) -> None:
+    notes: list[str] = []
+    own = with_ids(encoder)
+    assert adopt_pairs([own], encoder, notes.append) == [own]
+    assert notes == []
+
+
+@pytest.mark.parametrize("shift", [1, 100_000])
+def test_ids_of_another_tokenizer_are_dropped_and_said(encoder: PromptEncoder, shift: int) -> None:
+    notes: list[str] = []
+    theirs = with_ids(encoder, shift)
+    (ours,) = adopt_pairs([theirs], encoder, notes.append)
+    bare = replace(theirs.prefix, steps=(Step("12 + 3"),))
+    assert ours == replace(theirs, prefix=bare, chosen=Step(" = 15"), rejected=Step("16"))
+    assert notes == ["1 pairs hold the ids of another tokenizer: their text is tokenised anew"]
+
+
+def test_a_prompt_that_went_through_a_chat_template_is_said(encoder: PromptEncoder) -> None:
+    notes: list[str] = []
+    adopt_pairs([pair("<|user|>Q<|end|><|assistant|>", "", "X", "K")], encoder, notes.append)
+    assert len(notes) == 1
+    assert notes[0].startswith("1 prompts hold control tokens")
