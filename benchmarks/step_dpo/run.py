@@ -1,0 +1,167 @@
+"""Step-wise DPO on packed trees against TRL's DPOTrainer: same model, same pairs, same loss and gradients.
+
+    python benchmarks/step_dpo/run.py --model SmolLM2-135M-Instruct-Q4_1.gguf --out results.jsonl
+    python benchmarks/step_dpo/run.py --summary results.jsonl      # the table, and a plot beside the file
+
+Each shape, as `100x30`, is a prompt of 100 tokens and steps of 30; at depth L a tree has L pairs, one rejected
+candidate a step, and is one optimiser step of either trainer. First both train two steps on the shallowest tree of each
+shape, and their losses and gradients have to agree. Then they take turns, every measurement in a process of its own.
+`case.py` says what exactly is measured.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+HERE = Path(__file__).parent
+TOLERANCE = 1e-4
+QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "PYTHONWARNINGS": "ignore"}
+SETTING = ("model", "device", "threads", "dtype", "lora", "checkpointing")
+COLUMNS = (
+    "prompt + step, steps | seconds a pair, TRL | ours | tokens, TRL | ours | token ratio | speed-up "
+    "| speed-up / token ratio | memory, TRL (MiB) | ours"
+)
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="folder, .gguf, or random:llama, random:qwen2.5-0.5b, random:qwen2.5-7b")
+    parser.add_argument("--shapes", nargs="+", default=["100x30", "150x40", "150x60"])
+    parser.add_argument("--depths", nargs="+", type=int, default=[4, 8, 16, 32])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--lora", action="store_true", help="an adapter of rank 16 instead of all weights")
+    parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing, in both")
+    parser.add_argument("--out", type=Path, default=HERE / "results.jsonl", help="rows are appended")
+    parser.add_argument("--summary", type=Path, metavar="RESULTS", help="measure nothing, show these")
+    parser.add_argument("--peak-tflops", type=float, help="of the GPU: adds its utilisation to the table")
+    options = parser.parse_args()
+    if options.summary:
+        rows = [json.loads(line) for line in options.summary.read_text().splitlines()]
+        print(table(rows, options.peak_tflops))
+        options.summary.with_suffix(".svg").write_text(plot(rows))
+    elif options.model:
+        measure(options)
+    else:
+        parser.error("give --model or --summary")
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Compare, then time everything asked for; exits with 1 if the trainers do not compute the same."""
+    shapes = [tuple(map(int, shape.split("x"))) for shape in options.shapes]
+    setting = {"model": options.model, "lora": options.lora, "checkpointing": options.checkpointing}
+    for prompt, step in shapes:
+        shape = {"prompt": prompt, "step": step, "depth": min(options.depths)}
+        found = run_case({"what": "compare", "trainer": "both", **shape, **setting, "dtype": "float32"})
+        print(f"{shape}: loss {found['loss']:.4f}, apart by {found['loss_apart']:.1e} of it", end="; ")
+        print(f"gradients apart by {found['gradient_apart']:.1e} of their norm", flush=True)
+        if not max(found["loss_apart"], found["gradient_apart"]) <= TOLERANCE:
+            sys.exit(f"the trainers do not compute the same: more than {TOLERANCE} apart")
+    machine = json.loads(subprocess.check_output([sys.executable, HERE.parent / "machine.py"]))
+    for prompt, step in shapes:
+        for depth in options.depths:
+            for repeat in range(options.repeats):
+                for trainer in ("trl", "presrm"):
+                    case = {"prompt": prompt, "step": step, "depth": depth, **setting, "dtype": options.dtype}
+                    found = run_case({"what": "time", "trainer": trainer, **case})
+                    row = {**machine, "trainer": trainer, **case, "repeat": repeat, **found}
+                    with options.out.open("a") as file:
+                        file.write(json.dumps(row) + "\n")
+                    print(f"{prompt}x{step} depth {depth} {trainer}: {found['seconds']:.2f} s", flush=True)
+
+
+def run_case(case: Row) -> Row:
+    """Run `case.py` in a process of its own; its last line is the answer."""
+    # This process stays small: Linux counts the memory of the one that starts a process to the peak of the new one.
+    command = [sys.executable, str(HERE / "case.py"), json.dumps(case)]
+    done = subprocess.run(command, env=os.environ | QUIET, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{done.stderr}\n{case} failed")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def grouped(rows: list[Row], *names: str) -> list[tuple[tuple[Any, ...], list[Row]]]:
+    """Rows by what they have under `names`, in order of it."""
+
+    def key(row: Row) -> tuple[Any, ...]:
+        return tuple(row[name] for name in names)
+
+    return [(values, list(members)) for values, members in groupby(sorted(rows, key=key), key)]
+
+
+def middle(rows: list[Row], trainer: str, name: str) -> float:
+    """Median over a trainer's repeats; nan if a value is unknown or none is there."""
+    values = [row[name] for row in rows if row["trainer"] == trainer]
+    return median(values) if values and None not in values else float("nan")
+
+
+def table(rows: list[Row], peak_tflops: float | None) -> str:
+    """Markdown, a table a setting."""
+    lines = []
+    for setting, members in grouped(rows, *SETTING):
+        head = COLUMNS + (" | utilisation, TRL | ours" if peak_tflops else "")
+        lines += ["", ", ".join(f"{name} {value}" for name, value in zip(SETTING, setting, strict=True)), ""]
+        lines += [f"| {head} |", "|---" * (head.count("|") + 1) + "|"]
+        lines += [f"| {line(case, same, peak_tflops)} |" for case, same in grouped(members, "prompt", "step", "depth")]
+    return "\n".join(lines[1:])
+
+
+def line(case: tuple[int, ...], rows: list[Row], peak_tflops: float | None) -> str:
+    """The cells of one case. Memory is what training adds to the loaded model, in MiB."""
+    prompt, step, depth = case
+    seconds = [middle(rows, trainer, "seconds") for trainer in ("trl", "presrm")]
+    tokens = [middle(rows, trainer, "tokens") for trainer in ("trl", "presrm")]
+    added = [middle(rows, t, "memory_peak") - middle(rows, t, "memory_loaded") for t in ("trl", "presrm")]
+    speed_up, ratio = seconds[0] / seconds[1], tokens[0] / tokens[1]
+    cells = [f"{prompt} + {step}, {depth}"]
+    cells += [f"{second / depth:.3g}" for second in seconds] + [f"{token:,.0f}" for token in tokens]
+    cells += [f"{ratio:.2f}", f"{speed_up:.2f}", f"{speed_up / ratio:.2f}"]
+    cells += [f"{value / 2**20:,.0f}" for value in added]
+    if peak_tflops:
+        # Operations a parameter and token: 2 forward, 2 for the gradient behind it, 2 for its own, which a frozen base
+        # has not. Embedding, head and attention are left out.
+        operations = (4 if rows[0]["lora"] else 6) * rows[0]["layer_parameters"]
+        used = [operations * token / second / peak_tflops / 1e12 for token, second in zip(tokens, seconds, strict=True)]
+        cells += [f"{share:.0%}" for share in used]
+    return " | ".join(cells)
+
+
+def plot(rows: list[Row]) -> str:
+    """SVG: a panel a setting and shape, seconds a pair against the steps of a solution, a line a trainer."""
+    panels = grouped(rows, *SETTING, "prompt", "step")
+    width, height, left, top = 260, 170, 50, 40
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{(width + 90) * len(panels)}" height="{height + 90}" '
+        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
+    ]
+    for number, (_, members) in enumerate(panels):
+        cases = grouped(members, "depth")
+        most = max(row["seconds"] / row["depth"] for row in members)
+        start = number * (width + 90) + left
+        prompt, step = members[0]["prompt"], members[0]["step"]
+        out.append(f'<text x="{start}" y="{top - 18}">seconds a pair, prompt {prompt}, steps of {step} tokens</text>')
+        out.append(f'<path d="M{start} {top}v{height}h{width}" fill="none" stroke="gray"/>')
+        for share in (0.0, 0.5, 1.0):
+            y = top + height * (1 - share)
+            out.append(f'<text x="{start - 6}" y="{y + 4:.0f}" text-anchor="end">{most * share:.2g}</text>')
+        places = [start + width * (i + 0.5) / len(cases) for i in range(len(cases))]
+        for x, ((depth,), _) in zip(places, cases, strict=True):
+            out.append(f'<text x="{x:.0f}" y="{top + height + 18}" text-anchor="middle">{depth}</text>')
+        out.append(f'<text x="{start + width / 2}" y="{top + height + 36}" text-anchor="middle">steps</text>')
+        for trainer, name, colour in (("trl", "TRL", "#c44"), ("presrm", "ours", "#27a")):
+            heights = [top + height * (1 - middle(same, trainer, "seconds") / d / most) for (d,), same in cases]
+            points = " ".join(f"{x:.0f},{y:.1f}" for x, y in zip(places, heights, strict=True))
+            out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+            out.append(f'<text x="{places[-1] + 6:.0f}" y="{heights[-1] + 4:.1f}" fill="{colour}">{name}</text>')
+    return "\n".join([*out, "</svg>\n"])
+
+
+if __name__ == "__main__":
+    main()
