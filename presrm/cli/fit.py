@@ -129,7 +129,7 @@ def _print_ratio(found: "TokenRatio") -> None:
         ("pairs left out, longer than training.max_tokens", f"{found.num_too_long:,}"),
         ("problems", f"{found.num_problems:,}"),
         ("tokens, every pair as two whole sequences", f"{found.whole:,}"),
-        ("tokens, packed as trees in each optimiser step", f"{found.packed:,}"),
+        ("tokens, packed as trees, each optimiser step alone", f"{found.packed:,}"),
         ("tokens, the whole file as trees", f"{found.tree:,}"),
     ]
     print_table(Console(), ("one epoch", "amount"), rows)

@@ -1,12 +1,12 @@
 """What a file of pairs is to one policy: ids that its tokenizer reads, and what packing saves."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from presrm.config import TrainingConfig
 from presrm.encoding import PromptEncoder
 from presrm.errors import NoPairsError
-from presrm.packing import prefix_tree
+from presrm.packing import fill_packs, tree_size
 from presrm.prompts import PromptSet
 from presrm.training.plan import plan_steps
 from presrm.training.tokens import tokenise_pair
@@ -64,7 +64,7 @@ class TokenRatio:
         num_too_long: Pairs left out, as a step of theirs leaves no room within ``max_tokens``.
         num_problems: Problems that they hang on.
         whole: Every pair as two whole sequences.
-        packed: As prefix trees, each optimiser step on its own.
+        packed: As prefix trees, each optimiser step on its own, in packs of at most ``pack_tokens``.
         tree: As prefix trees of the whole file: what no packing can beat.
     """
 
@@ -103,15 +103,17 @@ def count_tokens(
     if not whole:
         raise NoPairsError(f"all {len(pairs)} pairs are longer than training.max_tokens={options.max_tokens}")
 
-    def of_tree(indices: Iterable[int]) -> int:
-        segments, _ = prefix_tree([ids for i in indices for ids in whole[i]])
-        return sum(len(segment.ids) for segment in segments)
+    def of_step(indices: Sequence[int]) -> int:
+        groups = [whole[i] for i in indices]
+        packs = fill_packs(groups, options.pack_tokens)
+        return sum(tree_size([ids for number in pack for ids in groups[number]]) for pack in packs)
 
+    steps = plan_steps(trees, options.batch_pairs, 1, seed, options.shuffle)
     return TokenRatio(
         num_pairs=len(whole),
         num_too_long=len(pairs) - len(whole),
         num_problems=len(set(trees)),
         whole=sum(len(chosen) + len(rejected) for chosen, rejected in whole),
-        packed=sum(map(of_tree, plan_steps(trees, options.batch_pairs, 1, seed, options.shuffle))),
-        tree=of_tree(range(len(whole))),
+        packed=sum(map(of_step, steps)),
+        tree=tree_size([ids for group in whole for ids in group]),
     )

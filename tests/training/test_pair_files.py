@@ -62,6 +62,13 @@ def test_one_pair_a_problem_shares_little(encoder: PromptEncoder) -> None:
     assert found.explain().startswith("One pair a problem: packing computes 1.8 times fewer tokens, not 9 times")
 
 
+def test_a_tree_too_long_for_a_pack_is_cut_and_what_it_shares_is_counted_in_each(encoder: PromptEncoder) -> None:
+    path = [pair("Q", "", "W", "J"), pair("Q", "W", "X", "K"), pair("Q", "WX", "Y", "L")]
+    found = count(path, encoder, pack_tokens=7)
+    assert found.packed == (4 + 2) + (5 + 2) + (6 + 2)
+    assert found.tree == 4 + 3 + 3
+
+
 def test_duplicate_pairs_cost_nothing_more(encoder: PromptEncoder) -> None:
     once = pair("Q", "W", "X", "K")
     assert count([once, once], encoder).packed == count([once], encoder).packed
