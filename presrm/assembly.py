@@ -5,7 +5,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -237,12 +237,15 @@ class Parts:
         options, found = self.config.problems, self.source(iteration)
         first = options.num_train * (iteration - 2)
         ours = [found[i % len(found)] for i in range(first, first + min(options.num_train, len(found)))]
-        kept, contamination = decontaminate(ours, self.held_out())
-        if len(kept) < len(ours):
-            self.progress.note(f"{len(ours) - len(kept)} problems that also stand in the evaluation set were removed")
-        self.log(stage="problems", iteration=iteration, kept=len(kept), removed=asdict(contamination))
+        return self._decontaminated(iteration, options.train, ours)
+
+    def _decontaminated(self, iteration: int, source: str, problems: Sequence[Problem]) -> list[Problem]:
+        kept, contamination = decontaminate(problems, self.held_out())
+        if removed := len(problems) - len(kept):
+            self.progress.note(f"{removed} problems of {source} that also stand in the evaluation set were removed")
+        self.log(stage="problems", iteration=iteration, source=source, kept=len(kept), removed=asdict(contamination))
         if not kept:
-            raise DataError(f"every problem of {options.train} also stands in the evaluation set")
+            raise DataError(f"every problem of {source} also stands in the evaluation set")
         return kept
 
     def seed(self, out: Path) -> Checkpoint | None:
@@ -254,8 +257,8 @@ class Parts:
 
         source = options.ift or self.config.problems.train
         problems = load_problems(source, split="train", num=options.num_ift, seed=derive_seed(self.config.seed, "ift"))
-        kept, _ = decontaminate([problem for problem in problems if problem.solution], self.held_out())
-        if not kept:
+        solved = [problem for problem in problems if problem.solution]
+        if not solved:
             raise DataError(f"seed stage: no problem of {source} has a solution to imitate")
         stage = SeedStage(
             options,
@@ -268,8 +271,9 @@ class Parts:
             on_log=lambda row: self.log(stage="seed", **row),
             open_engine=self.engine,
             grader=self.grader,
+            decontaminate=partial(self._decontaminated, 1, str(options.eft_path)),
         )
-        return stage.fit(Checkpoint(self.config.model.id), kept, out)
+        return stage.fit(Checkpoint(self.config.model.id), self._decontaminated(1, source, solved), out)
 
     def engine(self, policy: Checkpoint) -> Engine:
         """Load a policy."""

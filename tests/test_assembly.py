@@ -50,7 +50,39 @@ def test_a_problem_that_is_held_out_too_is_removed_and_said(tmp_path: Path) -> N
     (tmp_path / "test.jsonl").write_text(json.dumps(rows[1] | {"id": "other"}) + "\n")
     made = parts(f"problems.train=jsonl:{tmp_path}/train.jsonl", f"problems.held_out=jsonl:{tmp_path}/test.jsonl")
     assert {problem.id for problem in made.problems(2)} == {"0", "2", "3"}
-    assert made.progress.notes == ["1 problems that also stand in the evaluation set were removed"]
+    assert made.progress.notes == [
+        f"1 problems of jsonl:{tmp_path}/train.jsonl that also stand in the evaluation set were removed"
+    ]
+
+
+def test_what_the_seed_stage_learns_from_is_decontaminated_and_counted_too(tmp_path: Path) -> None:
+    long = "A train leaves the station at noon and travels sixty miles an hour towards the city"
+    questions = {"How much is 1 and 1?": "2", "How much is 2 and 2?": "4", f"{long}: when?": "5"}
+    solved = [{"question": q, "answer": a, "solution": f"Step 1: {a}\n"} for q, a in questions.items()]
+    judged = [
+        {"input": f"{q} Step 1: {a} ки\nStep 2: 9 ки", "label": f"{q} Step 1: {a} +\nStep 2: 9 -"}
+        for q, a in questions.items()
+    ]
+    held_out = [{"question": "how much is 2, and 2", "answer": "4"}, {"question": f"{long}. Why?", "answer": "6"}]
+    for name, rows in (("solved", solved), ("judged", judged), ("held_out", held_out)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    logged: list[dict[str, object]] = []
+    overrides = [
+        f"problems.train=jsonl:{tmp_path}/solved.jsonl",
+        f"problems.held_out=jsonl:{tmp_path}/held_out.jsonl",
+        f"seed_stage={{eft: rows, eft_path: {tmp_path}/judged.jsonl}}",
+        "threads=1",
+    ]
+    made = Parts(load_config("embedded", overrides), Quiet(), lambda **row: logged.append(row))
+    made.seed(tmp_path / "M1")
+    removed = {"same_id": 0, "same_question": 1, "shared_run": 1}
+    assert [row for row in logged if row["stage"] == "problems"] == [
+        {"stage": "problems", "iteration": 1, "source": source, "kept": 1, "removed": removed}
+        for source in (f"jsonl:{tmp_path}/solved.jsonl", f"{tmp_path}/judged.jsonl")
+    ]
+    assert len(made.progress.notes) == 2
+    (counts,) = [row for row in logged if row["stage"] == "seed" and "seed/ift" in row]
+    assert (counts["seed/ift"], counts["seed/pointwise"]) == (1, 2)
 
 
 def test_held_out_problems_without_answers_are_refused(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from presrm.training.step_rows import rows
 from presrm.types import Checkpoint, Problem, Trajectory
 
 OpenEngine = Callable[[Checkpoint], AbstractContextManager[Engine]]
+Decontaminate = Callable[[Sequence[Problem]], list[Problem]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class SeedStage:
         on_log: Takes the counts of examples, then one row of metrics an optimiser step.
         open_engine: Runs the policy, for ``eft: rollouts`` and ``rationale: self``.
         grader: Compares answers, for ``eft: rollouts``.
+        decontaminate: Removes the problems that are held out, for ``eft: rows``.
 
     Raises:
         ConfigError: if what the options need is missing, or if they contradict the judge's.
@@ -96,9 +98,12 @@ class SeedStage:
         on_log: OnLog | None = None,
         open_engine: OpenEngine | None = None,
         grader: Grader | None = None,
+        decontaminate: Decontaminate | None = None,
     ) -> None:
         if options.eft == "rows" and options.eft_path is None:
             raise ConfigError("seed_stage.eft: rows needs seed_stage.eft_path")
+        if options.eft == "rows" and decontaminate is None:
+            raise ConfigError("seed_stage.eft: rows needs to be told which problems are held out")
         if options.rationale == "self" and judge.verdict == "direct":
             raise ConfigError(
                 "seed_stage.rationale: self needs judge.verdict: explained; a direct verdict has no rationale"
@@ -113,6 +118,7 @@ class SeedStage:
         self._on_log: OnLog = on_log or (lambda row: None)
         self._open_engine = open_engine
         self._grader = grader
+        self._decontaminate = decontaminate
 
     def fit(self, policy: Checkpoint, problems: Sequence[Problem], out: Path) -> Checkpoint:
         """Train `policy` on examples made from `problems` and save the result under `out`, which is whole or absent.
@@ -180,7 +186,11 @@ class SeedStage:
             return perturbed(problems, self._splitter, options.num_eft, seed)
         if options.eft == "rows":
             assert options.eft_path is not None
+            assert self._decontaminate is not None
             found = list(rows(options.eft_path))
+            about = {each.prefix.problem.id: each.prefix.problem for each in found}
+            kept = {problem.id for problem in self._decontaminate(list(about.values()))}
+            found = [each for each in found if each.prefix.problem.id in kept]
             return random.Random(seed).sample(found, min(options.num_eft, len(found)))
         if engine is None or self._grader is None:
             raise ConfigError("seed_stage.eft: rollouts needs an engine and a grader")

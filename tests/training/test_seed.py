@@ -1,7 +1,7 @@
 """The seed stage: what the policy is shown, and that it learns it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +155,25 @@ def test_single_labelled_steps_are_balanced(tiny_policy: Path, tmp_path: Path) -
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(json.dumps({**row, "label": row["label"].format(sign)}) for sign in "+-"))
 
-    _, rows = fit(tiny_policy, tmp_path / "out", eft="rows", eft_path=path)
+    _, rows = fit(tiny_policy, tmp_path / "out", eft="rows", eft_path=path, parts={"decontaminate": list})
 
     assert rows[0] == {"seed/dropped/unbalanced": 2, "seed/ift": 6, "seed/pointwise": 2}
+
+
+def test_rows_about_held_out_problems_teach_nothing(tiny_policy: Path, tmp_path: Path) -> None:
+    row = {"input": "{}? Step 1: 2 ки\nStep 2: 3 ки", "label": "{}? Step 1: 2 +\nStep 2: 3 -"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(
+        "\n".join(json.dumps({k: v.replace("{}", name) for k, v in row.items()}) for name in ("ours", "held out"))
+    )
+
+    def ours_alone(problems: Sequence[Problem]) -> list[Problem]:
+        assert [problem.question for problem in problems] == ["ours?", "held out?"], "once for each row"
+        return [problem for problem in problems if problem.question == "ours?"]
+
+    _, rows = fit(tiny_policy, tmp_path / "out", eft="rows", eft_path=path, parts={"decontaminate": ours_alone})
+
+    assert rows[0] == {"seed/dropped/unbalanced": 0, "seed/ift": 6, "seed/pointwise": 2}
 
 
 def test_self_written_rationales_take_an_engine(tiny_policy: Path, tmp_path: Path) -> None:
@@ -170,6 +186,8 @@ def test_self_written_rationales_take_an_engine(tiny_policy: Path, tmp_path: Pat
 def test_contradicting_options_are_refused(tiny_policy: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="eft_path"):
         fit(tiny_policy, tmp_path, eft="rows")
+    with pytest.raises(ConfigError, match="held out"):
+        fit(tiny_policy, tmp_path, eft="rows", eft_path=tmp_path / "rows.jsonl")
     with pytest.raises(ConfigError, match="explained"):
         fit(tiny_policy, tmp_path, rationale="self", judge="direct")
     with pytest.raises(ConfigError, match="engine"):
