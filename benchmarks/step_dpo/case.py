@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -204,8 +205,8 @@ def load(case: Case) -> Any:
     dtype = case.dtype if case.lora else "float32"
     if case.model not in RANDOM:
         return load_policy(Checkpoint(case.model), dtype=dtype, device=DEVICE)[0]
-    with torch.device(DEVICE):
-        return AutoModelForCausalLM.from_config(RANDOM[case.model], dtype=getattr(torch, dtype))
+    with torch.device(DEVICE):  # a copy, for TRL writes its pad token into the config of the model that it is given
+        return AutoModelForCausalLM.from_config(deepcopy(RANDOM[case.model]), dtype=getattr(torch, dtype))
 
 
 def tree(prompt: int, step: int, depth: int, vocab: int, seed: int = 0) -> list[PairTokens]:
