@@ -4,18 +4,22 @@ Only data is read: safetensors or GGUF, never pickles, never code that comes wit
 is loaded without touching the network.
 """
 
+import json
 import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from hashlib import file_digest, sha256
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, try_to_load_from_cache
 from peft import PeftModel
+from pydantic import TypeAdapter
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from presrm.errors import ConfigError, EngineError, PresrmError, RequestError
@@ -24,6 +28,7 @@ from presrm.types import Checkpoint
 logger = logging.getLogger(__name__)
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+_BASE_FILE = "base.json"
 _KINDS = "give a Hub id, a folder with config.json and safetensors, a .gguf file, or 'embedded'"
 
 
@@ -35,6 +40,20 @@ class _Source:
     where: str
     is_local: bool = True
     gguf_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What an adapter is trained on.
+
+    Attributes:
+        model: As `Checkpoint.model` named it.
+        sha256: Of its weights, in hexadecimal: that of the file or, of several, that of what ``sha256sum
+            *.safetensors`` prints, by name. None where the weights are not on this machine.
+    """
+
+    model: str
+    sha256: str | None
 
 
 def load_policy(
@@ -52,7 +71,7 @@ def load_policy(
         The model (a `PeftModel` if there is an adapter) and its tokenizer, which has a pad token.
 
     Raises:
-        RequestError: if there is nothing to load at the place given.
+        RequestError: if there is nothing to load at the place given, or the adapter was trained on other weights.
         EngineError: if what is there cannot be loaded.
     """
     source = _locate(checkpoint.model)
@@ -64,7 +83,7 @@ def load_policy(
     base = _load_model(source, number)
     with _plainly(f"model {source.name!r} on {place}"):
         base.to(place)  # type: ignore[arg-type]
-    model = base if checkpoint.adapter is None else _add_adapter(base, checkpoint.adapter, trainable)
+    model = base if checkpoint.adapter is None else _add_adapter(base, checkpoint, trainable)
     model.eval()
     logger.info("policy %s (adapter: %s) on %s as %s", source.name, checkpoint.adapter, place, number)
     return model, tokenizer
@@ -160,13 +179,62 @@ def _from_pretrained(loader: Any, source: _Source, **options: Any) -> Any:
             ) from error
 
 
-def _add_adapter(model: PreTrainedModel, adapter: Path, trainable: bool) -> PeftModel:
+def _add_adapter(model: PreTrainedModel, checkpoint: Checkpoint, trainable: bool) -> PeftModel:
+    adapter = checkpoint.adapter
+    assert adapter is not None
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         if not (adapter / name).is_file():
             raise RequestError(f"no adapter in {str(adapter)!r}: it has no {name}")
     with _plainly(f"adapter {str(adapter)!r}"):
+        _check_base(checkpoint.model, adapter)
         # Not merged: in bfloat16 the small steps of an adapter would be rounded away.
         return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+
+
+def write_base(model: str, adapter: Path) -> None:
+    """Write beside an adapter what it was trained on; `load_policy` refuses it on other weights."""
+    (adapter / _BASE_FILE).write_text(json.dumps(asdict(_find_base(model)), indent=1) + "\n", "utf-8")
+
+
+def _check_base(model: str, adapter: Path) -> None:
+    path = adapter / _BASE_FILE
+    if not path.is_file():
+        return  # an adapter from elsewhere does not say
+    was, now = TypeAdapter(Base).validate_json(path.read_bytes()), _find_base(model)
+    if None not in (was.sha256, now.sha256) and was.sha256 != now.sha256:
+        raise RequestError(
+            f"adapter {str(adapter)!r} was trained on {was.model!r} with weights of sha256 {was.sha256}, "
+            f"but {now.model!r} has weights of sha256 {now.sha256}; give the base that it was trained on"
+        )
+
+
+def _find_base(model: str) -> Base:
+    files = _weight_files(_locate(model))
+    hashes = [_hash_file(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    if len(files) > 1:
+        lines = (f"{found}  {file.name}\n" for found, file in zip(hashes, files, strict=True))
+        hashes = [sha256("".join(lines).encode()).hexdigest()]
+    return Base(model, hashes[0] if hashes else None)
+
+
+def _weight_files(source: _Source) -> list[Path]:
+    """The files that hold a model's weights; none where it is not on this machine."""
+    folder = Path(source.where)
+    if source.gguf_file:
+        return [folder / source.gguf_file]
+    if not source.is_local:
+        cached = try_to_load_from_cache(source.where, "config.json")
+        if not isinstance(cached, str):
+            return []
+        folder = Path(cached).parent
+    return sorted(folder.glob("*.safetensors"))
+
+
+@lru_cache
+def _hash_file(path: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file; `size` and `changed` (nanoseconds) tell when it has to be read again."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

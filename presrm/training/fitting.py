@@ -26,7 +26,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as progress
 
 from presrm.config import LoraConfig, ModelConfig
-from presrm.engines.hf_loading import load_policy
+from presrm.engines.hf_loading import load_policy, write_base
 from presrm.errors import ConfigError
 from presrm.types import Checkpoint
 
@@ -155,7 +155,7 @@ class LogTo(TrainerCallback):
 def train_and_save(
     trainer: Trainer, tokenizer: PreTrainedTokenizerBase, policy: Checkpoint, folder: Path, out: Path
 ) -> Checkpoint:
-    """Train, then write to `folder` what is to stand at `out`: the whole model, or the adapter alone.
+    """Train, then write to `folder` what is to stand at `out`: the whole model, or the adapter and what its base is.
 
     Returns:
         The checkpoint as it will be once `folder` has become `out`.
@@ -171,6 +171,7 @@ def train_and_save(
                 trained.peft_config["default"].base_model_name_or_path = policy.model
                 trained.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
                 (folder / "README.md").unlink()
+                write_base(policy.model, folder)
             else:
                 trained.save_pretrained(folder, state_dict=state)
                 tokenizer.save_pretrained(folder)

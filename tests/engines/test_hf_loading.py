@@ -1,5 +1,6 @@
 """Where a policy can be, and what is said when it is not there or damaged."""
 
+import hashlib
 import importlib.util
 import json
 import logging
@@ -9,14 +10,17 @@ from shutil import copytree
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from presrm.engines.hf import HFEngine
-from presrm.engines.hf_loading import load_policy
+from presrm.engines.hf_loading import load_policy, write_base
 from presrm.errors import ConfigError, EngineError, RequestError
 from presrm.prompts import Part, Prompt
 from presrm.protocols import Request, Sampling
 from presrm.types import Checkpoint
+
+PT = {"format": "pt"}
 
 
 @pytest.fixture
@@ -28,7 +32,9 @@ def folder(tiny_policy: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def adapter(tiny_policy: Path, tmp_path: Path) -> Path:
     base = AutoModelForCausalLM.from_pretrained(tiny_policy)
-    model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
     model.save_pretrained(tmp_path / "adapter")
     return tmp_path / "adapter"
 
@@ -175,6 +181,75 @@ def test_a_folder_without_adapter_says_so(tiny_policy: Path, adapter: Path) -> N
         load_policy(Checkpoint(str(tiny_policy), adapter), device="cpu")
     with pytest.raises(RequestError, match=r"it has no adapter_config\.json"):
         load_policy(Checkpoint(str(tiny_policy), tiny_policy), device="cpu")
+
+
+def test_an_adapter_goes_back_on_the_weights_it_was_trained_on_wherever_they_are(
+    tiny_policy: Path, folder: Path, adapter: Path
+) -> None:
+    write_base(str(tiny_policy), adapter)
+
+    weights = (tiny_policy / "model.safetensors").read_bytes()
+    assert json.loads((adapter / "base.json").read_text()) == {
+        "model": str(tiny_policy),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    assert isinstance(load_policy(Checkpoint(str(folder), adapter), device="cpu")[0], PeftModel)
+
+
+def test_an_adapter_is_refused_on_other_weights(tiny_policy: Path, folder: Path, adapter: Path) -> None:
+    write_base(str(tiny_policy), adapter)
+    was = json.loads((adapter / "base.json").read_text())["sha256"]
+    load_policy(Checkpoint(str(folder), adapter), device="cpu")
+
+    weights = load_file(folder / "model.safetensors")
+    save_file({**weights, "model.norm.weight": weights["model.norm.weight"] + 1}, folder / "model.safetensors", PT)
+
+    now = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    with pytest.raises(RequestError) as error:
+        load_policy(Checkpoint(str(folder), adapter), device="cpu")
+    assert all(word in plain_line(error) for word in (str(tiny_policy), str(folder), was, now))
+
+
+def test_weights_in_several_files_have_the_hash_of_their_list(tiny_policy: Path, tmp_path: Path, adapter: Path) -> None:
+    split = tmp_path / "split"
+    AutoModelForCausalLM.from_pretrained(tiny_policy).save_pretrained(split, max_shard_size="40KB")
+    paths = sorted(split.glob("*.safetensors"))
+    assert len(paths) > 1
+    write_base(str(split), adapter)
+
+    listed = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths)
+    assert json.loads((adapter / "base.json").read_text())["sha256"] == hashlib.sha256(listed.encode()).hexdigest()
+
+
+def test_a_hub_id_has_the_hash_of_what_is_cached_of_it(
+    tiny_policy: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "hub/models--somebody--tiny"
+    copytree(tiny_policy, cache / "snapshots/c0ffee")
+    (cache / "refs").mkdir()
+    (cache / "refs/main").write_text("c0ffee")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    hashes = set()
+    for model in (str(tiny_policy), "somebody/tiny"):
+        write_base(model, adapter)
+        hashes.add(json.loads((adapter / "base.json").read_text())["sha256"])
+    assert hashes == {hashlib.sha256((tiny_policy / "model.safetensors").read_bytes()).hexdigest()}
+
+
+def test_a_base_that_is_not_on_this_machine_is_not_guessed(tiny_policy: Path, adapter: Path) -> None:
+    write_base("nobody/nothing", adapter)
+
+    assert json.loads((adapter / "base.json").read_text()) == {"model": "nobody/nothing", "sha256": None}
+    assert load_policy(Checkpoint(str(tiny_policy), adapter), device="cpu")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"sha256": 1}', "\udcff"])
+def test_a_damaged_note_of_the_base_says_so(tiny_policy: Path, adapter: Path, content: str) -> None:
+    (adapter / "base.json").write_text(content, "utf-8", errors="surrogateescape")
+    with pytest.raises(EngineError, match="could not load adapter") as error:
+        load_policy(Checkpoint(str(tiny_policy), adapter), device="cpu")
+    plain_line(error)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])

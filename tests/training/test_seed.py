@@ -28,6 +28,7 @@ SPLITTER = NewlineSplitter()
 CPU = ModelConfig(device="cpu", dtype="float32")
 PROBLEMS = load_arithmetic(num=6, seed=0)
 Row = dict[str, float]
+ADAPTER = {"adapter_config.json", "adapter_model.safetensors", "base.json"}
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +135,7 @@ def test_with_lora_only_the_adapter_is_saved(tiny_policy: Path, tmp_path: Path) 
     checkpoint, _ = fit(tiny_policy, tmp_path / "out", lora=LoraConfig(r=2, alpha=4))
 
     assert checkpoint == Checkpoint(str(tiny_policy), tmp_path / "out")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == ADAPTER
     assert any(
         weight.abs().sum() > 0
         for name, weight in load_file(tmp_path / "out/adapter_model.safetensors").items()

@@ -22,6 +22,7 @@ from presrm.types import Checkpoint, PreferencePair, Problem, Step, Stop, Trajec
 PROMPTS = PromptSet("compact")
 CPU = ModelConfig(device="cpu", dtype="float32")
 Row = dict[str, float]
+ADAPTER = {"adapter_config.json", "adapter_model.safetensors", "base.json"}
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +221,7 @@ def test_lora_trains_one_adapter_on_and_leaves_the_base_alone(tiny_policy: Path,
 
     assert first == Checkpoint(str(tiny_policy), tmp_path / "1")
     assert second == Checkpoint(str(tiny_policy), tmp_path / "2")
-    assert {path.name for path in (tmp_path / "2").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert {path.name for path in (tmp_path / "2").iterdir()} == ADAPTER
     start = steps_of(rows)[0]
     model = PeftModel.from_pretrained(load(tiny_policy), tmp_path / "1")
     plain = load(tiny_policy)
