@@ -187,7 +187,7 @@ def compare(case: Case) -> dict[str, float]:
         seen = Gradients()
         pairs = tree(case.prompt, case.step, case.depth, model.config.vocab_size) * 2
         with tempfile.TemporaryDirectory() as folder:
-            trainer = make_trainer(case, model, pairs, seen, folder, name, optim="sgd", learning_rate=0.1)
+            trainer = make_trainer(case, model, pairs, seen, folder, name, optim="sgd", learning_rate=0.01)
             trainer.train()
         losses.append(trainer.state.log_history[1]["loss"])
         gradients.append(seen.of)

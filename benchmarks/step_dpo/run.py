@@ -25,7 +25,7 @@ QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "PYTHONW
 SETTING = ("model", "device", "threads", "dtype", "lora", "checkpointing")
 COLUMNS = (
     "prompt + step, steps | seconds a pair, TRL | ours | tokens, TRL | ours | token ratio | speed-up "
-    "| speed-up / token ratio | memory, TRL (MiB) | ours"
+    "| speed-up / token ratio | memory, TRL (MiB) | ours | gradient norms apart"
 )
 Row = dict[str, Any]
 
@@ -114,7 +114,7 @@ def table(rows: list[Row], peak_tflops: float | None) -> str:
 
 
 def line(case: tuple[int, ...], rows: list[Row], peak_tflops: float | None) -> str:
-    """The cells of one case. Memory is what training adds to the loaded model, in MiB."""
+    """The cells of one case. Memory is the peak, less what the loaded model took, in MiB."""
     prompt, step, depth = case
     seconds = [middle(rows, trainer, "seconds") for trainer in ("trl", "presrm")]
     tokens = [middle(rows, trainer, "tokens") for trainer in ("trl", "presrm")]
@@ -124,6 +124,7 @@ def line(case: tuple[int, ...], rows: list[Row], peak_tflops: float | None) -> s
     cells += [f"{second / depth:.3g}" for second in seconds] + [f"{token:,.0f}" for token in tokens]
     cells += [f"{ratio:.2f}", f"{speed_up:.2f}", f"{speed_up / ratio:.2f}"]
     cells += [f"{value / 2**20:,.0f}" for value in added]
+    cells += [f"{abs(middle(rows, 'presrm', 'grad_norm') / middle(rows, 'trl', 'grad_norm') - 1):.0e}"]
     if peak_tflops:
         # Operations a parameter and token: 2 forward, 2 for the gradient behind it, 2 for its own, which a frozen base
         # has not. Embedding, head and attention are left out.
