@@ -56,7 +56,7 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
         if config.iterations:
             stages.source(2)  # a misspelt file is told at once, not after M1 has been assessed
         summaries = run_loop(config, stages, run, progress)
-        about = {"name": config.name, "policy": config.model.id, "seed": str(config.seed), **versions()}
+        about = {"name": config.name, "policy": config.model.id, **run.facts, "seed": str(config.seed), **versions()}
         replace_file(out / "report.md", to_markdown(summaries, about))
         replace_file(out / "report.json", json.dumps(to_json(summaries, about), indent=1) + "\n")
         return summaries

@@ -194,10 +194,11 @@ def assess_answers(policy: Checkpoint, stages: Stages, iteration: IterationDir, 
             stages.engine(policy) as engine,
         ):
             advance(have)
+            iteration.run.remember(facts(engine))
             for group in stages.answers(problems[have:], engine):
                 yield group
                 advance(len(group))
-            iteration.run.log(stage="answers", iteration=iteration.number, **counts(engine))
+            iteration.run.log(stage="answers", iteration=iteration.number, **facts(engine), **counts(engine))
 
     return timed(iteration, "answers", lambda: iteration.rows(Answer, "answers.jsonl", make))
 
@@ -218,6 +219,12 @@ def groups(items: Iterator[T], size: int) -> Iterator[list[T]]:
             group = []
     if group:
         yield group
+
+
+def facts(engine: Engine) -> dict[str, str]:
+    """Device, dtype and number of parameters, where an engine tells them."""
+    told = engine.describe() if hasattr(engine, "describe") else {}
+    return {name: str(told[name]) for name in ("device", "dtype", "parameters") if name in told}
 
 
 def counts(engine: Engine) -> dict[str, int]:

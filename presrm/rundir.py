@@ -2,7 +2,7 @@
 
 ```
 config.yaml      resolved settings
-manifest.json    versions, hashes, finished artefacts; replacing it, synced, is the only commit point
+manifest.json    versions, what M1 ran on, hashes, finished artefacts; replacing it, synced, is the only commit point
 metrics.jsonl    one row an event, with clocks
 iterations/1     M1: answers.jsonl scores.json health.json
 iterations/<t>   M(t): trees.jsonl pairs.jsonl policy/ answers.jsonl scores.json health.json
@@ -102,6 +102,17 @@ class RunDir:
     def commit(self) -> None:
         """Replace the manifest: from here on, what it lists is finished."""
         replace_file(self._manifest_path, json.dumps(self.manifest, indent=1, sort_keys=True) + "\n")
+
+    def remember(self, facts: Mapping[str, str]) -> None:
+        """Keep facts about the policy; those of the first time stand, so that no later start changes a report."""
+        if "policy" not in self.manifest:
+            self.manifest["policy"] = dict(facts)
+            self.commit()
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What `remember` keeps."""
+        return dict(self.manifest.get("policy", {}))
 
     def log(self, **row: Any) -> None:
         """Append a row to metrics.jsonl, with the time (seconds since the epoch)."""

@@ -135,7 +135,12 @@ def test_the_embedded_policy_goes_round_and_the_same_command_gives_the_same_byte
     assert [summary.name for summary in first] == ["M1", "M2"]
     assert first[0].health.siblings is not None
     assert first[1].num_pairs
+    report = (tmp_path / "a/report.json").read_bytes()
+    about = json.loads(report)["about"]
+    assert (about["device"], about["dtype"]) == ("cpu", "float32")
+    assert 500_000 < int(about["parameters"]) < 2_000_000
     assert train(config, tmp_path / "a", Quiet()) == first
+    assert (tmp_path / "a/report.json").read_bytes() == report
     train(config, tmp_path / "b", Quiet())
     for path in (tmp_path / "a/iterations").rglob("*"):
         if path.is_file():

@@ -1,5 +1,6 @@
 """The loop on a scripted policy: its artefacts, its refusals, and that a kill anywhere changes no byte."""
 
+import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -56,6 +57,9 @@ class Policy(ScriptedEngine):
     def __init__(self, bomb: Bomb, slips: float) -> None:
         super().__init__(lambda prompt, rng: reply(prompt, rng, slips))
         self.bomb = bomb
+
+    def describe(self) -> dict[str, object]:
+        return {"device": f"device {self.bomb.at}", "dtype": "float32", "parameters": 12, "adapter": None}
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         self.bomb.tick()
@@ -194,6 +198,16 @@ def test_a_kill_at_any_call_changes_no_byte(tmp_path: Path) -> None:
             run(out, Bomb(at))
         run(out)
         assert bytes_of(out) == expected, f"killed at call {at}"
+
+
+def test_what_m1_ran_on_is_kept_whatever_the_later_starts_run_on(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(tmp_path / "run", Bomb(2))
+    run(tmp_path / "run")
+    with RunDir(tmp_path / "run", CONFIG) as opened:
+        assert opened.facts == {"device": "device 2", "dtype": "float32", "parameters": "12"}
+    logged = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["device"] for row in logged if "device" in row] == ["device None"] * 3
 
 
 def test_a_finished_run_is_read_without_a_single_call(tmp_path: Path) -> None:

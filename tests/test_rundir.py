@@ -52,6 +52,15 @@ def test_killed_rows_go_on_at_the_last_group_with_equal_bytes(tmp_path: Path, af
     assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_the_first_facts_about_the_policy_stand(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert run.facts == {}
+        run.remember({"device": "cpu"})
+    with RunDir(tmp_path / "run", Config()) as run:
+        run.remember({"device": "cuda"})
+        assert run.facts == {"device": "cpu"}
+
+
 def test_rows_that_the_manifest_does_not_count_are_cut_off(tmp_path: Path) -> None:
     with RunDir(tmp_path / "run", Config()) as run, pytest.raises(Killed):
         run.iteration(1).rows(Problem, "trees.jsonl", lambda have: dying(have, 2))

@@ -1,6 +1,7 @@
 """A run's summary: one row a policy, every number with what it was measured on.
 
-No clocks: the same run gives the same bytes. Times stand in metrics.jsonl.
+No clocks: the same run gives the same bytes, interrupted or not. Times stand in metrics.jsonl, and so do tokens: a
+stage that was stopped and went on reads its prompts again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,10 @@ _COLUMNS = {
     "steps": "Mean steps a solution x mean tokens a step. A judge that likes long steps shows here.",
     "change": "Against the row before on the same problems: difference, and p of the exact McNemar test.",
 }
+_ELSEWHERE = (
+    "Device, dtype and parameters, where given, are those of M1. Tokens and times, and what later policies ran on: "
+    "metrics.jsonl."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str])
     lines += ["", "## Behind the figures", ""]
     lines += [line for summary in summaries for line in _details(summary)]
     lines += ["", "## About this run", "", *(f"- {escape(key)}: {escape(value)}" for key, value in about.items()), ""]
+    lines += [_ELSEWHERE, ""]
     return "\n".join(lines)
 
 

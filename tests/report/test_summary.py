@@ -47,6 +47,13 @@ def test_what_is_not_known_is_a_dash_and_no_zero() -> None:
     assert row.split().count("-") == 2
 
 
+def test_markdown_tells_what_ran_and_where_tokens_and_times_are() -> None:
+    text = to_markdown([FIRST, SECOND], {"name": "demo", "device": "<cpu>", "parameters": "12"})
+    assert "- device: &#60;cpu&#62;\n- parameters: 12\n" in text
+    assert "Tokens and times" in text.splitlines()[-1]
+    assert "metrics.jsonl" in text.splitlines()[-1]
+
+
 def test_markdown_says_what_its_columns_mean_and_what_was_dropped() -> None:
     text = to_markdown([FIRST, SECOND], {"name": "demo"})
     assert "M2 against M1: +30.0 points" in text
