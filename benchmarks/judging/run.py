@@ -87,7 +87,8 @@ def measure(options: argparse.Namespace) -> None:
                     "tokens": engine.tokens_read + peer.tokens_read - before,
                     **agreement(expected, scores),
                 }
-                setting = {"model": options.model, "dtype": options.dtype, "solutions": options.solutions}
+                model = Path(options.model).name if Path(options.model).exists() else options.model
+                setting = {"model": model, "dtype": options.dtype, "solutions": options.solutions}
                 with options.out.open("a") as file:
                     file.write(json.dumps({**machine, **setting, "depth": depth, **found}) + "\n")
                 way = f"batches of {size}" if size else "packed"

@@ -64,6 +64,7 @@ def measure(options: argparse.Namespace) -> None:
         print(f"gradients apart by {found['gradient_apart']:.1e} of their norm", flush=True)
         if not max(found["loss_apart"], found["gradient_apart"]) <= TOLERANCE:
             sys.exit(f"the trainers do not compute the same: more than {TOLERANCE} apart")
+    model = Path(options.model).name if Path(options.model).exists() else options.model
     machine = json.loads(subprocess.check_output([sys.executable, HERE.parent / "machine.py"]))
     for prompt, step in shapes:
         for depth in options.depths:
@@ -71,7 +72,7 @@ def measure(options: argparse.Namespace) -> None:
                 for trainer in ("trl", "presrm"):
                     case = {"prompt": prompt, "step": step, "depth": depth, **setting, "dtype": options.dtype}
                     found = run_case({"what": "time", "trainer": trainer, **case})
-                    row = {**machine, "trainer": trainer, **case, "repeat": repeat, **found}
+                    row = {**machine, "trainer": trainer, **case, "model": model, "repeat": repeat, **found}
                     with options.out.open("a") as file:
                         file.write(json.dumps(row) + "\n")
                     print(f"{prompt}x{step} depth {depth} {trainer}: {found['seconds']:.2f} s", flush=True)
