@@ -26,7 +26,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from world import Lesson, Teacher, corpus
 
 from presrm.encoding import PromptEncoder
-from presrm.packing import pack
+from presrm.packing import lay_out
 from presrm.problems.arithmetic import LARGEST, apply, make_plan
 from presrm.prompts import PromptSet
 from presrm.types import Problem, Step, Trajectory
@@ -129,7 +129,7 @@ class Lessons:
 
 def collate(lessons: list[Lesson], pad: int) -> dict[str, torch.Tensor]:
     """Pad packed lessons to one batch: ids, positions, mask, and where the loss is taken (row, from, to, kind)."""
-    layouts = [pack(lesson.segments) for lesson in lessons]
+    layouts = [lay_out(lesson.segments) for lesson in lessons]
     longest = max(len(layout.ids_T) for layout in layouts)
     ids = np.full((len(layouts), longest), pad)
     positions = np.zeros_like(ids)
@@ -139,10 +139,13 @@ def collate(lessons: list[Lesson], pad: int) -> dict[str, torch.Tensor]:
     for row, (lesson, layout) in enumerate(zip(lessons, layouts, strict=True)):
         size = len(layout.ids_T)
         ids[row, :size], positions[row, :size] = layout.ids_T, layout.positions_T
-        visible[row, 0, :size, :size] = layout.visible_T_T
+        visible[row, 0, :size, :size] = layout.visible()
         for kind, numbers in enumerate((lesson.solve, lesson.workings, lesson.verdicts)):
             for number in numbers:
-                wanted += [(row, layout.previous_T[t], t, kind) for t in range(*layout.spans[number])]
+                parent = lesson.segments[number].parent
+                start, end = layout.spans[number]
+                before = [layout.spans[parent][1] - 1, *range(start, end - 1)]
+                wanted += [(row, *places, kind) for places in zip(before, range(start, end), strict=True)]
     return {
         "ids": torch.from_numpy(ids),
         "positions": torch.from_numpy(positions),

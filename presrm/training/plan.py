@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
 
 
 def plan_steps(
@@ -44,3 +46,18 @@ def plan_steps(
         if step:
             steps.append(tuple(step))
     return steps
+
+
+def share_evenly(units: Sequence[tuple[T, int]], num: int) -> list[list[tuple[T, int]]]:
+    """Divide units of work, each with its size, among `num` processes: the largest first, each to the least busy.
+
+    >>> share_evenly([("a", 5), ("b", 3), ("c", 3)], 2)
+    [[('a', 5)], [('b', 3), ('c', 3)]]
+    """
+    shares: list[list[tuple[T, int]]] = [[] for _ in range(num)]
+    busy = [0] * num
+    for unit in sorted(units, key=lambda unit: -unit[1]):
+        least = busy.index(min(busy))
+        shares[least].append(unit)
+        busy[least] += unit[1]
+    return shares

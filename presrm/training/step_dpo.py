@@ -1,8 +1,11 @@
 """Step-wise DPO as a transformers Trainer (PReSRM, arXiv 2503.03746, section 2.5), and the stage built on it."""
 
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,10 +19,13 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from presrm.config import ModelConfig, TrainingConfig
 from presrm.encoding import PromptEncoder
 from presrm.errors import NoPairsError
+from presrm.packed_forward import accept_packs, rotary_group
+from presrm.packing import Scored, fill_packs, pack, tree_size
 from presrm.prompts import PromptSet
+from presrm.rundir import replace_file
 from presrm.training.fitting import LogTo, OnLog, load_trainable, make_arguments, train_and_save, whole_folder
-from presrm.training.loss import IGNORED, sequence_logps, step_dpo_loss
-from presrm.training.plan import plan_steps
+from presrm.training.loss import IGNORED, margin_weights, sequence_logps, step_dpo_loss, step_ipo_loss
+from presrm.training.plan import plan_steps, share_evenly
 from presrm.training.tokens import PairTokens, tokenise_pair
 from presrm.types import Checkpoint, PreferencePair
 
@@ -31,10 +37,11 @@ class StepDPOTrainer(Trainer):
     """Trains on the tokens of one step; the prefix is context.
 
     What the Trainer calls a batch is a whole optimiser step here, however many pairs it holds: `training_step` cuts
-    this process's share into micro-batches and accumulates their gradients. The loss is the sum over the pairs of the
-    optimiser step in all processes, divided by their number; for ``sft`` (a baseline), the negative log-probability of
-    the chosen steps, divided by the number of their tokens. Every process gets equally many micro-batches, so that
-    collectives of sharded models meet; what that takes is filled up with pairs of weight 0.
+    this process's share into packs (see `presrm.packing`) and accumulates their gradients; a model that cannot take
+    packs gets pair by pair. The loss is the sum over the pairs of the optimiser step in all processes, divided by their
+    number, whatever the packs; for ``sft`` (a baseline), the negative log-probability of the chosen steps, divided by
+    the number of their tokens. Every process gets equally many packs, so that collectives of sharded models meet; what
+    that takes is filled up with a pack of weight 0.
 
     The reference is the starting weights: its log-probabilities are computed, dropout off, before the first step.
 
@@ -43,8 +50,10 @@ class StepDPOTrainer(Trainer):
         args: Settings of the Trainer; its own batch sizes and accumulation are not read.
         pairs: All pairs.
         steps: For each optimiser step of the training, the indices of its pairs (see `plan_steps`).
-        options: beta, kind, micro_pairs and batch_pairs.
+        options: The loss and its settings, pack_tokens and batch_pairs.
         pad_id: Any token id; fills the right of short rows.
+        reference: Where the log-probabilities of the reference stand, or are to stand once they are computed; none:
+            nowhere. Whoever names the file vouches that it belongs to these weights and pairs.
         callbacks: As for a Trainer.
     """
 
@@ -56,14 +65,18 @@ class StepDPOTrainer(Trainer):
         steps: Sequence[tuple[int, ...]],
         options: TrainingConfig,
         pad_id: int,
+        reference: Path | None = None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         self._pairs = pairs
         self._options = options
         self._pad_id = pad_id
+        self._reference_path = reference
         self._reference_2_N: Tensor | None = None
         self._observed: dict[str, Any] = {}
+        self._rotary_group = rotary_group(model)
         super().__init__(model=model, args=args, train_dataset=cast(Any, steps), callbacks=callbacks)
+        self._takes_packs = accept_packs(model)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Serve the optimiser steps in order, the same to every process, which takes its share of each."""
@@ -80,8 +93,8 @@ class StepDPOTrainer(Trainer):
         Returns:
             This process's part of the loss, times the number of processes (whose mean is taken).
         """
-        if self._options.kind == "dpo" and self._reference_2_N is None:
-            self._reference_2_N = self._score_reference(model)
+        if self._options.kind != "sft" and self._reference_2_N is None:
+            self._reference_2_N = self._load_reference(model)
         self._observed = {}
         losses = []
         for number, micro in enumerate(inputs, start=1):
@@ -105,7 +118,7 @@ class StepDPOTrainer(Trainer):
         else:
             assert self._reference_2_N is not None
             reference_2_B = self._reference_2_N[:, inputs["indices_B"]]
-            losses_B = step_dpo_loss(*logps_S_B, *reference_2_B, beta=self._options.beta)
+            losses_B = self._losses(logps_S_B, reference_2_B, inputs)
             chosen_B, rejected_B = self._options.beta * (logps_S_B.detach() - reference_2_B)
             observed |= {
                 "logps/rejected": logps_S_B[1],
@@ -132,12 +145,37 @@ class StepDPOTrainer(Trainer):
             return nullcontext()
         return cast(AbstractContextManager[Any], self.accelerator.no_sync(model))
 
+    def _losses(self, logps_2_B: Tensor, reference_2_B: Tensor, micro: MicroBatch) -> Tensor:
+        """Preference loss of each pair, weighted by its margin if that is wanted."""
+        options = self._options
+        if options.kind == "ipo":
+            losses_B = step_ipo_loss(*logps_2_B, *reference_2_B, *micro["lengths_2_B"], beta=options.beta)
+        else:
+            losses_B = step_dpo_loss(
+                *logps_2_B, *reference_2_B, beta=options.beta, label_smoothing=options.label_smoothing
+            )
+        return losses_B * margin_weights(micro["margins_B"]) if options.weight == "margin" else losses_B
+
     def _logps(self, model: nn.Module, micro: MicroBatch) -> Tensor:
-        """Log-probabilities (nats) of the steps of a micro-batch: logps_S_B, S = chosen and, for dpo, rejected."""
-        output = model(
-            input_ids=micro["input_ids"], attention_mask=micro["attention_mask"], logits_to_keep=micro["num_logits"]
-        )
-        return sequence_logps(output.logits, micro["targets_R_K"]).view(-1, len(micro["indices_B"]))
+        """Log-probabilities (nats) of the steps of a micro-batch: logps_S_B, S = chosen and, but for sft, rejected."""
+        if "pack" in micro:
+            logps_R = model(micro["pack"])
+        else:
+            logits_R_K_V = model(
+                input_ids=micro["input_ids"], attention_mask=micro["attention_mask"], logits_to_keep=micro["num_logits"]
+            ).logits
+            logps_R = sequence_logps(logits_R_K_V, micro["targets_R_K"])
+        return cast(Tensor, logps_R.view(-1, len(micro["indices_B"])))
+
+    def _load_reference(self, model: nn.Module) -> Tensor:
+        """Take the reference from its file, or compute it and write the file."""
+        path = self._reference_path
+        if path is not None and path.exists():
+            return torch.tensor(json.loads(path.read_text("utf-8")), device=self.args.device)
+        reference_2_N = self._score_reference(model)
+        if path is not None and self.is_world_process_zero():
+            replace_file(path, json.dumps(reference_2_N.tolist()) + "\n")
+        return reference_2_N
 
     def _score_reference(self, model: nn.Module) -> Tensor:
         """Log-probabilities of all pairs under the weights as they are, dropout off: reference_2_N."""
@@ -147,47 +185,85 @@ class StepDPOTrainer(Trainer):
             with torch.no_grad(), self.compute_loss_context_manager():
                 logps_2_B = self._logps(model, micro)
             counts_B = micro["weights_B"] > 0
-            reference_2_N[:, micro["indices_B"][counts_B]] = logps_2_B[:, counts_B]
+            reference_2_N[:, micro["indices_B"][counts_B]] = logps_2_B[:, counts_B].float()
         return cast(Tensor, self.accelerator.reduce(reference_2_N, reduction="sum"))
 
     def _share(self, step: Sequence[int]) -> list[MicroBatch]:
-        """Cut this process's share of an optimiser step into micro-batches, pairs of like length together."""
+        """Cut an optimiser step into micro-batches, and take this process's share: as many as the others, as long."""
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         is_sft = self._options.kind == "sft"
         total = sum(len(self._pairs[i].chosen) for i in step) if is_sft else len(step)
-        ordered = sorted(step, key=lambda i: len(self._pairs[i].prefix))
-        mine = [(i, world / total) for i in ordered[rank::world]]
-        mine += [(ordered[0], 0.0)] * (math.ceil(len(step) / world) - len(mine))
-        size = self._options.micro_pairs
-        return [self._micro_batch(mine[start : start + size]) for start in range(0, len(mine), size)]
+        shares = share_evenly(self._divide(step), world)
+        num_micro = max(len(share) for share in shares)
+        mine = [(micro, world / total) for micro, _ in shares[rank]]
+        filler = min((unit for share in shares for unit in share), key=itemgetter(1))
+        mine += [(filler[0], 0.0)] * (num_micro - len(mine))
+        lay_out = self._packed if self._takes_packs else self._padded
+        return [self._micro_batch(lay_out, indices, weight) for indices, weight in mine]
 
-    def _micro_batch(self, weighted: Sequence[tuple[int, float]]) -> MicroBatch:
-        """Lay out pairs as rows, padded on the right: all chosen steps, then, for dpo, all rejected ones.
+    def _divide(self, step: Sequence[int]) -> list[tuple[tuple[int, ...], int]]:
+        """The micro-batches of an optimiser step: the indices of their pairs, and their size in tokens."""
+        if not self._takes_packs:
+            return [((i,), sum(len(ids) for ids, _ in self._rows([i]))) for i in step]
+        groups: dict[Hashable, list[int]] = {}
+        for i in step:
+            groups.setdefault(self._rotary_group(max(len(ids) for ids, _ in self._rows([i]))), []).append(i)
+        divided = []
+        for group in groups.values():
+            rows = [[ids for ids, _ in self._rows([i])] for i in group]
+            budget = self._options.pack_tokens
+            if self.accelerator.num_processes > 1:
+                budget = min(budget, tree_size([*chain.from_iterable(rows)]) // self.accelerator.num_processes)
+            for found in fill_packs(rows, budget):
+                size = tree_size([ids for number in found for ids in rows[number]])
+                divided.append((tuple(group[number] for number in found), size))
+        return divided
+
+    def _rows(self, indices: Sequence[int]) -> list[tuple[tuple[int, ...], int]]:
+        """Sequences of pairs and where their steps begin: all chosen ones, then, but for sft, all rejected ones."""
+        pairs = [self._pairs[i] for i in indices]
+        rows = [((*pair.prefix, *pair.chosen), len(pair.prefix)) for pair in pairs]
+        if self._options.kind != "sft":
+            rows += [((*pair.prefix, *pair.rejected), len(pair.prefix)) for pair in pairs]
+        return rows
+
+    def _micro_batch(
+        self, lay_out: Callable[[Sequence[int]], MicroBatch], indices: Sequence[int], weight: float
+    ) -> MicroBatch:
+        pairs = [self._pairs[i] for i in indices]
+        return lay_out(indices) | {
+            "indices_B": torch.tensor(indices),
+            "weights_B": torch.full((len(pairs),), weight),
+            "margins_B": torch.tensor([pair.margin for pair in pairs]),
+            "lengths_2_B": torch.tensor([[len(p.chosen) for p in pairs], [len(p.rejected) for p in pairs]]),
+            "truncated_B": torch.tensor([float(pair.num_cut > 0) for pair in pairs]),
+        }
+
+    def _packed(self, indices: Sequence[int]) -> MicroBatch:
+        """Lay out pairs as one packed row."""
+        packed = pack([Scored(*row) for row in self._rows(indices)])
+        return {"pack": packed, "input_ids": torch.from_numpy(packed.layout.ids_T)[None]}
+
+    def _padded(self, indices: Sequence[int]) -> MicroBatch:
+        """Lay out pairs as rows, padded on the right.
 
         Logits are kept from the last token of the shortest prefix on; ``targets_R_K[:, k]`` is what logit k predicts.
         """
-        pairs = [self._pairs[i] for i, _ in weighted]
-        rows = [(pair.prefix, pair.chosen) for pair in pairs]
-        if self._options.kind == "dpo":
-            rows += [(pair.prefix, pair.rejected) for pair in pairs]
-        first = min(len(prefix) for prefix, _ in rows)
-        longest = max(len(prefix) + len(step) for prefix, step in rows)
+        rows = self._rows(indices)
+        first = min(start for _, start in rows)
+        longest = max(len(ids) for ids, _ in rows)
         ids_R_T = torch.full((len(rows), longest), self._pad_id)
         mask_R_T = torch.zeros_like(ids_R_T)
         targets_R_T = torch.full((len(rows), longest + 1), IGNORED)
-        for row, (prefix, step) in enumerate(rows):
-            end = len(prefix) + len(step)
-            ids_R_T[row, :end] = torch.tensor((*prefix, *step))
-            mask_R_T[row, :end] = 1
-            targets_R_T[row, len(prefix) : end] = ids_R_T[row, len(prefix) : end]
+        for row, (ids, start) in enumerate(rows):
+            ids_R_T[row, : len(ids)] = torch.tensor(ids)
+            mask_R_T[row, : len(ids)] = 1
+            targets_R_T[row, start : len(ids)] = ids_R_T[row, start : len(ids)]
         return {
             "input_ids": ids_R_T,
             "attention_mask": mask_R_T,
             "num_logits": longest - first + 1,
             "targets_R_K": targets_R_T[:, first:],
-            "indices_B": torch.tensor([i for i, _ in weighted]),
-            "weights_B": torch.tensor([weight for _, weight in weighted]),
-            "truncated_B": torch.tensor([float(pair.num_cut > 0) for pair in pairs]),
         }
 
     def _observe(self, values_B: Mapping[str, Tensor], micro: MicroBatch) -> None:
@@ -252,7 +328,7 @@ class StepDPO:
                 f"training.max_tokens={options.max_tokens}"
             )
         self._on_log({"pairs/trained": len(kept), "pairs/too_long": num_too_long})
-        steps = plan_steps([tree for tree, _ in kept], options.batch_pairs, options.epochs, self._seed)
+        steps = plan_steps([tree for tree, _ in kept], options.batch_pairs, options.epochs, self._seed, options.shuffle)
         arguments = make_arguments(
             TrainingArguments,
             self._model,

@@ -16,12 +16,14 @@ class PairTokens:
         chosen: The preferred step, with the end token exactly where the policy generated it.
         rejected: The other step, likewise.
         num_cut: Tokens cut from the left of the prefix.
+        margin: How far apart the judge saw the steps.
     """
 
     prefix: tuple[int, ...]
     chosen: tuple[int, ...]
     rejected: tuple[int, ...]
     num_cut: int = 0
+    margin: float = 1.0
 
 
 def tokenise_pair(
@@ -42,7 +44,7 @@ def tokenise_pair(
         return None
     prefix = encoder.encode(prompts.solve(pair.prefix))
     kept = tuple(prefix[-room:])
-    return PairTokens(kept, chosen, rejected, num_cut=len(prefix) - len(kept))
+    return PairTokens(kept, chosen, rejected, num_cut=len(prefix) - len(kept), margin=pair.margin)
 
 
 def _step_ids(step: Step, stop: Stop | None, encoder: PromptEncoder) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ for number in range(5):
         right, wrong = Step(f"{number} + 1 = {number + 1}\\n"), Step(f"7\\n" * (1 + depth))
         pairs.append(PreferencePair(f"p{number}/{depth}", prefix, right, wrong, 1.0))
 rows = []
-options = TrainingConfig(learning_rate=1e-3, batch_pairs=3, micro_pairs=2, beta=0.5, epochs=2)
+options = TrainingConfig(learning_rate=1e-3, batch_pairs=3, pack_tokens=200, beta=0.5, epochs=2)
 StepDPO(options, ModelConfig(device="cpu"), PromptSet("compact"), seed=0, on_log=rows.append).fit(
     pairs, Checkpoint(policy), Path(out)
 )

@@ -62,9 +62,9 @@ def naive_logp(model: PreTrainedModel, prefix: Sequence[int], step: Sequence[int
     return torch.stack([log_probs[len(prefix) + i - 1, token] for i, token in enumerate(step)]).sum()
 
 
-def one_step_gradients(folder: Path, tmp_path: Path, micro_pairs: int, kind: str = "dpo") -> dict[str, torch.Tensor]:
+def one_step_gradients(folder: Path, tmp_path: Path, pack_tokens: int, kind: str = "dpo") -> dict[str, torch.Tensor]:
     """Gradients that the Trainer hands to the optimiser, off the reference so that pairs differ in weight."""
-    options = TrainingConfig(kind=kind, beta=0.5, micro_pairs=micro_pairs)
+    options = TrainingConfig(kind=kind, beta=0.5, pack_tokens=pack_tokens)
     pairs = tokenise(make_pairs(4), folder)
     arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to=[], disable_tqdm=True)
     trainer = StepDPOTrainer(load(folder), arguments, pairs, [tuple(range(len(pairs)))], options, pad_id=1)
@@ -94,15 +94,26 @@ def naive_gradients(folder: Path, kind: str = "dpo") -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("kind", ["dpo", "sft"])
-@pytest.mark.parametrize("micro_pairs", [1, 2, 3, 7, 100])
-def test_the_gradient_is_the_naive_sum_over_the_number_of_pairs_whatever_the_micro_batches(
-    tiny_policy: Path, tmp_path: Path, micro_pairs: int, kind: str
+@pytest.mark.parametrize("pack_tokens", [1, 100, 200, 10_000])
+def test_the_gradient_is_the_naive_sum_over_the_number_of_pairs_whatever_the_packs(
+    tiny_policy: Path, tmp_path: Path, pack_tokens: int, kind: str
 ) -> None:
-    gradients = one_step_gradients(tiny_policy, tmp_path, micro_pairs, kind)
+    gradients = one_step_gradients(tiny_policy, tmp_path, pack_tokens, kind)
 
     naive = naive_gradients(tiny_policy, kind)
     assert gradients.keys() == naive.keys()
     for name, gradient in naive.items():
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_that_cannot_take_packs_is_trained_pair_by_pair_to_the_same_gradient(
+    tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("presrm.training.step_dpo.accept_packs", lambda model: False)
+
+    gradients = one_step_gradients(tiny_policy, tmp_path, 10_000)
+
+    for name, gradient in naive_gradients(tiny_policy).items():
         torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-6)
 
 
@@ -153,7 +164,7 @@ def test_a_planted_preference_is_learned(tiny_policy: Path, tmp_path: Path) -> N
 
 
 def test_optimiser_steps_take_whole_trees_and_log_the_overshoot(tiny_policy: Path, tmp_path: Path) -> None:
-    _, rows = fit(make_pairs(6), Checkpoint(str(tiny_policy)), tmp_path / "out", batch_pairs=4, micro_pairs=2)
+    _, rows = fit(make_pairs(6), Checkpoint(str(tiny_policy)), tmp_path / "out", batch_pairs=4, pack_tokens=200)
 
     steps = steps_of(rows)
     assert sum(row["step/pairs"] for row in steps) == 12
