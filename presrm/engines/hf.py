@@ -2,10 +2,10 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from peft import PeftModel
@@ -14,6 +14,8 @@ from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, St
 from presrm.encoding import PromptEncoder
 from presrm.engines.hf_loading import load_policy
 from presrm.errors import EngineError, SplitterError, boundary
+from presrm.packed_forward import packed_logps, rotary_group, takes_packs, tree_attention_in
+from presrm.packing import Pack, Scored, fill_packs, pack
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
@@ -33,16 +35,7 @@ class _Row:
     sampling: Sampling
 
 
-@dataclass(frozen=True, slots=True)
-class _ScoredRow:
-    """Prompt `index` and `stem`, the tokens that some options have in common before their last."""
-
-    index: int
-    stem: tuple[int, ...]
-    ids: tuple[int, ...]
-
-
-RowT = TypeVar("RowT", _Row, _ScoredRow)
+RowT = TypeVar("RowT", _Row, Scored)
 ResultT = TypeVar("ResultT")
 
 
@@ -82,6 +75,7 @@ class HFEngine:
         self.tokens_read = 0
         self.tokens_generated = 0
         self._batch_tokens = batch_tokens
+        self._takes_packs: bool | None = None
         self._end_ids = _find_end_ids(base, self.encoder)
         self._longest: int | None = getattr(base.config.get_text_config(), "max_position_embeddings", None)
         base.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # a model's own penalties and filters would creep into ours
@@ -132,6 +126,8 @@ class HFEngine:
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
         """Give, for each prompt, the log-probability (nats) that its reply goes on with each option.
 
+        What prompts share, such as the judge's questions on one solution, is read once (see `presrm.packing`).
+
         Raises:
             ValueError: if an option is empty.
             EngineError: as `generate`.
@@ -139,17 +135,25 @@ class HFEngine:
         targets = [tuple(self.encoder.scaffold(option)) for option in options]
         if not all(targets):
             raise ValueError("an option is empty")
-        stems = list(dict.fromkeys(target[:-1] for target in targets))
-        rows = []
-        for index, prompt in enumerate(prompts):
-            ids = tuple(self.encoder.encode(prompt))
-            rows += [_ScoredRow(index, stem, ids + stem) for stem in stems]
-        rows.sort(key=lambda row: -len(row.ids))
-        self._room(rows[0].ids if rows else ())
-        found: dict[tuple[int, tuple[int, ...]], float] = {}
-        for row, options_of_row in self._in_batches(rows, lambda batch: self._score(batch, targets)):
-            found |= {(row.index, target): logp for target, logp in options_of_row.items()}
-        return [tuple(found[index, target] for target in targets) for index in range(len(prompts))]
+        if not targets:
+            return [()] * len(prompts)
+        asked = [tuple(self.encoder.encode(prompt)) for prompt in prompts]
+        for ids in asked:
+            self._room(ids + max(targets, key=len)[:-1])
+        if self._takes_packs is None:
+            self._takes_packs = takes_packs(self._running())
+        groups = [[Scored(ids + target, len(ids)) for target in targets] for ids in asked]
+        found: dict[Scored, float] = {}
+        if self._takes_packs:
+            key, alike = rotary_group(self._running()), defaultdict[Hashable, list[list[Scored]]](list)
+            for group in groups:
+                alike[key(max(len(scored.ids) for scored in group))].append(group)
+            for same in alike.values():
+                found |= self._score_packs(same)
+        else:
+            rows = sorted((scored for group in groups for scored in group), key=lambda row: -len(row.ids))
+            found |= self._in_batches(rows, self._score_rows)
+        return [tuple(found[scored] for scored in group) for group in groups]
 
     def _running(self) -> PreTrainedModel:
         if self._model is None:
@@ -178,18 +182,21 @@ class HFEngine:
             try:
                 results = run(batch)
             except torch.OutOfMemoryError as error:
-                if len(batch) == 1:
-                    raise EngineError(
-                        f"out of memory on one row of {width} tokens; allow fewer tokens, or choose a smaller model "
-                        "or model.dtype: bfloat16"
-                    ) from error
-                self._batch_tokens = width * len(batch) // 2
+                self._use_less(width * len(batch), len(batch), error)
             else:
                 yield from zip(batch, results, strict=True)
                 start += len(batch)
-                continue
-            logger.warning("out of memory: going on with batches of %d tokens", self._batch_tokens)
-            torch.cuda.empty_cache()
+
+    def _use_less(self, size: int, num: int, error: torch.OutOfMemoryError) -> None:
+        """Halve the batches after one of `num` rows and `size` tokens was too much."""
+        if num == 1:
+            raise EngineError(
+                f"out of memory on one row of {size} tokens; allow fewer tokens, or choose a smaller model "
+                "or model.dtype: bfloat16"
+            ) from error
+        self._batch_tokens = size // 2
+        logger.warning("out of memory: going on with batches of %d tokens", self._batch_tokens)
+        torch.cuda.empty_cache()
 
     @torch.inference_mode()
     def _complete(self, batch: list[_Row]) -> list[Completion]:
@@ -238,26 +245,43 @@ class HFEngine:
             max_new_tokens=sampling.max_tokens, pad_token_id=pad, use_cache=True, **how
         )
 
+    def _score_packs(self, groups: Sequence[Sequence[Scored]]) -> dict[Scored, float]:
+        """Score groups of sequences, what they have in common once."""
+        found: dict[Scored, float] = {}
+        for indices in fill_packs([[scored.ids for scored in group] for group in groups], self._batch_tokens):
+            members = [groups[index] for index in indices]
+            sequences = [scored for group in members for scored in group]
+            packed = pack(sequences)
+            try:
+                logps = self._run_pack(packed)
+            except torch.OutOfMemoryError as error:
+                self._use_less(len(packed.layout.ids_T), len(members), error)
+                found |= self._score_packs(members)
+            else:
+                self.tokens_read += len(packed.layout.ids_T)
+                found |= zip(sequences, logps, strict=True)
+        return found
+
     @torch.inference_mode()
-    def _score(self, batch: list[_ScoredRow], targets: list[tuple[int, ...]]) -> list[dict[tuple[int, ...], float]]:
-        """Log-probability of every option that has a row's stem."""
+    def _run_pack(self, packed: Pack) -> list[float]:
+        with tree_attention_in(self._running()):
+            return cast(list[float], packed_logps(self._running(), packed).tolist())
+
+    @torch.inference_mode()
+    def _score_rows(self, batch: list[Scored]) -> list[float]:
+        """The same for a model that cannot take packs: every sequence alone in a row."""
         ids_B_T, mask_B_T = self._pad([row.ids for row in batch])
-        keep = max(len(row.stem) for row in batch) + 1
-        logits_B_T_V = self._running()(
+        keep = max(len(row.ids) - row.start for row in batch) + 1
+        logits_B_K_V = self._running()(
             input_ids=ids_B_T,
             attention_mask=mask_B_T,
             position_ids=_positions(mask_B_T),
             use_cache=False,
             logits_to_keep=keep,
         ).logits[:, -keep:]
-        logps_B_T_V = logits_B_T_V.float().log_softmax(-1)
         self.tokens_read += sum(len(row.ids) for row in batch)
-        found = []
-        for number, row in enumerate(batch):
-            at = range(keep - len(row.stem) - 1, keep)
-            options = [target for target in targets if target[:-1] == row.stem]
-            found.append({option: float(logps_B_T_V[number, at, option].sum()) for option in options})
-        return found
+        logps_B_K = logits_B_K_V[:, :-1].float().log_softmax(-1).gather(-1, ids_B_T[:, 1 - keep :, None])[..., 0]
+        return [float(logps[row.start - len(row.ids) :].sum()) for logps, row in zip(logps_B_K, batch, strict=True)]
 
     def _pad(self, rows: list[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Left-pad rows of ids: ids and mask, both (rows, longest), on the device."""

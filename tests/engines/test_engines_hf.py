@@ -15,10 +15,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 from presrm.encoding import PromptEncoder
 from presrm.engines.hf import HFEngine, step_end
 from presrm.errors import EngineError, SplitterError
-from presrm.prompts import Part, Prompt
+from presrm.packing import Pack
+from presrm.prompts import Part, Prompt, PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling, StepSplitter
 from presrm.splitters import SPLITTERS
-from presrm.types import Checkpoint, Step, Stop
+from presrm.types import Checkpoint, Problem, Step, Stop, Trajectory
 
 QUESTIONS = (
     "Tom has 12 apples.",
@@ -293,9 +294,13 @@ def test_draws_follow_the_policys_probabilities(engine: HFEngine) -> None:
     assert letters.count(favourite) / 2000 == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / 2000))
 
 
+@pytest.mark.parametrize("packed", [True, False])
 def test_logprobs_are_those_of_one_plain_forward_pass(
-    engine: HFEngine, encoder: PromptEncoder, tiny_policy: Path
+    packed: bool, encoder: PromptEncoder, tiny_policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not packed:
+        monkeypatch.setattr("presrm.engines.hf.takes_packs", lambda model: False)
+    engine = HFEngine(Checkpoint(str(tiny_policy)), device="cpu")
     options = ["A", " 15", "[[A]] or", "[[A]] and", "no way"]
     model = AutoModelForCausalLM.from_pretrained(tiny_policy)
     expected = []
@@ -327,6 +332,43 @@ def test_logprobs_read_each_prompt_once_for_options_of_one_token(tiny_policy: Pa
     engine.logprobs([ask()], ["A", "B"])
 
     assert engine.tokens_read == len(engine.encoder.encode(ask()))
+
+
+def test_what_judge_prompts_have_in_common_is_read_once(tiny_policy: Path) -> None:
+    engine, prompts = HFEngine(Checkpoint(str(tiny_policy)), device="cpu"), PromptSet("compact")
+    path = [Step(f"1 + {n} = {n + 1}\n") for n in range(16)]
+    problem = Problem("p", "What is 1 + 2?")
+    asked = [prompts.pointwise(Trajectory(problem, tuple(path[:i])), step, direct=True) for i, step in enumerate(path)]
+
+    together = engine.logprobs(asked, ["yes", "no"])
+
+    read, alone = engine.tokens_read, sum(len(engine.encoder.encode(prompt)) for prompt in asked)
+    assert read < alone / 2
+    for prompt, row in zip(asked, together, strict=True):
+        assert engine.logprobs([prompt], ["yes", "no"])[0] == pytest.approx(row, abs=1e-4)
+
+
+def test_out_of_memory_halves_the_packs_down_to_one_prompt(tiny_policy: Path) -> None:
+    class SmallDevice(HFEngine):
+        """Holds so many tokens."""
+
+        room = 150
+
+        def _run_pack(self, packed: Pack) -> list[float]:
+            if len(packed.layout.ids_T) > self.room:
+                raise torch.OutOfMemoryError
+            return super()._run_pack(packed)
+
+    prompts = [ask(question) for question in QUESTIONS]
+    engine = SmallDevice(Checkpoint(str(tiny_policy)), device="cpu")
+
+    expected = HFEngine(Checkpoint(str(tiny_policy)), device="cpu").logprobs(prompts, ["A", "B"])
+    assert [x for row in engine.logprobs(prompts, ["A", "B"]) for x in row] == pytest.approx(
+        sum(expected, ()), abs=1e-4
+    )
+    engine.room = 1
+    with pytest.raises(EngineError, match=r"out of memory on one row of \d+ tokens; allow fewer tokens"):
+        engine.logprobs(prompts, ["A", "B"])
 
 
 def test_nothing_asked_nothing_given(engine: HFEngine) -> None:
