@@ -202,7 +202,7 @@ class Config(Section):
     )
     splitter: str = Field("newline", description="Registered step splitter.")
     splitter_options: dict[str, Any] = Field(default_factory=dict, description="Options of the splitter.")
-    prompts: str = Field("paper", description="Prompt set: paper, compact, or a folder.")
+    prompts: str = Field("paper", description="Prompt set: paper, compact, plain, or a folder.")
     model: ModelConfig = ModelConfig()
     problems: ProblemsConfig = ProblemsConfig()
     seed_stage: SeedConfig | None = Field(None, description="none: the policy is already an M1.")

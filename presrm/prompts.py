@@ -60,7 +60,7 @@ class PromptSet:
     """The templates of one folder.
 
     Args:
-        name: A shipped set (``paper``, ``compact``) or the path of a folder.
+        name: A shipped set (``paper``, ``compact``, ``plain``) or the path of a folder.
 
     Raises:
         ConfigError: if there is no such set, or a template is malformed.

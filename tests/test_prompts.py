@@ -7,7 +7,7 @@ from presrm.errors import ConfigError
 from presrm.prompts import Part, PromptSet
 from presrm.types import Problem, Step, Trajectory
 
-SHIPPED = ("paper", "compact")
+SHIPPED = ("paper", "compact", "plain")
 PREFIX = Trajectory(Problem("p1", "What is 2 + 3?"), (Step("Step 1: add 2 and 3.\n\n"),))
 FIRST, SECOND = Step("Step 2: 2 + 3 = 5.\n\n"), Step("Step 2: 2 + 3 = 6.\n\n")
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -12,6 +13,7 @@ import torch
 from accelerate import PartialState
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, TaskType, get_peft_model
+from torch import nn
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -131,6 +133,15 @@ def load_trainable(
         task_type=TaskType.CAUSAL_LM,
     )
     return get_peft_model(loaded, adapter), tokenizer
+
+
+def hash_weights(model: nn.Module) -> str:
+    """SHA-256 over the names and bytes of all weights, in hexadecimal."""
+    digest = sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 class LogTo(TrainerCallback):

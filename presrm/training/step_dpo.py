@@ -4,6 +4,8 @@ import json
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import astuple
+from hashlib import sha256
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -23,7 +25,16 @@ from presrm.packed_forward import accept_packs, rotary_group
 from presrm.packing import Scored, fill_packs, pack, tree_size
 from presrm.prompts import PromptSet
 from presrm.rundir import replace_file
-from presrm.training.fitting import LogTo, OnLog, load_trainable, make_arguments, train_and_save, whole_folder
+from presrm.training.fitting import (
+    LogTo,
+    OnLog,
+    compute_dtype,
+    hash_weights,
+    load_trainable,
+    make_arguments,
+    train_and_save,
+    whole_folder,
+)
 from presrm.training.loss import IGNORED, margin_weights, sequence_logps, step_dpo_loss, step_ipo_loss
 from presrm.training.plan import plan_steps, share_evenly
 from presrm.training.tokens import PairTokens, tokenise_pair
@@ -310,6 +321,9 @@ class StepDPO:
     def fit(self, pairs: Sequence[PreferencePair], policy: Checkpoint, out: Path) -> Checkpoint:
         """Train `policy` on `pairs` and save the result under `out`, which is whole or absent.
 
+        The reference's log-probabilities stay beside it, as ``reference-<hash of weights and pairs>.json``: another
+        training from these weights on these pairs, or the same one after it was killed, takes them from there.
+
         Returns:
             With LoRA the base with the adapter in `out`, else the whole model in `out`.
 
@@ -341,14 +355,17 @@ class StepDPO:
             num_train_epochs=1,
             max_grad_norm=options.max_grad_norm,
         )
+        data = [ids for _, ids in kept]
+        belongs_to = json.dumps([hash_weights(model), compute_dtype(self._model), [astuple(ids) for ids in data]])
         with whole_folder(out, arguments.distributed_state) as folder:
             trainer = StepDPOTrainer(
                 model,
                 arguments,
-                [ids for _, ids in kept],
+                data,
                 steps,
                 options,
                 pad_id=int(tokenizer.pad_token_id),
+                reference=out.with_name(f"reference-{sha256(belongs_to.encode()).hexdigest()[:16]}.json"),
                 callbacks=[LogTo(self._on_log)],
             )
             return train_and_save(trainer, tokenizer, policy, folder, out)

@@ -69,7 +69,7 @@ def test_unknown_names_of_parts_are_answered_with_the_nearest(run, tmp_path):
     assert_refused(run("grade", rows, "--grader", "gsm8", "--out", "-"), "'gsm8k'")
 
 
-VERBS_ON_FILES = [["split"], ["judge-steps"], ["grade", "--out", "-"]]
+VERBS_ON_FILES = [["split"], ["judge-steps"], ["grade", "--out", "-"], ["fit", "--dry-run"]]
 
 
 @pytest.mark.parametrize("verb", VERBS_ON_FILES)
@@ -103,8 +103,9 @@ def test_the_input_is_never_overwritten(run, tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"question": "1 + 1?", "solution": "2", "answer": "2"}\n')
     before = rows.read_bytes()
-    for verb in VERBS_ON_FILES:
-        assert_refused(run(verb[0], rows, "--out", rows), "overwrite")
+    for verb in ("split", "judge-steps", "grade"):
+        assert_refused(run(verb, rows, "--out", rows), "overwrite")
+    assert_refused(run("fit", rows, "--out", rows), "is there already")
     assert rows.read_bytes() == before
 
 

@@ -281,3 +281,30 @@ def test_sft_raises_the_chosen_steps(tiny_policy: Path, tmp_path: Path) -> None:
     steps = steps_of(rows)
     assert steps[-1]["logps/chosen"] > steps[0]["logps/chosen"]
     assert "rewards/margins" not in steps[0]
+
+
+def test_the_reference_is_computed_once_for_the_same_weights_and_pairs(
+    tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, pairs = Checkpoint(str(tiny_policy)), make_pairs(3)
+    _, first = fit(pairs, policy, tmp_path / "first")
+    (stored,) = tmp_path.glob("reference-*.json")
+    monkeypatch.setattr(StepDPOTrainer, "_score_reference", lambda trainer, model: pytest.fail("computed again"))
+
+    _, again = fit(pairs, policy, tmp_path / "again")
+    _, other = fit(pairs, policy, tmp_path / "other", beta=0.1)
+
+    assert steps_of(again)[0]["loss"] == steps_of(first)[0]["loss"]
+    assert steps_of(other)[0]["rewards/margins"] == pytest.approx(0, abs=1e-4)
+    assert list(tmp_path.glob("reference-*.json")) == [stored]
+    with pytest.raises(pytest.fail.Exception, match="computed again"):
+        fit(make_pairs(4), policy, tmp_path / "more")
+
+
+@pytest.mark.parametrize("options", [{"kind": "ipo"}, {"label_smoothing": 0.1}, {"weight": "margin"}])
+def test_every_loss_learns_a_planted_preference(tiny_policy: Path, tmp_path: Path, options: dict[str, object]) -> None:
+    _, rows = fit(make_pairs(6), Checkpoint(str(tiny_policy)), tmp_path / "out", epochs=4, **options)
+
+    steps = steps_of(rows)
+    assert steps[-1]["rewards/margins"] > steps[0]["rewards/margins"]
+    assert steps[-1]["loss"] < steps[0]["loss"]
