@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, broadcast_object_list
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -180,11 +180,13 @@ class StepDPOTrainer(Trainer):
 
     def _load_reference(self, model: nn.Module) -> Tensor:
         """Take the reference from its file, or compute it and write the file."""
-        path = self._reference_path
-        if path is not None and path.exists():
-            return torch.tensor(json.loads(path.read_text("utf-8")), device=self.args.device)
+        path, is_main = self._reference_path, self.is_world_process_zero()
+        stored = [path.read_text("utf-8") if is_main and path and path.exists() else None]
+        broadcast_object_list(stored)  # other machines may not see the file
+        if stored[0] is not None:
+            return torch.tensor(json.loads(stored[0]), device=self.args.device)
         reference_2_N = self._score_reference(model)
-        if path is not None and self.is_world_process_zero():
+        if is_main and path:
             replace_file(path, json.dumps(reference_2_N.tolist()) + "\n")
         return reference_2_N
 
