@@ -1,5 +1,6 @@
 """Config -> parts: the only place that names concrete parts."""
 
+import inspect
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,13 +15,14 @@ from presrm.config import Config, JudgeConfig, ModelConfig
 from presrm.decontamination import decontaminate
 from presrm.encoding import PromptEncoder
 from presrm.engines import ENGINES
-from presrm.errors import DataError, SplitterError, boundary
+from presrm.errors import ConfigError, DataError, SplitterError, boundary
 from presrm.evaluation import Answer, evaluate
 from presrm.graders import GRADERS
 from presrm.health import Health, StepLabeller, judge_pairs, judge_siblings
 from presrm.iteration import Progress, groups
 from presrm.iteration import train as run_loop
 from presrm.judges import JUDGES
+from presrm.judges.voted import VotedJudge
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Grader, Judge, Sampling, Searcher, StepSplitter, Trainer
@@ -144,9 +146,45 @@ def make_splitter(name: str, options: Mapping[str, Any] | None = None) -> StepSp
 
 
 def make_judge(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> Judge:
-    """Make the judge that `engine` runs."""
+    """Make the judge that `engine` runs.
+
+    Its factory gets those of ``engine``, ``prompts``, ``verdict``, ``sampling`` and ``votes`` that it takes, and the
+    options. A judge that does not count votes itself judges several times.
+
+    Raises:
+        ConfigError: if the settings contradict each other, or the factory does not take the options.
+    """
+    factory = JUDGES.factory(config.kind)
+    signature = inspect.signature(factory)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    _check_votes(config, asks=takes_any or "engine" in signature.parameters)
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
-    return JUDGES.create(config.kind, engine=engine, prompts=prompts, verdict=config.verdict, sampling=sampling)
+    ours = {"engine": engine, "prompts": prompts, "verdict": config.verdict, "sampling": sampling}
+    counts_votes = "votes" in signature.parameters
+    if counts_votes:
+        ours["votes"] = config.votes
+    if taken := ours.keys() & config.options.keys():
+        raise ConfigError(f"judge.options: {', '.join(sorted(taken))} is set by other keys of judge")
+    arguments = {name: value for name, value in ours.items() if takes_any or name in signature.parameters}
+    arguments |= config.options
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"judge.options of judge {config.kind!r}: {error}") from error
+    if config.votes == 1 or counts_votes:
+        return factory(**arguments)
+    return VotedJudge(lambda reseeded: factory(**{**arguments, "engine": reseeded}), engine, config.votes)
+
+
+def _check_votes(config: JudgeConfig, *, asks: bool) -> None:
+    if config.votes == 1:
+        return
+    if not asks:
+        raise ConfigError(f"judge.votes {config.votes}: judge {config.kind!r} asks no policy, so it has one vote")
+    if config.verdict == "direct":
+        raise ConfigError(f"judge.votes {config.votes}: a direct verdict is not drawn; set judge.verdict to explained")
+    if config.temperature == 0:
+        raise ConfigError(f"judge.votes {config.votes}: all would be the same; set judge.temperature above 0")
 
 
 def tie_tolerance(config: JudgeConfig) -> float:
@@ -360,7 +398,11 @@ def plan(config: Config) -> list[tuple[str, str, str]]:
         verdict = config.judge.max_tokens if config.judge.verdict == "explained" else 1
         rows += [
             (f"M{number}: search", f"problems of {config.problems.train}", _tokens(drawn * search.max_step_tokens)),
-            (f"M{number}: judge", f"{config.judge.kind}, {config.judge.verdict}", _tokens(asked * verdict)),
+            (
+                f"M{number}: judge",
+                f"{config.judge.kind}, {config.judge.verdict}",
+                _tokens(asked * verdict * config.judge.votes),
+            ),
             (f"M{number}: train", config.training.kind, f"up to {num} pairs"),
             (f"M{number}: assess", *assessed),
         ]

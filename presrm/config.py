@@ -102,7 +102,8 @@ class SearchConfig(Section):
 class JudgeConfig(Section):
     """How the policy judges its own steps."""
 
-    kind: str = Field("pairwise", description="Registered judge: pairwise, pointwise.")
+    kind: str = Field("pairwise", description="Registered judge: pairwise, pointwise, first-error, ...")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of that judge, as its factory takes.")
     verdict: Literal["explained", "direct"] = Field(
         "explained", description="Written out, or read from token probabilities."
     )
@@ -110,6 +111,7 @@ class JudgeConfig(Section):
         None, ge=0, description="max - min up to this is a tie; none: 0 explained, 0.02 direct."
     )
     threshold: float = Field(0.5, ge=0, le=1, description="judge-steps: a step scored below this is an error.")
+    votes: int = Field(1, gt=0, description="Explained verdicts drawn for each question; above 1, temperature > 0.")
     temperature: float = Field(0.0, ge=0, description="Of explained verdicts.")
     max_tokens: int = Field(512, gt=0, description="Longest explanation.")
 

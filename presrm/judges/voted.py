@@ -1,0 +1,74 @@
+"""Several drawn judgements of the same candidates and their mean: the soft score of R-PRM (arXiv 2503.21295)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Literal, Self
+
+from presrm.prompts import Prompt
+from presrm.protocols import Completion, Engine, Judge, Request
+from presrm.seeding import derive_seed
+from presrm.types import Candidates, Judgement, Status
+
+
+class VotedJudge:
+    """Lets a judge that samples judge several times, and takes the mean of the readable scores.
+
+    A vote is a whole judging: a pairwise vote asks every comparison in both orders. The votes differ by their seeds,
+    so a judge that explains greedily would only repeat itself.
+
+    Args:
+        make: Makes the judge that asks the engine it is given.
+        engine: Runs the policy that judges.
+        num_votes: How many times each candidate is judged.
+    """
+
+    scale: Literal["absolute", "relative"]
+
+    def __init__(self, make: Callable[[Engine], Judge], engine: Engine, num_votes: int) -> None:
+        self._voters = [make(_Reseeded(engine, vote)) for vote in range(num_votes)]
+        self.scale = self._voters[0].scale
+
+    def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
+        """Judge every candidate of every item, with the calls of one judging for each vote.
+
+        The rationale counts the readable votes and holds those of all. Where none is readable the judgement has the
+        status on which the votes agree, else `Status.UNREADABLE`.
+        """
+        votes = [voter.judge(batch) for voter in self._voters]
+        return [tuple(_mean(of_step) for of_step in zip(*of_item, strict=True)) for of_item in zip(*votes, strict=True)]
+
+
+def _mean(votes: Sequence[Judgement]) -> Judgement:
+    scores = [vote.score for vote in votes if vote.score is not None]
+    said = [
+        f"vote {i}, {vote.status if vote.score is None else f'{vote.score:.4g}'}:\n{vote.rationale}"
+        for i, vote in enumerate(votes, start=1)
+    ]
+    rationale = "\n\n".join([f"{len(scores)} of {len(votes)} votes readable", *said])
+    if scores:
+        return Judgement(fmean(scores), rationale=rationale)
+    causes = {vote.status for vote in votes}
+    return Judgement(None, causes.pop() if len(causes) == 1 else Status.UNREADABLE, rationale)
+
+
+class _Reseeded:
+    """The same engine with other draws. It does not own the engine, so leaving it frees nothing."""
+
+    def __init__(self, engine: Engine, vote: int) -> None:
+        self._engine = engine
+        self._vote = vote
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        """Complete every request, by the seed of the request and the number of the vote."""
+        return self._engine.generate([replace(r, seed=derive_seed(r.seed, "vote", self._vote)) for r in requests])
+
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
+        """Give the log-probabilities of the engine: nothing of them is drawn."""
+        return self._engine.logprobs(prompts, options)
