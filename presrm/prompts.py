@@ -1,17 +1,20 @@
 """Prompts as sandboxed Jinja templates, rendered so that text from outside stays data.
 
-A prompt set is a folder with `solve.jinja`, `pairwise.jinja` and `pointwise.jinja`. Each has the blocks ``trunk``
-(shared by every question about the same prefix) and ``tail``, and may have ``system`` and ``forced`` (the beginning of
-the reply that a *direct* verdict is read after). Values from outside enter through sentinels: templates see
-placeholders, and what fills them is kept apart as content, which a tokenizer never reads as control tokens.
+A prompt set is a folder with `solve.jinja`, `pairwise.jinja` and `pointwise.jinja`, and, where such a judge is asked,
+`first_error.jinja`, `additive.jinja` and `listwise.jinja`. Each has the blocks ``trunk`` (shared by every question
+about the same prefix) and ``tail``, and may have ``system`` and ``forced`` (the beginning of the reply that a *direct*
+verdict is read after). Values from outside enter through sentinels: templates see placeholders, and what fills them is
+kept apart as content, which a tokenizer never reads as control tokens.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain, islice
 from pathlib import Path
+from types import MappingProxyType
 
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -102,29 +105,49 @@ class PromptSet:
         """Ask whether one next step is right, yes or no."""
         return self._judge("pointwise", prefix, {"step": step.text}, direct)
 
-    def _judge(self, stem: str, prefix: Trajectory, values: Mapping[str, str], direct: bool) -> Prompt:
-        steps = [step.text for step in prefix.steps]
-        return self._render(stem, prefix.problem, {"question": prefix.problem.question, **values}, steps, direct=direct)
+    def first_error(self, solution: Trajectory) -> Prompt:
+        """Ask for the index of the first wrong step of a solution, its steps numbered from 0."""
+        return self._judge("first_error", solution, {}, direct=False)
+
+    def additive(self, prefix: Trajectory, step: Step) -> Prompt:
+        """Ask how many of five points a solution earns that has come as far as `step`."""
+        return self._judge("additive", prefix, {"step": step.text}, direct=False)
+
+    def listwise(self, prefix: Trajectory, candidates: Sequence[Step]) -> Prompt:
+        """Ask for one score for each of several next steps, numbered from 1."""
+        shown = tuple(step.text for step in candidates)
+        return self._judge("listwise", prefix, {}, direct=False, candidates=shown)
+
+    def _judge(
+        self,
+        stem: str,
+        prefix: Trajectory,
+        values: Mapping[str, str],
+        direct: bool,
+        candidates: tuple[str, ...] = (),
+    ) -> Prompt:
+        lists = {"steps": [step.text for step in prefix.steps], "candidates": candidates}
+        return self._render(stem, prefix.problem, {"question": prefix.problem.question, **values}, lists, direct=direct)
 
     def _render(
         self,
         stem: str,
         problem: Problem,
         values: Mapping[str, str],
-        steps: list[str] | None = None,
+        lists: Mapping[str, Sequence[str]] = MappingProxyType({"steps": ()}),
         *,
         direct: bool = False,
         reply: tuple[Step, ...] = (),
     ) -> Prompt:
-        contents = [*values.values(), *(steps or [])]
+        if stem not in self._templates:
+            raise ConfigError(f"prompt set {self.name!r} lacks {stem}.jinja, which this judge asks")
+        contents = [*values.values(), *chain.from_iterable(lists.values())]
         fence = _fence(problem.id, contents)
         marks = [f"\ufdd0{fence}:{i}\ufdd1" for i in range(len(contents))]
-        context = {
-            **dict(zip(values, marks, strict=False)),
-            "steps": marks[len(values) :],
-            "fence": fence,
-            "direct": direct,
-        }
+        rest = iter(marks)
+        context: dict[str, object] = {name: next(rest) for name in values}
+        context |= {name: list(islice(rest, len(texts))) for name, texts in lists.items()}
+        context |= {"fence": fence, "direct": direct}
         template = self._templates[stem]
 
         def block(name: str) -> str:

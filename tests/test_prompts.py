@@ -35,6 +35,13 @@ def test_what_comes_from_outside_is_marked_as_content(name: str) -> None:
     pointwise = prompts.pointwise(PREFIX, FIRST)
     assert content(pointwise.trunk) == [PREFIX.problem.question, PREFIX.text]
     assert content(pointwise.tail) == [FIRST.text]
+    first_error = prompts.first_error(PREFIX.extend(FIRST))
+    assert content((*first_error.trunk, *first_error.tail)) == [PREFIX.problem.question, PREFIX.text, FIRST.text]
+    additive = prompts.additive(PREFIX, FIRST)
+    assert content((*additive.trunk, *additive.tail)) == [PREFIX.problem.question, PREFIX.text, FIRST.text]
+    listwise = prompts.listwise(PREFIX, (SECOND, FIRST))
+    assert content(listwise.trunk) == [PREFIX.problem.question, PREFIX.text]
+    assert content(listwise.tail) == [SECOND.text, FIRST.text]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -159,3 +166,16 @@ def test_a_set_without_a_template_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"lacks pointwise\.jinja"):
         PromptSet(str(tmp_path))
+
+
+def test_a_set_of_old_works_until_a_judge_asks_for_what_it_lacks(tmp_path: Path) -> None:
+    prompts = PromptSet(make_set(tmp_path))
+
+    assert prompts.pointwise(PREFIX, FIRST).text == PREFIX.problem.question
+    for stem, ask in {
+        "first_error": lambda: prompts.first_error(PREFIX),
+        "additive": lambda: prompts.additive(PREFIX, FIRST),
+        "listwise": lambda: prompts.listwise(PREFIX, (FIRST, SECOND)),
+    }.items():
+        with pytest.raises(ConfigError, match=rf"lacks {stem}\.jinja"):
+            ask()

@@ -1,8 +1,9 @@
 """Judges: prefix + candidates -> judgements.
 
-How to add one: write a class with `scale` and `judge` (see `presrm.protocols.Judge`) whose factory takes ``engine``,
-``prompts``, ``verdict`` and ``sampling`` as keywords, and name it with ``@JUDGES.register("mine")``, or in the
-entry-point group ``presrm.judges`` of your package. What cannot be judged gets ``Judgement(None, status)``, never a
+How to add one: write a class with `scale` and `judge` (see `presrm.protocols.Judge`) whose factory takes those
+of ``engine``, ``prompts``, ``verdict``, ``sampling`` and ``votes`` that it needs, and the user's ``judge.options``, as
+keywords, and name it with ``@JUDGES.register("mine")``, or in the entry-point group ``presrm.judges`` of your package.
+What cannot be judged gets ``Judgement(None, status)``, never a
 zero. `presrm.engines.scripted` tests a judge without a model.
 """
 
@@ -12,6 +13,7 @@ from presrm.registry import Registry
 JUDGES: Registry[Judge] = Registry(
     "judge",
     {
+        "first-error": "presrm.judges.first_error:FirstErrorJudge",
         "pairwise": "presrm.judges.pairwise:PairwiseJudge",
         "pointwise": "presrm.judges.pointwise:PointwiseJudge",
     },
