@@ -13,6 +13,8 @@ from presrm.registry import Registry
 JUDGES: Registry[Judge] = Registry(
     "judge",
     {
+        "callable": "presrm.judges.callable:CallableJudge",
+        "checker": "presrm.judges.checker:CheckerJudge",
         "first-error": "presrm.judges.first_error:FirstErrorJudge",
         "pairwise": "presrm.judges.pairwise:PairwiseJudge",
         "pointwise": "presrm.judges.pointwise:PointwiseJudge",
