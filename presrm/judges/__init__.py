@@ -13,6 +13,7 @@ from presrm.registry import Registry
 JUDGES: Registry[Judge] = Registry(
     "judge",
     {
+        "additive": "presrm.judges.additive:AdditiveJudge",
         "callable": "presrm.judges.callable:CallableJudge",
         "checker": "presrm.judges.checker:CheckerJudge",
         "first-error": "presrm.judges.first_error:FirstErrorJudge",

@@ -1,0 +1,52 @@
+"""A judge that gives points to a solution: the additive rubric of Self-Rewarding LMs (arXiv 2401.10020)."""
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from presrm.prompts import PromptSet
+from presrm.protocols import Completion, Engine, Request, Sampling
+from presrm.seeding import derive_seed
+from presrm.types import Candidates, Judgement, Status, Step, Stop
+from presrm.verdicts import EXPLANATION
+
+_NUM_POINTS = 5
+
+
+class AdditiveJudge:
+    """Gives the solution that ends with a candidate zero to five points; the score is their share of five.
+
+    The rubric is one for whole solutions. A candidate is judged by the solution as far as it goes, so that the last
+    step's score is the score of the whole; 0.5 does not divide right from wrong as sharply as in a judge of steps.
+    Several votes are drawn by `presrm.judges.voted.VotedJudge`.
+
+    Args:
+        engine: Runs the policy that judges.
+        prompts: The set whose ``additive`` template is asked.
+        sampling: Of the replies.
+    """
+
+    scale: Literal["absolute", "relative"] = "absolute"
+
+    def __init__(self, engine: Engine, prompts: PromptSet, *, sampling: Sampling = EXPLANATION) -> None:
+        self._engine = engine
+        self._prompts = prompts
+        self._sampling = sampling
+
+    def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
+        """Judge every distinct candidate of every item with one call of the engine; the rationale is the reply."""
+        asked = [(number, text) for number, item in enumerate(batch) for text in sorted({s.text for s in item.steps})]
+        prompts = [self._prompts.additive(batch[number].prefix, Step(text)) for number, text in asked]
+        requests = [Request(p, sampling=self._sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
+        replies = self._engine.generate(requests) if requests else []
+        judged = {key: _read(reply) for key, (reply,) in zip(asked, replies, strict=True)}
+        return [tuple(judged[number, step.text] for step in item.steps) for number, item in enumerate(batch)]
+
+
+def _read(reply: Completion) -> Judgement:
+    """Read the last ``[[points]]``; a number off the scale is no verdict."""
+    found = re.findall(r"\[\[\s*([0-9]+)\s*\]\]", reply.text)
+    if found and found[-1] in map(str, range(_NUM_POINTS + 1)):
+        return Judgement(int(found[-1]) / _NUM_POINTS, rationale=reply.text)
+    is_cut_off = reply.stop is Stop.MAX_TOKENS and not found
+    return Judgement(None, Status.TRUNCATED if is_cut_off else Status.UNREADABLE, reply.text)
