@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from presrm.config import Config, JudgeConfig, ModelConfig
+from presrm.config import Config, JudgeConfig, ModelConfig, parse_config
 from presrm.decontamination import decontaminate
 from presrm.encoding import PromptEncoder
 from presrm.engines import ENGINES
@@ -167,6 +167,8 @@ def make_judge(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> Judge
         raise ConfigError(f"judge.options: {', '.join(sorted(taken))} is set by other keys of judge")
     arguments = {name: value for name, value in ours.items() if takes_any or name in signature.parameters}
     arguments |= config.options
+    if "judges" in config.options:
+        arguments["judges"] = _members(config, engine, prompts)
     try:
         signature.bind(**arguments)
     except TypeError as error:
@@ -176,11 +178,27 @@ def make_judge(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> Judge
     return VotedJudge(lambda reseeded: factory(**{**arguments, "engine": reseeded}), engine, config.votes)
 
 
+def _members(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> dict[str, Judge]:
+    """Make the judges of a jury: with its settings, but options and votes of their own."""
+    listed = config.options["judges"]
+    if not isinstance(listed, list) or not all(isinstance(member, str | Mapping) for member in listed):
+        raise ConfigError(
+            f"judge.options.judges: expected a list of kinds, or of settings of judges, found {listed!r:.80}"
+        )
+    inherited = config.model_dump(exclude={"kind", "options", "votes"})
+    members = {}
+    for number, member in enumerate(listed, start=1):
+        own = {"kind": member} if isinstance(member, str) else member
+        settings = parse_config({"judge": {**inherited, **own}}, f"judge.options.judges, number {number}").judge
+        members[f"{number} {settings.kind}"] = make_judge(settings, engine, prompts)
+    return members
+
+
 def _check_votes(config: JudgeConfig, *, asks: bool) -> None:
     if config.votes == 1:
         return
     if not asks:
-        raise ConfigError(f"judge.votes {config.votes}: judge {config.kind!r} asks no policy, so it has one vote")
+        raise ConfigError(f"judge.votes {config.votes}: judge {config.kind!r} draws nothing itself, so it has one vote")
     if config.verdict == "direct":
         raise ConfigError(f"judge.votes {config.votes}: a direct verdict is not drawn; set judge.verdict to explained")
     if config.temperature == 0:

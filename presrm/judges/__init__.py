@@ -17,6 +17,7 @@ JUDGES: Registry[Judge] = Registry(
         "callable": "presrm.judges.callable:CallableJudge",
         "checker": "presrm.judges.checker:CheckerJudge",
         "first-error": "presrm.judges.first_error:FirstErrorJudge",
+        "jury": "presrm.judges.jury:JuryJudge",
         "pairwise": "presrm.judges.pairwise:PairwiseJudge",
         "pointwise": "presrm.judges.pointwise:PointwiseJudge",
     },

@@ -71,7 +71,7 @@ def test_the_settings_name_a_function() -> None:
             make(options={"function": function})
     with pytest.raises(ConfigError, match="missing a required argument: 'function'"):
         make()
-    with pytest.raises(ConfigError, match="asks no policy"):
+    with pytest.raises(ConfigError, match="draws nothing itself"):
         make(options=options, votes=3, temperature=0.7)
 
 
