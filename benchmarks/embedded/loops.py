@@ -79,6 +79,7 @@ def main() -> None:
                 siblings, vs_first = summary.health.siblings, summary.vs_first
                 row = {
                     "policy": policy.name,
+                    "seed": options.seed,
                     "way": way,
                     "model": summary.name,
                     "accuracy": round(summary.scores.accuracy, 4),
