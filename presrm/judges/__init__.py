@@ -18,6 +18,7 @@ JUDGES: Registry[Judge] = Registry(
         "checker": "presrm.judges.checker:CheckerJudge",
         "first-error": "presrm.judges.first_error:FirstErrorJudge",
         "jury": "presrm.judges.jury:JuryJudge",
+        "listwise": "presrm.judges.listwise:ListwiseJudge",
         "pairwise": "presrm.judges.pairwise:PairwiseJudge",
         "pointwise": "presrm.judges.pointwise:PointwiseJudge",
     },
