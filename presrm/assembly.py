@@ -3,7 +3,7 @@
 import inspect
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -157,7 +157,7 @@ def make_judge(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> Judge
     factory = JUDGES.factory(config.kind)
     signature = inspect.signature(factory)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
-    _check_votes(config, asks=takes_any or "engine" in signature.parameters)
+    _check_votes(config, {"engine", "verdict"} if takes_any else signature.parameters.keys())
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
     ours = {"engine": engine, "prompts": prompts, "verdict": config.verdict, "sampling": sampling}
     counts_votes = "votes" in signature.parameters
@@ -194,12 +194,13 @@ def _members(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> dict[st
     return members
 
 
-def _check_votes(config: JudgeConfig, *, asks: bool) -> None:
+def _check_votes(config: JudgeConfig, taken: Collection[str]) -> None:
+    """Refuse votes that could not differ; `taken` are the keywords of the judge's factory."""
     if config.votes == 1:
         return
-    if not asks:
+    if "engine" not in taken:
         raise ConfigError(f"judge.votes {config.votes}: judge {config.kind!r} draws nothing itself, so it has one vote")
-    if config.verdict == "direct":
+    if config.verdict == "direct" and "verdict" in taken:
         raise ConfigError(f"judge.votes {config.votes}: a direct verdict is not drawn; set judge.verdict to explained")
     if config.temperature == 0:
         raise ConfigError(f"judge.votes {config.votes}: all would be the same; set judge.temperature above 0")
