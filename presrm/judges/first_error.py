@@ -3,6 +3,7 @@ r"""A judge of whole solutions: which step is the first wrong one? The protocol 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from presrm.prompts import PromptSet
@@ -40,7 +41,8 @@ class FirstErrorJudge:
     def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
         """Judge every candidate of every item with one call of the engine, which gets one question a solution.
 
-        The rationale counts the votes, unreadable ones included, and holds the replies.
+        The rationales count the votes, unreadable ones included; that of the error, or of the last step where there is
+        none, also holds the replies.
         """
         covered_by = _longest(batch)
         solutions = list(dict.fromkeys(covered_by.values()))
@@ -48,12 +50,11 @@ class FirstErrorJudge:
 
         def judgement(item: Candidates, step: Step) -> Judgement:
             solution = covered_by[item.prefix.problem, _texts(item, step)]
-            return _judgement(len(item.prefix.steps), *found[item.prefix.problem, solution[1]])
+            return found[solution].judgement(len(item.prefix.steps))
 
         return [tuple(judgement(item, step) for step in item.steps) for item in batch]
 
-    def _ask(self, solutions: Sequence[tuple[Problem, _Texts]]) -> list[tuple[int | Status, str]]:
-        """Give, for each solution, the index of the first error (its length if none) or why there is none."""
+    def _ask(self, solutions: Sequence[tuple[Problem, _Texts]]) -> list["_Finding"]:
         prompts = [
             self._prompts.first_error(Trajectory(problem, tuple(map(Step, texts)))) for problem, texts in solutions
         ]
@@ -88,21 +89,39 @@ def _read(reply: str, num_steps: int) -> int | None:
     return num_steps if index[1] == "-1" else int(index[1])
 
 
-def _vote(replies: Sequence[Completion], num_steps: int) -> tuple[int | Status, str]:
-    votes = Counter(_read(reply.text, num_steps) for reply in replies)
-    num_unreadable = votes.pop(None, 0)
-    named = {(-1 if index == num_steps else index): num for index, num in sorted(votes.items()) if index is not None}
-    tally = ", ".join([*(f"{index}: {num}" for index, num in named.items()), f"unreadable: {num_unreadable}"])
-    rationale = "\n\n".join([f"votes for the first error: {tally}", *(reply.text for reply in replies)])
-    if votes:
-        return min((index for index in votes if index is not None), key=lambda index: (-votes[index], index)), rationale
-    is_cut_off = all(reply.stop is Stop.MAX_TOKENS for reply in replies)
-    return Status.TRUNCATED if is_cut_off else Status.UNREADABLE, rationale
+def _vote(replies: Sequence[Completion], num_steps: int) -> "_Finding":
+    read = [_read(reply.text, num_steps) for reply in replies]
+    votes = Counter(index for index in read if index is not None)
+    named = [f"{-1 if index == num_steps else index}: {num}" for index, num in sorted(votes.items())]
+    tally = ", ".join([*named, f"unreadable: {read.count(None)}"])
+    first = min(votes, key=lambda index: (-votes[index], index)) if votes else None
+    return _Finding(first, num_steps, f"votes for the first error: {tally}", tuple(replies))
 
 
-def _judgement(position: int, found: int | Status, rationale: str) -> Judgement:
-    if isinstance(found, Status):
-        return Judgement(None, found, rationale)
-    if position > found:
-        return Judgement(None, Status.REFUSED, "after the first error")
-    return Judgement(float(position < found), rationale=rationale)
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What the votes on one solution say.
+
+    Attributes:
+        first: Index of the first error, `num_steps` if there is none; none if no vote is readable.
+        num_steps: Steps of the solution.
+        tally: How often each index was named.
+        replies: What was read.
+    """
+
+    first: int | None
+    num_steps: int
+    tally: str
+    replies: tuple[Completion, ...]
+
+    def judgement(self, position: int) -> Judgement:
+        """Judge the step at a 0-based position."""
+        told_at = self.num_steps - 1 if self.first is None else min(self.first, self.num_steps - 1)
+        said = [reply.text for reply in self.replies] if position == told_at else []
+        rationale = "\n\n".join([self.tally, *said])
+        if self.first is None:
+            is_cut_off = all(reply.stop is Stop.MAX_TOKENS for reply in self.replies)
+            return Judgement(None, Status.TRUNCATED if is_cut_off else Status.UNREADABLE, rationale)
+        if position > self.first:
+            return Judgement(None, Status.REFUSED, "after the first error")
+        return Judgement(float(position < self.first), rationale=rationale)

@@ -1,5 +1,8 @@
+import json
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -7,9 +10,10 @@ from presrm.assembly import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.judges.first_error import FirstErrorJudge
-from presrm.judging import Solution, find_first_error
+from presrm.judging import Solution, find_first_error, judge_file
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Sampling
+from presrm.splitters import SPLITTERS
 from presrm.testing import check_judge
 from presrm.types import Candidates, Problem, Status, Step, Trajectory
 
@@ -72,7 +76,8 @@ def test_a_reply_without_an_index_of_the_solution_is_unreadable(reply: str) -> N
     judged = FirstErrorJudge(ScriptedEngine(lambda prompt, rng: reply), PROMPTS, sampling=unlimited).judge(BATCH)
 
     assert [(j.score, j.status) for (j,) in judged] == [(None, Status.UNREADABLE)] * 3
-    assert judged[0][0].rationale == f"votes for the first error: unreadable: 1\n\n{reply}"
+    tally = "votes for the first error: unreadable: 1"
+    assert [j.rationale for (j,) in judged] == [tally, tally, f"{tally}\n\n{reply}"], "replies are told once"
 
 
 def test_a_reply_that_is_cut_off_is_truncated() -> None:
@@ -95,7 +100,9 @@ def test_the_majority_names_the_error_and_ties_go_to_the_earliest(
     judged = [judgement for (judgement,) in voted.judge(BATCH)]
 
     assert find_first_error(judged) == first_error
-    assert judged[0].rationale.startswith(f"votes for the first error: {tally}\n")
+    assert judged[0].rationale == f"votes for the first error: {tally}"
+    told = judged[first_error].rationale
+    assert told == "\n\n".join([f"votes for the first error: {tally}", *(f"\\boxed{{{index}}}" for index in named)])
 
 
 def test_a_solution_is_read_once_whatever_the_order_of_its_items() -> None:
@@ -137,10 +144,28 @@ def test_the_laws_of_judges_hold(reply: Callable[[Prompt, random.Random], str]) 
     check_judge(FirstErrorJudge(ScriptedEngine(reply), PROMPTS, votes=3))
 
 
+def test_a_file_gets_its_first_errors_and_a_card(tmp_path: Path) -> None:
+    rows = [{"problem": "?", "steps": list(STEPS), "label": label} for label in (1, -1, 2)]
+    source, out = tmp_path / "rows.jsonl", tmp_path / "judged.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = judge_file(
+        source,
+        out,
+        lambda: nullcontext(judge("\\boxed{1}", "\\boxed{-1}", "None.")),
+        SPLITTERS.create("newline"),
+        {"judge": "first-error"},
+        lambda name, total: nullcontext(lambda units: None),
+    )
+
+    assert [json.loads(line)["first_error"] for line in out.read_text().splitlines()] == [1, -1, None]
+    assert found.card is not None
+    assert (found.card.erroneous.num_right, found.card.clean.num_right, found.card.unknown.num_right) == (1, 1, 1)
+
+
 def test_the_settings_make_it() -> None:
     settings = JudgeConfig(kind="first-error", votes=3, temperature=0.7)
     made = make_judge(settings, ScriptedEngine(lambda prompt, rng: "\\boxed{-1}"), PROMPTS)
 
     assert made.scale == "absolute"
-    [judgement] = made.judge(BATCH)[0]
+    [judgement] = made.judge(BATCH)[-1]
     assert judgement.rationale.count("boxed") == 3
