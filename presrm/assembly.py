@@ -4,7 +4,6 @@ import inspect
 import json
 import platform
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -392,65 +391,3 @@ def step_labeller(problems: Sequence[Problem]) -> StepLabeller | None:
         return StepChecker(prefix.problem).check([*(before.text for before in prefix.steps), step.text])[-1]
 
     return label
-
-
-def plan(config: Config) -> list[tuple[str, str, str]]:
-    """Say what `train` would do: stage, what, amount. Loads the problems, not the policy.
-
-    Token counts are upper bounds at the limits of the settings, for solutions of at most six steps.
-    """
-    stages = Parts(config, _Silent(), lambda **_: None)
-    search, evaluation = config.search, config.evaluation
-    held_out = stages.held_out()
-    assessed = (f"{len(held_out)} of {config.problems.held_out}", _tokens(len(held_out) * evaluation.max_tokens))
-    rows = [("policy", config.model.id, f"{config.model.dtype} on {config.model.device}")]
-    if config.seed_stage is not None:
-        seed = config.seed_stage
-        rows.append(
-            ("M1: seed stage", f"{seed.ift or config.problems.train}, {seed.eft}", f"{seed.num_ift} + {seed.num_eft}")
-        )
-    rows.append(("M1: assess", *assessed))
-    for number in range(2, config.iterations + 2):
-        num = len(stages.problems(number)) * min(search.max_steps, 6)
-        drawn = num * search.num_candidates
-        asked = drawn * ((search.num_candidates - 1) if config.judge.kind == "pairwise" else 1)
-        verdict = config.judge.max_tokens if config.judge.verdict == "explained" else 1
-        rows += [
-            (f"M{number}: search", f"problems of {config.problems.train}", _tokens(drawn * search.max_step_tokens)),
-            (
-                f"M{number}: judge",
-                f"{config.judge.kind}, {config.judge.verdict}",
-                _tokens(asked * verdict * config.judge.votes),
-            ),
-            (f"M{number}: train", config.training.kind, f"up to {num} pairs"),
-            (f"M{number}: assess", *assessed),
-        ]
-    num_policies = config.iterations + (config.seed_stage is not None)
-    return [*rows, ("disk", *_disk(config, num_policies))]
-
-
-def _disk(config: Config, num_policies: int) -> tuple[str, str]:
-    """What the policies of a run will take."""
-    if config.training.lora is not None:
-        return f"{num_policies} adapters of rank {config.training.lora.r}", "small beside the policy"
-    folder = Path(__file__).with_name("embedded") if config.model.id == "embedded" else Path(config.model.id)
-    files = [folder] if folder.is_file() else list(folder.glob("*.safetensors"))
-    if not files:
-        return f"{num_policies} policies, float32", "unknown: the policy is not on this disk"
-    size = num_policies * sum(file.stat().st_size for file in files)
-    return f"{num_policies} policies, float32", f"{size / 1e6:,.0f} MB, more if the policy is stored in fewer bits"
-
-
-def _tokens(count: int) -> str:
-    return f"up to {count:,} tokens"
-
-
-class _Silent:
-    """A progress that tells nothing."""
-
-    def stage(self, name: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
-        """Announce nothing."""
-        return nullcontext(lambda units: None)
-
-    def note(self, text: str) -> None:
-        """Say nothing."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from presrm.assembly import Parts, open_engine, plan, step_labeller, tie_tolerance, train, versions
+from presrm.assembly import Parts, open_engine, step_labeller, tie_tolerance, train, versions
 from presrm.config import Config, JudgeConfig, load_config, shipped_configs
 from presrm.errors import DataError, RunConfigError
 from presrm.types import Checkpoint, Problem, Step, Trajectory
@@ -116,13 +116,6 @@ def test_shipped_configs_are_valid_and_set_every_section(name: str) -> None:
     assert all(
         f"\n{section}:" in text for section in ("model", "problems", "search", "judge", "training", "evaluation")
     )
-
-
-def test_the_plan_names_every_stage_and_loads_no_policy() -> None:
-    rows = plan(load_config("embedded", ["problems.num_train=5", "problems.num_held_out=5", "model.id=/nowhere"]))
-    stages = [stage for stage, _, _ in rows]
-    assert stages[0] == "policy"
-    assert {"M2: search", "M2: judge", "M2: train", "M2: assess", "M4: assess"} <= set(stages)
 
 
 def test_versions_are_recorded() -> None:

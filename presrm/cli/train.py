@@ -55,10 +55,11 @@ def train(
     if config is None and resolved.model.id != _EMBEDDED:
         progress.note(_OTHER_MODEL)
     from presrm import assembly
+    from presrm.dry_run import plan
     from presrm.report import to_table
 
     if dry_run:
-        print_table(Console(), ("stage", "what", "amount"), assembly.plan(resolved))
+        print_table(Console(), ("stage", "what", "amount"), plan(resolved))
         return
     run = out or Path("runs") / resolved.name
     summaries = assembly.train(resolved, run, progress)
