@@ -14,6 +14,7 @@ ENGINES: Registry[Engine] = Registry(
     {
         "hf": "presrm.engines.hf:HFEngine",
         "scripted": "presrm.engines.scripted:ScriptedEngine",
+        "server": "presrm.engines.server:ServerEngine",
     },
     group="presrm.engines",
 )

@@ -124,13 +124,13 @@ class ServerEngine:
             messages.append({"role": "assistant", "content": begun})
             options["extra_body"] = {"continue_final_message": True, "add_generation_prompt": False}
         try:
-            reply: ChatCompletion = self._client.chat.completions.create(
-                model=self._name, messages=messages, **options
-            )
+            reply: ChatCompletion = self._client.chat.completions.create(model=self._name, messages=messages, **options)
         except (OpenAIError, ValueError) as error:  # cut-off JSON is a ValueError
             told = f"{type(error).__name__}: {error}".replace(self._key, "***") if self._key != "none" else str(error)
             raise EngineError(f"{self._url}: {told:.300}") from None
         if reply.usage is not None:
             self.tokens_read += reply.usage.prompt_tokens
             self.tokens_generated += reply.usage.completion_tokens
+        if any(getattr(choice, "message", None) is None for choice in reply.choices or ()):
+            raise EngineError(f"{self._url}: a choice without a message; is it an OpenAI-compatible server?")
         return reply
