@@ -127,7 +127,9 @@ def limit_threads(threads: int | None) -> None:
 
 
 def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
-    """Load `policy` as the settings say."""
+    """Load `policy` as the settings say, or reach the server that its address names."""
+    if policy.model.startswith(("http://", "https://")):
+        return ENGINES.create("server", checkpoint=policy)
     return ENGINES.create(
         "hf",
         checkpoint=policy,

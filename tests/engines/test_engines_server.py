@@ -23,7 +23,7 @@ def serve():
         left = list(answers)
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):  # noqa: N802
+            def do_POST(self):
                 self.rfile.read(int(self.headers["Content-Length"]))
                 status, body = left.pop(0) if len(left) > 1 else left[0]
                 raw = body if isinstance(body, bytes) else json.dumps(body).encode()
