@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from presrm.config import Config, JudgeConfig, ModelConfig, parse_config
 from presrm.decontamination import decontaminate
 from presrm.encoding import PromptEncoder
 from presrm.engines import ENGINES
-from presrm.errors import ConfigError, DataError, SplitterError, boundary
+from presrm.errors import ConfigError, DataError, RequestError, SplitterError, boundary
 from presrm.evaluation import Answer, evaluate
 from presrm.graders import GRADERS
 from presrm.health import Health, StepLabeller, judge_pairs, judge_siblings
@@ -50,6 +51,7 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
     Raises:
         PresrmError: with one plain line that says what to do.
     """
+    _require_weights(config.model.id)
     limit_threads(config.threads)
     with RunDir(out, config, versions()) as run:
         stages = Parts(config, progress, run.log)
@@ -72,6 +74,7 @@ def fit_pairs(pairs: Sequence[PreferencePair], config: Config, out: Path, progre
     from presrm.training.pair_files import adopt_pairs
     from presrm.training.step_dpo import StepDPO
 
+    _require_weights(config.model.id)
     limit_threads(config.threads)
     ours = adopt_pairs(pairs, _encoder(config.model), progress.note)
     rows: list[Mapping[str, float]] = []
@@ -128,7 +131,9 @@ def limit_threads(threads: int | None) -> None:
 
 def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
     """Load `policy` as the settings say, or reach the server that its address names."""
-    if policy.model.startswith(("http://", "https://")):
+    if _is_server(policy.model):
+        if find_spec("openai") is None:
+            raise RequestError(f"{policy.model} is a server; to ask one: pip install 'presrm[server]'")
         return ENGINES.create("server", checkpoint=policy)
     return ENGINES.create(
         "hf",
@@ -138,6 +143,15 @@ def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
         device=model.device,
         batch_tokens=model.batch_tokens,
     )
+
+
+def _is_server(model: str) -> bool:
+    return model.startswith(("http://", "https://"))
+
+
+def _require_weights(model: str) -> None:
+    if _is_server(model):
+        raise RequestError(f"{model} is a server: it can judge (presrm judge-steps), but its weights cannot be trained")
 
 
 def make_splitter(name: str, options: Mapping[str, Any] | None = None) -> StepSplitter:

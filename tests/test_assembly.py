@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from presrm.assembly import Parts, open_engine, step_labeller, tie_tolerance, train, versions
-from presrm.config import Config, JudgeConfig, load_config, shipped_configs
-from presrm.errors import DataError, RunConfigError
+from presrm.assembly import Parts, fit_pairs, open_engine, step_labeller, tie_tolerance, train, versions
+from presrm.config import Config, JudgeConfig, ModelConfig, load_config, shipped_configs
+from presrm.errors import DataError, RequestError, RunConfigError
 from presrm.types import Checkpoint, Problem, Step, Trajectory
 
 SMALL = [
@@ -147,3 +147,21 @@ def test_the_embedded_policy_goes_round_and_the_same_command_gives_the_same_byte
 def test_an_engine_is_opened_as_the_settings_say() -> None:
     with open_engine(Checkpoint("embedded"), Config(model={"dtype": "float32", "device": "cpu"}).model) as engine:
         assert engine.describe()["parameters"] < 2_000_000
+
+
+def test_a_server_is_not_trained(tmp_path: Path) -> None:
+    config = load_config("embedded", ["model.id=http://localhost:1/v1#tiny"])
+
+    with pytest.raises(RequestError, match="its weights cannot be trained"):
+        train(config, tmp_path / "run", Quiet())
+    with pytest.raises(RequestError, match="its weights cannot be trained"):
+        fit_pairs([], config, tmp_path / "policy", Quiet())
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_server_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presrm.assembly.find_spec", lambda name: None)
+
+    with pytest.raises(RequestError, match=r"presrm\[server\]"):
+        open_engine(Checkpoint("http://localhost:1/v1#tiny"), ModelConfig())
