@@ -246,17 +246,13 @@ def test_train_hands_over_what_was_asked_and_prints_the_table(run, monkeypatch):
 
 @pytest.mark.parametrize("settings", [[], ["embedded", "--model", "./m"], ["--model", "embedded"]])
 def test_the_settings_of_embedded_are_no_news_where_they_were_meant(run, monkeypatch, settings):
-    from presrm import assembly
-
-    monkeypatch.setattr(assembly, "plan", lambda config: [])
+    monkeypatch.setattr("presrm.dry_run.plan", lambda config: [])
     assert run("train", "--dry-run", *settings).err == ""
 
 
 @pytest.mark.parametrize("other", [["--model", "./m"], ["--set", "model.id=./m"]])
 def test_another_model_without_config_is_told_whose_settings_it_gets(run, monkeypatch, other):
-    from presrm import assembly
-
-    monkeypatch.setattr(assembly, "plan", lambda config: [])
+    monkeypatch.setattr("presrm.dry_run.plan", lambda config: [])
     ended = run("train", "--dry-run", *other)
     assert ended.code == 0
     assert ended.err.count("\n") == 1
@@ -265,10 +261,8 @@ def test_another_model_without_config_is_told_whose_settings_it_gets(run, monkey
 
 
 def test_dry_run_shows_the_plan_and_does_nothing(run, monkeypatch):
-    from presrm import assembly
-
-    monkeypatch.setattr(assembly, "plan", lambda config: [("M2: search", "200 problems", "288,000 tokens")])
-    monkeypatch.setattr(assembly, "train", None)
+    monkeypatch.setattr("presrm.dry_run.plan", lambda config: [("M2: search", "200 problems", "288,000 tokens")])
+    monkeypatch.setattr("presrm.assembly.train", None)
     ended = run("train", "--dry-run")
     assert ended.code == 0, ended.err
     assert "288,000 tokens" in ended.out

@@ -191,7 +191,9 @@ def test_no_pair_that_fits_is_an_error_with_counts(tiny_policy: Path, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
-def test_equal_seeds_give_equal_bytes_and_nothing_but_the_policy_is_left(tiny_policy: Path, tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_bytes_and_nothing_but_policy_and_reference_is_left(
+    tiny_policy: Path, tmp_path: Path
+) -> None:
     policy = Checkpoint(str(tiny_policy))
 
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -200,7 +202,8 @@ def test_equal_seeds_give_equal_bytes_and_nothing_but_the_policy_is_left(tiny_po
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
     assert hashes(tmp_path / "a")["model.safetensors"] != hashes(tmp_path / "c")["model.safetensors"]
     assert {path.name for path in (tmp_path / "a").iterdir()} == {path.name for path in tiny_policy.iterdir()}
-    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "c"}
+    (reference,) = tmp_path.glob("reference-*.json")
+    assert set(tmp_path.iterdir()) == {reference, *(tmp_path / name for name in "abc")}
 
 
 def test_a_fit_that_dies_leaves_nothing_that_looks_finished(tiny_policy: Path, tmp_path: Path) -> None:
@@ -212,7 +215,7 @@ def test_a_fit_that_dies_leaves_nothing_that_looks_finished(tiny_policy: Path, t
     with pytest.raises(KeyboardInterrupt):
         stage.fit(make_pairs(2), Checkpoint(str(tiny_policy)), tmp_path / "out")
 
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == list(tmp_path.glob("reference-*.json")), "which the next start goes on with"
 
 
 def test_nothing_is_written_to_the_terminal(
