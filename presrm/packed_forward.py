@@ -1,18 +1,20 @@
 """A packed row and a model -> the log-probability of each of its sequences.
 
 The row runs through the model once. Only attention is ours: in every layer a token attends to its own path. On a CPU
-each chain of the row is one call of scaled dot-product attention over the keys that lead to it; on a GPU it is one
-call of FlexAttention with a block mask. Either way time and memory follow what is visible, not the square of the row.
-The language-model head then runs on the wanted places alone, in chunks, so that no full logits tensor exists.
+neighbouring chains of the row share a call of scaled dot-product attention over the keys that lead to them; on a GPU
+it is one call of FlexAttention with a block mask. Either way time and memory follow what is visible, not the square of
+the row. The language-model head then runs on the wanted places alone, in chunks, so that no full logits tensor exists.
 """
 
 import logging
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any, cast
 
+import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
@@ -26,7 +28,8 @@ from presrm.packing import Chain, Layout, Pack, Scored, pack
 logger = logging.getLogger(__name__)
 
 _NAME = "presrm_tree"
-_CHUNK = 2**26  # logits in one chunk of the head: 256 MB in float32
+_CHUNK = 2**27  # logits in one chunk of the head: 512 MB in float32
+_ROUND = 256  # tokens of neighbouring chains that share a call of attention, and a copy of what they see
 _MIN_FLEX = 1024
 
 
@@ -153,44 +156,51 @@ def _target_logps(head: Any, hidden_W_D: Tensor, targets_W: Tensor) -> Tensor:
     return torch.cat([cast(Tensor, checkpoint(score, *chunk, use_reentrant=False)) for chunk in chunks])
 
 
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Neighbouring chains that attend together.
+
+    Attributes:
+        num_rows: Rows of the Q tokens that attend.
+        seen: The numbers of the pieces of the row that they see, in order: K tokens.
+        mask_Q_K: Which of them; none: plainly causal.
+    """
+
+    num_rows: int
+    seen: list[int]
+    mask_Q_K: Tensor | None
+
+
 class _Tree:
     """What attention has to know of a row, and the masks made of it, one a window."""
 
     def __init__(self, layout: Layout, device: torch.device) -> None:
         self._layout = layout
         self._device = device
-        self.chains = cache(self._chains)
+        self.rounds = cache(self._rounds)
         self.block_mask = cache(self._block_mask)
-        ends = {edge for chain in layout.chains for edge in (chain.start, chain.end)}
-        ends |= {end for chain in layout.chains for _, end in chain.before}
-        self._edges = sorted({0, *ends})
-        self.sizes = [end - start for start, end in pairwise(self._edges)]
+        self._groups: list[list[Chain]] = []
+        for chain in layout.chains:
+            if chain.before and self._groups and chain.end - self._groups[-1][0].start <= _ROUND:
+                self._groups[-1].append(chain)
+            else:
+                self._groups.append([chain])
+        ends = {end for chain in layout.chains for _, end in chain.before}
+        edges = sorted({0, *ends, *(group[-1].end for group in self._groups)})
+        self._pieces = list(pairwise(edges))
+        self.sizes = [end - start for start, end in self._pieces]
 
-    def _chains(self, window: int | None) -> list[tuple[list[int], list[int], Tensor | None]]:
-        """For each chain: its pieces, the pieces that it sees, and the mask between them (none: plainly causal)."""
-        return [self._chain(chain, window) for chain in self._layout.chains]
+    def _rounds(self, window: int | None) -> list[_Round]:
+        return [self._round(group, window) for group in self._groups]
 
-    def _chain(self, chain: Chain, window: int | None) -> tuple[list[int], list[int], Tensor | None]:
-        number_of = {edge: number for number, edge in enumerate(self._edges)}
-
-        def pieces(start: int, end: int) -> list[int]:
-            return list(range(number_of[start], number_of[end]))
-
-        depth = int(self._layout.positions_T[chain.start])
-        length = chain.end - chain.start
-        own = pieces(chain.start, chain.end)
-        seen = [number for stretch in chain.before for number in pieces(*stretch)] + own
-        first = 0
-        while window is not None and first + self.sizes[seen[0]] <= depth - window + 1:
-            first += self.sizes[seen.pop(0)]
-        if first == depth and (window is None or window >= length):
-            return own, seen, None
-        queries_L_1 = torch.arange(depth, depth + length, device=self._device)[:, None]
-        keys_K = torch.arange(first, depth + length, device=self._device)
-        mask_L_K = keys_K <= queries_L_1
-        if window is not None:
-            mask_L_K &= queries_L_1 - keys_K < window
-        return own, seen, mask_L_K
+    def _round(self, group: list[Chain], window: int | None) -> _Round:
+        rows = slice(group[0].start, group[-1].end)
+        length = rows.stop - rows.start
+        visible_Q_T = self._layout.visible(window, rows)
+        seen = [number for number, piece in enumerate(self._pieces) if visible_Q_T[:, slice(*piece)].any()]
+        mask_Q_K = np.concatenate([visible_Q_T[:, slice(*self._pieces[number])] for number in seen], 1)
+        causal = mask_Q_K.shape == (length, length) and (mask_Q_K == np.tri(length, dtype=bool)).all()
+        return _Round(length, seen, None if causal else torch.from_numpy(mask_Q_K).to(self._device))
 
     def _block_mask(self, window: int | None, length: int) -> BlockMask:
         """The same for FlexAttention, of a row padded to `length`; padding sees nothing."""
@@ -241,25 +251,22 @@ def _tree_attention(
     """
     if others.get("softcap") is not None or others.get("s_aux") is not None or others.get("position_bias") is not None:
         raise ValueError("attention with a soft cap, sinks or a bias")
-    attend = _flex if query.is_cuda and not dropout else _chain_by_chain
+    attend = _flex if query.is_cuda and not dropout else _in_rounds
     return attend(query, key, value, tree, scaling, dropout, sliding_window).transpose(1, 2).contiguous(), None
 
 
-def _chain_by_chain(
+def _in_rounds(
     query: Tensor, key: Tensor, value: Tensor, tree: _Tree, scaling: float | None, dropout: float, window: int | None
 ) -> Tensor:
-    groups = query.shape[1] // key.shape[1]
-    if groups > 1:
-        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    queries, keys, values = (torch.split(tensor, tree.sizes, 2) for tensor in (query, key, value))
-
-    def take(pieces: tuple[Tensor, ...], numbers: list[int]) -> Tensor:
-        return torch.cat([pieces[number] for number in numbers], 2)
-
+    rounds = tree.rounds(window)
+    queries = torch.split(query, [each.num_rows for each in rounds], 2)
+    keys, values = (torch.split(tensor, tree.sizes, 2) for tensor in (key, value))
+    gqa = query.shape[1] != key.shape[1]
     done = []
-    for own, seen, mask in tree.chains(window):
-        q, k, v = take(queries, own), take(keys, seen), take(values, seen)
-        done.append(scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=mask is None, scale=scaling))
+    for q, each in zip(queries, rounds, strict=True):
+        k, v = (torch.cat([pieces[number] for number in each.seen], 2) for pieces in (keys, values))
+        mask, causal = each.mask_Q_K, each.mask_Q_K is None
+        done.append(scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scaling, enable_gqa=gqa))
     return torch.cat(done, 2)
 
 

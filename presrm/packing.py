@@ -61,17 +61,19 @@ class Layout:
     spans: tuple[tuple[int, int], ...]
     chains: tuple[Chain, ...]
 
-    def visible(self, window: int | None = None) -> NDArray[np.bool_]:
-        """Whether the row's token may see the column's token: visible_T_T.
+    def visible(self, window: int | None = None, rows: slice = slice(None)) -> NDArray[np.bool_]:
+        """Whether the row's token may see the column's token: visible_Q_T.
 
         Args:
             window: See only the last so many tokens of the path, itself included; none: all.
+            rows: The Q tokens that are asked for.
         """
-        row_T_1 = np.arange(len(self.ids_T))[:, None]
-        visible_T_T = (row_T_1 >= row_T_1.T) & (row_T_1 < self.until_T)
+        all_T = np.arange(len(self.ids_T))
+        row_Q_1 = all_T[rows, None]
+        visible_Q_T = (row_Q_1 >= all_T) & (row_Q_1 < self.until_T)
         if window is not None:
-            visible_T_T &= self.positions_T[:, None] - self.positions_T < window
-        return np.asarray(visible_T_T)
+            visible_Q_T &= self.positions_T[rows, None] - self.positions_T < window
+        return np.asarray(visible_Q_T)
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ def test_log_probabilities_and_gradients_are_those_of_every_pair_alone(
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_flex_attention_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_forward, "_chain_by_chain", packed_forward._flex)
+    monkeypatch.setattr(packed_forward, "_in_rounds", packed_forward._flex)
     monkeypatch.setattr(packed_forward, "_MIN_FLEX", 128)
     model, sequences = make_model(CONFIGS[name]), tree_of_pairs()
 
