@@ -9,7 +9,7 @@ kept apart as content, which a tokenizer never reads as control tokens.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain, islice
@@ -45,6 +45,8 @@ class Prompt:
         reply: Steps already written; the completion continues them.
         forced: Scaffold put at the beginning of the reply.
         system: Scaffold of the system turn, or none.
+        template: The template that made it, as ``pairwise``, or nothing.
+        subject: Of a question to a judge: what it is about, or none.
     """
 
     trunk: tuple[Part, ...]
@@ -52,11 +54,26 @@ class Prompt:
     reply: tuple[Step, ...] = ()
     forced: str = ""
     system: str | None = None
+    template: str = ""
+    subject: "Subject | None" = None
 
     @property
     def text(self) -> str:
         """The user turn as a person would read it."""
         return "".join(part.text for part in (*self.trunk, *self.tail))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a question to a judge is about.
+
+    Attributes:
+        prefix: The partial trajectory.
+        shown: The steps asked about, in the order shown.
+    """
+
+    prefix: Trajectory
+    shown: tuple[Step, ...]
 
 
 class PromptSet:
@@ -99,35 +116,38 @@ class PromptSet:
 
     def pairwise(self, prefix: Trajectory, first: Step, second: Step, *, direct: bool = False) -> Prompt:
         """Ask which of two next steps is better, A (`first`) or B (`second`)."""
-        return self._judge("pairwise", prefix, {"step_a": first.text, "step_b": second.text}, direct)
+        values = {"step_a": first.text, "step_b": second.text}
+        return self._judge("pairwise", Subject(prefix, (first, second)), values, direct)
 
     def pointwise(self, prefix: Trajectory, step: Step, *, direct: bool = False) -> Prompt:
         """Ask whether one next step is right, yes or no."""
-        return self._judge("pointwise", prefix, {"step": step.text}, direct)
+        return self._judge("pointwise", Subject(prefix, (step,)), {"step": step.text}, direct)
 
     def first_error(self, solution: Trajectory) -> Prompt:
         """Ask for the index of the first wrong step of a solution, its steps numbered from 0."""
-        return self._judge("first_error", solution, {}, direct=False)
+        return self._judge("first_error", Subject(solution, ()), {}, direct=False)
 
     def additive(self, prefix: Trajectory, step: Step) -> Prompt:
         """Ask how many of five points a solution earns that has come as far as `step`."""
-        return self._judge("additive", prefix, {"step": step.text}, direct=False)
+        return self._judge("additive", Subject(prefix, (step,)), {"step": step.text}, direct=False)
 
     def listwise(self, prefix: Trajectory, candidates: Sequence[Step]) -> Prompt:
         """Ask for one score for each of several next steps, numbered from 1."""
-        shown = tuple(step.text for step in candidates)
-        return self._judge("listwise", prefix, {}, direct=False, candidates=shown)
+        subject = Subject(prefix, tuple(candidates))
+        return self._judge("listwise", subject, {}, direct=False, candidates=tuple(step.text for step in candidates))
 
     def _judge(
         self,
         stem: str,
-        prefix: Trajectory,
+        subject: Subject,
         values: Mapping[str, str],
         direct: bool,
         candidates: tuple[str, ...] = (),
     ) -> Prompt:
+        prefix = subject.prefix
         lists = {"steps": [step.text for step in prefix.steps], "candidates": candidates}
-        return self._render(stem, prefix.problem, {"question": prefix.problem.question, **values}, lists, direct=direct)
+        values = {"question": prefix.problem.question, **values}
+        return replace(self._render(stem, prefix.problem, values, lists, direct=direct), subject=subject)
 
     def _render(
         self,
@@ -175,6 +195,7 @@ class PromptSet:
                 reply=reply,
                 forced=scaffold("forced") if direct else "",
                 system=scaffold("system") or None,
+                template=stem,
             )
 
 

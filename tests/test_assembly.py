@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from presrm.assembly import Parts, fit_pairs, open_engine, step_labeller, tie_tolerance, train, versions
+from presrm.assembly import Parts, fit_pairs, open_engine, step_labeller, train, versions
 from presrm.config import Config, JudgeConfig, ModelConfig, load_config, shipped_configs
 from presrm.errors import DataError, RequestError, RunConfigError
+from presrm.judge_assembly import tie_tolerance
 from presrm.types import Checkpoint, Problem, Step, Trajectory
 
 SMALL = [

@@ -76,7 +76,7 @@ def _settings(model: str, judge: str, splitter: str | None, settings: list[str])
 
 
 def _judge(source: Path, out: Path, config: Config) -> "JudgedFile":
-    from presrm import assembly
+    from presrm import assembly, judge_assembly
     from presrm.judges import JUDGES
     from presrm.judging import judge_file, require_absolute
     from presrm.prompts import PromptSet
@@ -89,7 +89,7 @@ def _judge(source: Path, out: Path, config: Config) -> "JudgedFile":
     def open_judge() -> "Iterator[Judge]":
         assembly.limit_threads(config.threads)
         with assembly.open_engine(Checkpoint(config.model.id), config.model) as engine:
-            yield assembly.make_judge(config.judge, engine, prompts)
+            yield judge_assembly.make_judge(config.judge, engine, prompts)
 
     depends_on: dict[str, Any] = {
         "model": config.model.model_dump(mode="json", include={"id", "chat_template", "dtype"}),

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from presrm import assembly
+from presrm import assembly, judge_assembly
 from presrm.engines.scripted import ScriptedEngine
 from presrm.types import Judgement
 
@@ -28,7 +28,7 @@ class SumJudge:
 def scripted_policy(monkeypatch):
     monkeypatch.setattr(assembly, "open_engine", lambda policy, model: ScriptedEngine(lambda prompt, rng: ""))
     monkeypatch.setattr(assembly, "limit_threads", lambda threads: None)
-    monkeypatch.setattr(assembly, "make_judge", lambda config, engine, prompts: SumJudge())
+    monkeypatch.setattr(judge_assembly, "make_judge", lambda config, engine, prompts: SumJudge())
 
 
 ROWS = [

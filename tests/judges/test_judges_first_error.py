@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from presrm.assembly import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
+from presrm.judge_assembly import make_judge
 from presrm.judges.first_error import FirstErrorJudge
 from presrm.judging import Solution, find_first_error, judge_file
 from presrm.prompts import Prompt, PromptSet

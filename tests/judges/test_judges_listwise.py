@@ -3,9 +3,9 @@ from itertools import permutations
 
 import pytest
 
-from presrm.assembly import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
+from presrm.judge_assembly import make_judge
 from presrm.judges.listwise import ListwiseJudge
 from presrm.prompts import Prompt, PromptSet
 from presrm.testing import check_judge
