@@ -1,6 +1,8 @@
 """Intervals and paired tests, by scipy. No data gives none, never zero."""
 
 from collections.abc import Sequence
+from fractions import Fraction
+from math import comb
 
 import numpy as np
 from scipy import stats
@@ -30,12 +32,68 @@ def bootstrap_difference(
     Raises:
         ValueError: if the two are not paired.
     """
-    changes = np.asarray(after, float) - np.asarray(before, float)
     if len(before) != len(after):
         raise ValueError(f"{len(before)} results against {len(after)}: not paired")
-    if len(changes) == 0:
+    changes = (np.asarray(after, float) - np.asarray(before, float)).tolist()
+    return bootstrap_mean(changes, num_samples=num_samples, seed=seed)
+
+
+def pass_at_k(num: int, num_correct: int, k: int) -> float | None:
+    """Probability that at least one of k samples is right, drawn from `num` of which `num_correct` are; unbiased.
+
+    None where k > num. Source: Chen et al. (arXiv 2107.03374), section 2.1.
+
+    Raises:
+        ValueError: if there are more right ones than samples, or k < 1.
+    """
+    if not 0 <= num_correct <= num or k < 1:
+        raise ValueError(f"pass@{k} of {num_correct} right in {num}")
+    return None if k > num else 1 - comb(num - num_correct, k) / comb(num, k)
+
+
+def maj_at_k(votes: Sequence[tuple[int, bool]], num_silent: int, k: int) -> float | None:
+    """Probability that the answer given most often among k samples is right, over all draws of k; unbiased.
+
+    Of answers given equally often each is as likely to be taken. A sample without an answer has no vote; where all k
+    have none, nothing is right. None where there are fewer than k samples.
+
+    Args:
+        votes: For each distinct answer, how many samples gave it, and whether it is right.
+        num_silent: Samples without an answer.
+        k: Samples that vote.
+    """
+    num = sum(count for count, _ in votes) + num_silent
+    if k < 1:
+        raise ValueError(f"maj@{k}")
+    if k > num:
         return None
-    rng = np.random.default_rng(seed)
-    means = rng.choice(changes, (num_samples, len(changes))).mean(axis=1)
+    favourable = Fraction(0)
+    for place, (count, is_right) in enumerate(votes):
+        if is_right:
+            others = [other for number, (other, _) in enumerate(votes) if number != place]
+            for won in range(1, min(count, k) + 1):
+                ways = _ways_to_lose(others, num_silent, won, k - won)
+                favourable += comb(count, won) * sum(Fraction(way, 1 + ties) for ties, way in enumerate(ways))
+    return float(favourable / comb(num, k))
+
+
+def _ways_to_lose(others: Sequence[int], num_silent: int, won: int, left: int) -> list[int]:
+    """Draws of `left` samples in which no other answer is given more than `won` times, by how many have as many."""
+    ways = [[comb(num_silent, drawn) for drawn in range(left + 1)]]  # [ties][drawn]
+    for other in others:
+        after = [[0] * (left + 1) for _ in range(len(ways) + 1)]
+        for ties, by_drawn in enumerate(ways):
+            for drawn, way in enumerate(by_drawn):
+                for more in range(min(other, won, left - drawn) + 1):
+                    after[ties + (more == won)][drawn + more] += way * comb(other, more)
+        ways = after
+    return [by_drawn[left] for by_drawn in ways]
+
+
+def bootstrap_mean(values: Sequence[float], *, num_samples: int = 2000, seed: int = 0) -> tuple[float, float] | None:
+    """95 % percentile bootstrap interval of a mean over problems; none for no values."""
+    if not values:
+        return None
+    means = np.random.default_rng(seed).choice(np.asarray(values), (num_samples, len(values))).mean(axis=1)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
