@@ -20,6 +20,7 @@ PROBLEMS: Registry[list[Problem]] = Registry(
         "gsm8k": "presrm.problems.gsm8k:load_gsm8k",
         "jsonl": "presrm.problems.jsonl:load_jsonl",
         "math": "presrm.problems.math:load_math",
+        "numina": "presrm.problems.numina:load_numina",
     },
     group="presrm.problems",
 )
