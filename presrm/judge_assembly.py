@@ -1,0 +1,79 @@
+"""Config -> judge: a registered kind, its votes, and what it is asked through."""
+
+import inspect
+from collections.abc import Collection, Mapping
+
+from presrm.config import JudgeConfig, parse_config
+from presrm.errors import ConfigError
+from presrm.judges import JUDGES
+from presrm.judges.voted import VotedJudge
+from presrm.prompts import PromptSet
+from presrm.protocols import Engine, Judge, Sampling
+
+_TIE_TOLERANCE = {"explained": 0.0, "direct": 0.02}
+
+
+def make_judge(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> Judge:
+    """Make the judge that `engine` runs.
+
+    Its factory gets those of ``engine``, ``prompts``, ``verdict``, ``sampling`` and ``votes`` that it takes, and the
+    options. A judge that does not count votes itself judges several times.
+
+    Raises:
+        ConfigError: if the settings contradict each other, or the factory does not take the options.
+    """
+    factory = JUDGES.factory(config.kind)
+    signature = inspect.signature(factory)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    _check_votes(config, {"engine", "verdict"} if takes_any else signature.parameters.keys())
+    sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
+    ours = {"engine": engine, "prompts": prompts, "verdict": config.verdict, "sampling": sampling}
+    counts_votes = "votes" in signature.parameters
+    if counts_votes:
+        ours["votes"] = config.votes
+    if taken := ours.keys() & config.options.keys():
+        raise ConfigError(f"judge.options: {', '.join(sorted(taken))} is set by other keys of judge")
+    arguments = {name: value for name, value in ours.items() if takes_any or name in signature.parameters}
+    arguments |= config.options
+    if "judges" in config.options:
+        arguments["judges"] = _members(config, engine, prompts)
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"judge.options of judge {config.kind!r}: {error}") from error
+    if config.votes == 1 or counts_votes:
+        return factory(**arguments)
+    return VotedJudge(lambda reseeded: factory(**{**arguments, "engine": reseeded}), engine, config.votes)
+
+
+def _members(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> dict[str, Judge]:
+    """Make the judges of a jury: with its settings, but options and votes of their own."""
+    listed = config.options["judges"]
+    if not isinstance(listed, list) or not all(isinstance(member, str | Mapping) for member in listed):
+        raise ConfigError(
+            f"judge.options.judges: expected a list of kinds, or of settings of judges, found {listed!r:.80}"
+        )
+    inherited = config.model_dump(exclude={"kind", "options", "votes"})
+    members = {}
+    for number, member in enumerate(listed, start=1):
+        own = {"kind": member} if isinstance(member, str) else member
+        settings = parse_config({"judge": {**inherited, **own}}, f"judge.options.judges, number {number}").judge
+        members[f"{number} {settings.kind}"] = make_judge(settings, engine, prompts)
+    return members
+
+
+def _check_votes(config: JudgeConfig, taken: Collection[str]) -> None:
+    """Refuse votes that could not differ; `taken` are the keywords of the judge's factory."""
+    if config.votes == 1:
+        return
+    if "engine" not in taken:
+        raise ConfigError(f"judge.votes {config.votes}: judge {config.kind!r} draws nothing itself, so it has one vote")
+    if config.verdict == "direct" and "verdict" in taken:
+        raise ConfigError(f"judge.votes {config.votes}: a direct verdict is not drawn; set judge.verdict to explained")
+    if config.temperature == 0:
+        raise ConfigError(f"judge.votes {config.votes}: all would be the same; set judge.temperature above 0")
+
+
+def tie_tolerance(config: JudgeConfig) -> float:
+    """The spread of scores up to which candidates are tied."""
+    return _TIE_TOLERANCE[config.verdict] if config.tie_tolerance is None else config.tie_tolerance
