@@ -83,8 +83,9 @@ class SeedConfig(Section):
 class SearchConfig(Section):
     """Search over partial trajectories (paper section 3.3)."""
 
-    kind: str = Field("greedy", description="Registered searcher.")
-    num_candidates: int = Field(6, ge=2, description="Candidates a step, w.")
+    kind: str = Field("greedy", description="Registered searcher: greedy, beam, best-of-n.")
+    num_candidates: int = Field(6, ge=2, description="Candidates a step, w; best-of-n: solutions.")
+    beam_width: int = Field(4, gt=0, description="beam: paths that go on together.")
     temperature: float = Field(0.5, gt=0, description="Of the candidates.")
     top_p: float = Field(0.95, gt=0, le=1, description="Of the candidates.")
     max_steps: int = Field(20, gt=0, description="Steps a solution may have.")

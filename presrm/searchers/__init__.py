@@ -13,6 +13,10 @@ from presrm.registry import Registry
 
 SEARCHERS: Registry[Searcher] = Registry(
     "searcher",
-    {"greedy": "presrm.searchers.greedy:GreedySearcher"},
+    {
+        "beam": "presrm.searchers.beam:BeamSearcher",
+        "best-of-n": "presrm.searchers.best_of_n:BestOfN",
+        "greedy": "presrm.searchers.greedy:GreedySearcher",
+    },
     group="presrm.searchers",
 )

@@ -8,22 +8,16 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from presrm.config import SearchConfig
-from presrm.errors import JudgeError, boundary
+from presrm.expanding import Expander, Place, num_distinct
 from presrm.prompts import PromptSet
-from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
-from presrm.seeding import derive_seed
-from presrm.types import Candidates, Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
-
-_CUT_OFF = Judgement(None, Status.TRUNCATED, "longer than search.max_step_tokens: not judged")
-_UNANIMOUS = Judgement(None, Status.UNREADABLE, "only one distinct candidate: not judged")
+from presrm.protocols import Generator, Judge, StepSplitter
+from presrm.types import Expansion, Problem, SearchTree, Stop, Trajectory
 
 
 class GreedySearcher:
     """Follows one path a problem and keeps the best candidate of each step.
 
-    Candidates are distinct by text: equal ones are judged once and share the judgement. Of several best ones the first
-    sampled continues. A candidate that was cut off is never judged and never kept. An empty candidate at the end token
-    is a candidate like any other: it ends the solution where it stands.
+    Of several best ones the first sampled continues. A candidate that was cut off is never judged and never kept.
 
     Args:
         prompts: The set whose ``solve`` template is asked.
@@ -36,11 +30,9 @@ class GreedySearcher:
     def __init__(
         self, prompts: PromptSet, splitter: StepSplitter, options: SearchConfig, *, tie_tolerance: float, seed: int
     ) -> None:
-        self._prompts = prompts
-        self._splitter = splitter
+        self._expander = Expander(prompts, splitter, options, seed=seed)
         self._options = options
         self._tie_tolerance = tie_tolerance
-        self._seed = seed
 
     def search(
         self, problems: Sequence[Problem], generator: Generator, judge: Judge, start: int = 0
@@ -65,63 +57,22 @@ class GreedySearcher:
             yield from (walk.tree() for walk in walks)
 
     def _expand(self, walks: "Sequence[_Walk]", generator: Generator, judge: Judge) -> None:
-        """Take every walk one expansion further, with one call of the generator and one of the judge."""
-        completions = generator.generate([self._request(walk) for walk in walks])
-        found = [
-            (_distinct(candidates), self._stops(candidates, walk))
-            for walk, candidates in zip(walks, completions, strict=True)
+        """Take every walk one expansion further."""
+        places = [
+            Place(walk.prefix, walk.path[-1] if walk.path else None, walk.index, len(walk.expansions)) for walk in walks
         ]
-        to_judge = [
-            Candidates(walk.prefix, tuple(distinct.values()))
-            for walk, (distinct, _) in zip(walks, found, strict=True)
-            if len(distinct) > 1
-        ]
-        judged = iter(_ask(judge, to_judge))
-        for walk, candidates, (distinct, stops) in zip(walks, completions, found, strict=True):
-            scores = dict(zip(distinct, next(judged), strict=True)) if len(distinct) > 1 else {}
-            walk.expansions.append(
-                Expansion(
-                    parent=walk.path[-1] if walk.path else None,
-                    steps=tuple(Step(candidate.text, candidate.tokens) for candidate in candidates),
-                    stops=stops,
-                    judgements=tuple(
-                        _CUT_OFF if stop is Stop.MAX_TOKENS else scores.get(candidate.text, _UNANIMOUS)
-                        for candidate, stop in zip(candidates, stops, strict=True)
-                    ),
-                )
-            )
-            self._decide(walk, num_distinct=len(distinct))
+        for walk, expansion in zip(walks, self._expander.expand(places, generator, judge), strict=True):
+            walk.expansions.append(expansion)
+            self._decide(walk)
 
-    def _request(self, walk: "_Walk") -> Request:
-        options = self._options
-        return Request(
-            self._prompts.solve(walk.prefix),
-            num=options.num_candidates,
-            sampling=Sampling(options.temperature, options.top_p, options.max_step_tokens),
-            splitter=self._splitter,
-            seed=derive_seed(self._seed, "search", walk.index, len(walk.expansions)),
-        )
-
-    def _stops(self, candidates: Sequence[Completion], walk: "_Walk") -> tuple[Stop | None, ...]:
-        """Say why the solution ends with each candidate."""
-        is_last = len(walk.path) + 1 == self._options.max_steps
-
-        def stop(candidate: Completion) -> Stop | None:
-            if candidate.stop is not None:
-                return candidate.stop
-            if any(mark in candidate.text for mark in self._options.answer_marks):
-                return Stop.ANSWER
-            return Stop.MAX_STEPS if is_last else None
-
-        return tuple(stop(candidate) for candidate in candidates)
-
-    def _decide(self, walk: "_Walk", num_distinct: int) -> None:
+    def _decide(self, walk: "_Walk") -> None:
         """Go on with the best candidate of the last expansion, roll back, or give up."""
-        if num_distinct == 0:
+        last = walk.expansions[-1]
+        num = num_distinct(last)
+        if num == 0:
             walk.given_up = "all candidates were cut off"
             return
-        last = walk.expansions[-1]
-        if num_distinct == 1:
+        if num == 1:
             if self._options.unanimous == "roll_back":
                 self._roll_back(walk, "one distinct candidate")
             else:
@@ -193,25 +144,3 @@ class _Walk:
         """Freeze what was found."""
         solutions = () if self.solution is None else (self.solution,)
         return SearchTree(self.problem, tuple(self.expansions), solutions, tuple(self.dropped), self.given_up)
-
-
-def _distinct(candidates: Sequence[Completion]) -> dict[str, Step]:
-    """The first candidate of each text, in the order sampled, without those that were cut off."""
-    found: dict[str, Step] = {}
-    for candidate in candidates:
-        if candidate.stop is not Stop.MAX_TOKENS:
-            found.setdefault(candidate.text, Step(candidate.text, candidate.tokens))
-    return found
-
-
-def _ask(judge: Judge, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
-    """Call the judge once and check the shape of what it gives."""
-    if not batch:
-        return []
-    culprit = f"judge {type(judge).__name__!r}"
-    with boundary(JudgeError, culprit):
-        judgements = [tuple(judged) for judged in judge.judge(batch)]
-    expected, given = [len(item.steps) for item in batch], [len(judged) for judged in judgements]
-    if given != expected or not all(isinstance(one, Judgement) for judged in judgements for one in judged):
-        raise JudgeError(f"{culprit} gave {given} results for {expected} candidates; one Judgement each is expected")
-    return judgements

@@ -1,0 +1,129 @@
+"""Beam search over steps: the paths that the judge holds most probably right go on together.
+
+Not the paper's: a way to spend more at test time. A step's absolute score is taken for the probability that it is right
+after what came before, so that a path is worth the product over its steps.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+from presrm.config import SearchConfig
+from presrm.errors import RequestError
+from presrm.expanding import Expander, Place
+from presrm.prompts import PromptSet
+from presrm.protocols import Generator, Judge, StepSplitter
+from presrm.types import Expansion, Problem, SearchTree, Stop, Trajectory
+
+
+class BeamSearcher:
+    """Keeps the best ``search.beam_width`` paths of each problem; an ended path keeps its place among them.
+
+    A candidate without a readable score is not kept: what it is worth is unknown. Equal paths count once, and of
+    equally good ones the first found goes on. The search of a problem ends when all its best paths have ended.
+
+    Args:
+        prompts: The set whose ``solve`` template is asked.
+        splitter: Cuts the steps.
+        options: Settings of the search.
+        tie_tolerance: Not used: paths are ranked, not compared two by two.
+        seed: Every draw derives from it.
+    """
+
+    def __init__(
+        self, prompts: PromptSet, splitter: StepSplitter, options: SearchConfig, *, tie_tolerance: float, seed: int
+    ) -> None:
+        self._expander = Expander(prompts, splitter, options, seed=seed, judges_single=True)
+        self._options = options
+
+    def search(
+        self, problems: Sequence[Problem], generator: Generator, judge: Judge, start: int = 0
+    ) -> Iterator[SearchTree]:
+        """Search every problem; trees come in order, when their whole lockstep group is finished.
+
+        The solutions of a tree come best first.
+
+        Args:
+            problems: What to solve.
+            generator: Proposes the steps.
+            judge: Scores them; of absolute scale.
+            start: Index of ``problems[0]`` in the whole list: groups and seeds go by the index in the whole list.
+
+        Raises:
+            RequestError: if the judge's scores compare only within one call.
+            JudgeError: if the judge raises, or does not give one judgement for each candidate.
+        """
+        if judge.scale == "relative":
+            raise RequestError(
+                "beam search compares paths by their scores, and those of a relative judge compare only among the "
+                "candidates of one step; choose an absolute judge such as 'pointwise'"
+            )
+        indexed = enumerate(problems, start)
+        for _, group in groupby(indexed, key=lambda item: item[0] // self._options.group_size):
+            beams = [_Beam(index, SearchTree(problem)) for index, problem in group]
+            while any(beam.live for beam in beams):
+                self._expand(beams, generator, judge)
+            yield from (beam.finished() for beam in beams)
+
+    def _expand(self, beams: "Sequence[_Beam]", generator: Generator, judge: Judge) -> None:
+        """Take every live path of every problem one step further."""
+        places = [
+            Place(path.prefix, path.end, beam.index, len(beam.tree.expansions) + number)
+            for beam in beams
+            for number, path in enumerate(beam.live)
+        ]
+        made = iter(self._expander.expand(places, generator, judge))
+        for beam in beams:
+            beam.grow([next(made) for _ in beam.live], self._options.beam_width)
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """A path and what it is worth; `end` is the (expansion, candidate) of its last step."""
+
+    prefix: Trajectory
+    worth: float = 1.0
+    end: tuple[int, int] | None = None
+
+
+@dataclass
+class _Beam:
+    """The search of one problem so far: its tree, and its best paths, best first."""
+
+    index: int
+    tree: SearchTree
+    paths: list[_Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.paths = [_Path(Trajectory(self.tree.problem))]
+
+    @property
+    def live(self) -> list[_Path]:
+        """The paths that go on."""
+        return [path for path in self.paths if path.prefix.stop is None]
+
+    def grow(self, made: Sequence[Expansion], width: int) -> None:
+        """Put the expansions of the live paths into the tree and keep the best paths."""
+        found = [path for path in self.paths if path.prefix.stop is not None]
+        first = len(self.tree.expansions)
+        for number, (path, expansion) in enumerate(zip(self.live, made, strict=True), start=first):
+            for candidate, (step, stop) in enumerate(zip(expansion.steps, expansion.stops, strict=True)):
+                score = expansion.judgements[candidate].score
+                if score is not None and stop is not Stop.MAX_TOKENS:
+                    found.append(_Path(path.prefix.extend(step, stop), path.worth * score, (number, candidate)))
+        distinct: dict[tuple[str, ...], _Path] = {}
+        for path in found:
+            distinct.setdefault(tuple(step.text for step in path.prefix.steps), path)
+        self.paths = sorted(distinct.values(), key=lambda path: -path.worth)[:width]
+        kept = {path.end for path in self.paths}
+        grown = [
+            replace(expansion, kept=tuple(i for i in range(len(expansion.steps)) if (number, i) in kept))
+            for number, expansion in enumerate(made, start=first)
+        ]
+        self.tree = replace(self.tree, expansions=(*self.tree.expansions, *grown))
+
+    def finished(self) -> SearchTree:
+        """Give the tree, its solutions best first."""
+        solutions = tuple(path.end for path in self.paths if path.end is not None)
+        given_up = None if solutions else "no candidate had a readable score"
+        return replace(self.tree, solutions=solutions, given_up=given_up)

@@ -1,0 +1,136 @@
+"""Best of n: whole solutions are sampled, judged, and the best is taken.
+
+Not the paper's search but what it is measured against. An absolute judge scores the steps of each solution, which is
+worth their product, as in beam search; a relative one compares the whole solutions as if they were steps.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from presrm.config import SearchConfig
+from presrm.errors import SplitterError, boundary
+from presrm.expanding import ask
+from presrm.prompts import PromptSet
+from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
+from presrm.seeding import derive_seed
+from presrm.types import Candidates, Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
+
+_CUT_OFF = Judgement(None, Status.TRUNCATED, "cut off: not judged")
+
+
+class BestOfN:
+    """Samples ``search.num_candidates`` solutions a problem and keeps the best.
+
+    The tree of a problem has one expansion, whose candidates are the whole solutions. A solution that was cut off, or
+    one of whose steps has no readable score, is not kept: what it is worth is unknown. Where all whole solutions are
+    equal there is nothing to choose, and it is kept.
+
+    Args:
+        prompts: The set whose ``solve`` template is asked.
+        splitter: Cuts the solutions for an absolute judge.
+        options: Settings of the search. A solution may have ``max_steps`` times ``max_step_tokens`` tokens.
+        tie_tolerance: Not used: of several best solutions the first sampled is kept.
+        seed: Every draw derives from it.
+    """
+
+    def __init__(
+        self, prompts: PromptSet, splitter: StepSplitter, options: SearchConfig, *, tie_tolerance: float, seed: int
+    ) -> None:
+        self._prompts = prompts
+        self._splitter = splitter
+        self._options = options
+        self._seed = seed
+
+    def search(
+        self, problems: Sequence[Problem], generator: Generator, judge: Judge, start: int = 0
+    ) -> Iterator[SearchTree]:
+        """Search every problem; trees come in order, when their whole lockstep group is finished.
+
+        Args:
+            problems: What to solve.
+            generator: Proposes the solutions.
+            judge: Scores them.
+            start: Index of ``problems[0]`` in the whole list: groups and seeds go by the index in the whole list.
+
+        Raises:
+            SplitterError: if the splitter raises.
+            JudgeError: if the judge raises, or does not give one judgement for each candidate.
+        """
+        judged = self._judge_steps if judge.scale == "absolute" else _judge_whole
+        indexed = enumerate(problems, start)
+        for _, group in groupby(indexed, key=lambda item: item[0] // self._options.group_size):
+            members = list(group)
+            drawn = generator.generate([self._request(index, problem) for index, problem in members])
+            scores = judged([problem for _, problem in members], drawn, judge)
+            yield from (_tree(*of) for of in zip([problem for _, problem in members], drawn, scores, strict=True))
+
+    def _request(self, index: int, problem: Problem) -> Request:
+        options = self._options
+        sampling = Sampling(options.temperature, options.top_p, options.max_steps * options.max_step_tokens)
+        seed = derive_seed(self._seed, "best of n", index)
+        return Request(self._prompts.solve(Trajectory(problem)), options.num_candidates, sampling, seed=seed)
+
+    def _judge_steps(
+        self, problems: Sequence[Problem], drawn: Sequence[Sequence[Completion]], judge: Judge
+    ) -> list[dict[str, Judgement]]:
+        """For each problem the judgement of each distinct solution, by the product over its steps."""
+        cut: list[dict[str, list[Step]]] = []
+        for solutions in drawn:
+            with boundary(SplitterError, f"splitter {type(self._splitter).__name__}"):
+                cut.append({text: [Step(piece) for piece in self._splitter.split(text)] for text in _whole(solutions)})
+        batch = [
+            Candidates(Trajectory(problem, tuple(steps[:i])), (step,))
+            for problem, solutions in zip(problems, cut, strict=True)
+            for steps in solutions.values()
+            for i, step in enumerate(steps)
+        ]
+        found = iter(ask(judge, batch))
+        return [
+            {text: _product([next(found)[0] for _ in steps]) for text, steps in solutions.items()} for solutions in cut
+        ]
+
+
+def _judge_whole(
+    problems: Sequence[Problem], drawn: Sequence[Sequence[Completion]], judge: Judge
+) -> list[dict[str, Judgement]]:
+    """For each problem the judgement of each distinct solution, compared as one step; a single one is not judged."""
+    texts = [_whole(solutions) for solutions in drawn]
+    pairs = list(zip(problems, texts, strict=True))
+    batch = [Candidates(Trajectory(problem), tuple(map(Step, of))) for problem, of in pairs if len(of) > 1]
+    found = iter(ask(judge, batch))
+    single = Judgement(None, Status.UNREADABLE, "only one distinct solution: not judged")
+    return [dict(zip(of, next(found) if len(of) > 1 else [single] * len(of), strict=True)) for of in texts]
+
+
+def _whole(solutions: Sequence[Completion]) -> list[str]:
+    """The distinct solutions that were not cut off, in the order sampled."""
+    return list(dict.fromkeys(solution.text for solution in solutions if solution.stop is not Stop.MAX_TOKENS))
+
+
+def _product(steps: Sequence[Judgement]) -> Judgement:
+    """What a solution is worth; unknown if one of its steps is, or it has none."""
+    unreadable = next((step for step in steps if step.score is None), None)
+    if unreadable is not None or not steps:
+        status = unreadable.status if unreadable is not None else Status.UNREADABLE
+        return Judgement(None, status, "a step without a readable score" if steps else "no steps")
+    scores = [step.score for step in steps if step.score is not None]
+    return Judgement(math.prod(scores), rationale="steps: " + " ".join(f"{score:.3f}" for score in scores))
+
+
+def _tree(problem: Problem, solutions: Sequence[Completion], scores: dict[str, Judgement]) -> SearchTree:
+    stops = tuple(solution.stop or Stop.EOS for solution in solutions)
+    judgements = tuple(scores.get(s.text, _CUT_OFF) if s.stop is not Stop.MAX_TOKENS else _CUT_OFF for s in solutions)
+    worth = {i: judgement.score for i, judgement in enumerate(judgements) if judgement.score is not None}
+    best = max(worth, key=lambda i: worth[i]) if worth else None
+    if best is None and len(scores) == 1:
+        best = stops.index(next(stop for stop in stops if stop is not Stop.MAX_TOKENS))
+    expansion = Expansion(
+        parent=None,
+        steps=tuple(Step(solution.text, solution.tokens) for solution in solutions),
+        stops=stops,
+        judgements=judgements,
+        kept=() if best is None else (best,),
+    )
+    given_up = "no solution had a readable score" if best is None else None
+    return SearchTree(problem, (expansion,), () if best is None else ((0, best),), given_up=given_up)
