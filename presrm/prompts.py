@@ -4,27 +4,32 @@ A prompt set is a folder with `solve.jinja`, `pairwise.jinja` and `pointwise.jin
 `first_error.jinja`, `additive.jinja` and `listwise.jinja`. Each has the blocks ``trunk`` (shared by every question
 about the same prefix) and ``tail``, and may have ``system`` and ``forced`` (the beginning of the reply that a *direct*
 verdict is read after). Values from outside enter through sentinels: templates see placeholders, and what fills them is
-kept apart as content, which a tokenizer never reads as control tokens.
+kept apart as content, which a tokenizer never reads as control tokens. A policy that solves gets the question verbatim;
+a judge gets all content as `_show` shows it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
+from unicodedata import normalize
 
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from presrm.errors import ConfigError, boundary
+from presrm.escaping import escape_controls
 from presrm.registry import nearest
 from presrm.types import Problem, Step, Trajectory
 
 _PACKAGED = Path(__file__).with_name("_prompts")
 _CHECKOUT = Path(__file__).parent.parent / "prompts"
+_LONGEST_SHOWN = 16_000
+"""Characters of one step or question that a judge is shown: ten times the longest step of ProcessBench."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,36 @@ class Subject:
 
     prefix: Trajectory
     shown: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Text from outside as a prompt holds it: whole, or without its middle.
+
+    Attributes:
+        head: The beginning, or all of it.
+        num_left_out: Characters between `head` and `tail`.
+        tail: The end.
+    """
+
+    head: str
+    num_left_out: int = 0
+    tail: str = ""
+
+    def parts(self, fence: str) -> tuple[Part, ...]:
+        """The content, and where the middle is left out, that it is: in words that carry the fence, so ours."""
+        if not self.num_left_out:
+            return (Part(self.head, is_content=True),)
+        told = Part(f" [{fence} {self.num_left_out} characters left out here] ")
+        return (Part(self.head, is_content=True), told, Part(self.tail, is_content=True))
+
+
+def _show(text: str) -> _Shown:
+    """Show text to a judge: control characters spelt out, and what no honest step or question reaches left out."""
+    half = _LONGEST_SHOWN // 2
+    if len(text) <= _LONGEST_SHOWN:
+        return _Shown(escape_controls(text))
+    return _Shown(escape_controls(text[:half]), len(text) - 2 * half, escape_controls(text[-half:]))
 
 
 class PromptSet:
@@ -147,7 +182,7 @@ class PromptSet:
         prefix = subject.prefix
         lists = {"steps": [step.text for step in prefix.steps], "candidates": candidates}
         values = {"question": prefix.problem.question, **values}
-        return replace(self._render(stem, prefix.problem, values, lists, direct=direct), subject=subject)
+        return replace(self._render(stem, prefix.problem, values, lists, show=_show, direct=direct), subject=subject)
 
     def _render(
         self,
@@ -156,12 +191,13 @@ class PromptSet:
         values: Mapping[str, str],
         lists: Mapping[str, Sequence[str]] = MappingProxyType({"steps": ()}),
         *,
+        show: Callable[[str], _Shown] = _Shown,
         direct: bool = False,
         reply: tuple[Step, ...] = (),
     ) -> Prompt:
         if stem not in self._templates:
             raise ConfigError(f"prompt set {self.name!r} lacks {stem}.jinja, which this judge asks")
-        contents = [*values.values(), *chain.from_iterable(lists.values())]
+        contents = [show(text) for text in (*values.values(), *chain.from_iterable(lists.values()))]
         fence = _fence(problem.id, contents)
         marks = [f"\ufdd0{fence}:{i}\ufdd1" for i in range(len(contents))]
         rest = iter(marks)
@@ -177,10 +213,8 @@ class PromptSet:
 
         def parts(text: str) -> tuple[Part, ...]:
             pieces = re.split(f"\ufdd0{fence}:(\\d+)\ufdd1", text)
-            filled = [
-                Part(contents[int(piece)], is_content=True) if i % 2 else Part(piece) for i, piece in enumerate(pieces)
-            ]
-            return tuple(part for part in filled if part.text)
+            filled = [contents[int(piece)].parts(fence) if i % 2 else (Part(piece),) for i, piece in enumerate(pieces)]
+            return tuple(part for part in chain.from_iterable(filled) if part.text)
 
         def scaffold(name: str) -> str:
             text = block(name)
@@ -208,12 +242,13 @@ def _find(name: str) -> Path:
     raise ConfigError(f"no prompt set {name!r}; {nearest(name, shipped)} (or give the path of a folder)")
 
 
-def _fence(problem_id: str, contents: list[str]) -> str:
+def _fence(problem_id: str, contents: Sequence[_Shown]) -> str:
     """Give a word that stands in none of `contents`, the same on every run.
 
-    Nor does it stand across two of them: steps are often written without anything between them.
+    Nor does it stand across two of them: steps are often written without anything between them. Nor does one that only
+    looks like it, in capitals or full-width letters.
     """
-    joined = "".join(contents)
+    joined = normalize("NFKC", "".join(shown.head + shown.tail for shown in contents)).casefold()
     attempt = 0
     while True:
         fence = sha256(f"{attempt}\0{problem_id}".encode()).hexdigest()[:8]
