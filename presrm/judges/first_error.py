@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from presrm.prefixes import Texts, longest_solutions, texts_up_to
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory
 from presrm.verdicts import EXPLANATION
-
-_Texts = tuple[str, ...]
 
 
 class FirstErrorJudge:
@@ -44,40 +43,23 @@ class FirstErrorJudge:
         The rationales count the votes, unreadable ones included; that of the error, or of the last step where there is
         none, also holds the replies.
         """
-        covered_by = _longest(batch)
+        covered_by = longest_solutions(batch)
         solutions = list(dict.fromkeys(covered_by.values()))
         found = dict(zip(solutions, self._ask(solutions), strict=True))
 
         def judgement(item: Candidates, step: Step) -> Judgement:
-            solution = covered_by[item.prefix.problem, _texts(item, step)]
+            solution = covered_by[item.prefix.problem, texts_up_to(item, step)]
             return found[solution].judgement(len(item.prefix.steps))
 
         return [tuple(judgement(item, step) for step in item.steps) for item in batch]
 
-    def _ask(self, solutions: Sequence[tuple[Problem, _Texts]]) -> list["_Finding"]:
+    def _ask(self, solutions: Sequence[tuple[Problem, Texts]]) -> list["_Finding"]:
         prompts = [
             self._prompts.first_error(Trajectory(problem, tuple(map(Step, texts)))) for problem, texts in solutions
         ]
         requests = [Request(p, self._votes, self._sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
         drawn = self._engine.generate(requests) if requests else []
         return [_vote(replies, len(texts)) for replies, (_, texts) in zip(drawn, solutions, strict=True)]
-
-
-def _texts(item: Candidates, step: Step) -> _Texts:
-    return (*(before.text for before in item.prefix.steps), step.text)
-
-
-def _longest(batch: Sequence[Candidates]) -> dict[tuple[Problem, _Texts], tuple[Problem, _Texts]]:
-    """Map each partial solution to the longest one in the batch that begins with it; itself if there is none.
-
-    Longest first, then by text, so that neither duplicates nor the order of the batch change what is asked.
-    """
-    partial = {(item.prefix.problem, _texts(item, step)) for item in batch for step in item.steps}
-    covered_by: dict[tuple[Problem, _Texts], tuple[Problem, _Texts]] = {}
-    for problem, texts in sorted(partial, key=lambda key: (key[0].id, -len(key[1]), key[1], key[0].question)):
-        for length in range(len(texts), 0, -1):
-            covered_by.setdefault((problem, texts[:length]), (problem, texts))
-    return covered_by
 
 
 def _read(reply: str, num_steps: int) -> int | None:
