@@ -194,6 +194,69 @@ class EvaluationConfig(Section):
     num_judge_problems: int = Field(200, ge=0, description="Held-out problems on which the judge is tested.")
 
 
+class WatchConfig(Section):
+    """Signs of a judge that goes bad, measured for every policy, and the bounds beyond which they raise an alarm.
+
+    An alarm takes `min_count` cases and, where a figure has a 95 % interval, all of that beyond the bound.
+    """
+
+    on_alarm: Literal["warn", "stop"] = Field(
+        "warn",
+        description="warn: say so and go on; stop: end the run, which the same command with warn takes up.",
+        json_schema_extra=FREE,
+    )
+    num_problems: int = Field(
+        32, ge=0, description="Held-out problems searched to watch the judge; 0: it is not.", json_schema_extra=FREE
+    )
+    num_rejudged: int = Field(
+        64, ge=0, description="Expansions of the last search that the new judge judges again.", json_schema_extra=FREE
+    )
+    min_count: int = Field(20, gt=0, description="Fewer cases raise no alarm.", json_schema_extra=FREE)
+    min_readable: float = Field(
+        0.8, ge=0, le=1, description="Share of judgements that can be read.", json_schema_extra=FREE
+    )
+    min_spread: float = Field(
+        0.05, ge=0, description="Standard deviation of the scores; a constant verdict has 0.", json_schema_extra=FREE
+    )
+    max_first_shown: float = Field(
+        0.75,
+        ge=0.5,
+        le=1,
+        description="Share of pairwise verdicts for the step shown first, or for the second.",
+        json_schema_extra=FREE,
+    )
+    max_order_flips: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of pairs whose verdict turns round with the order shown.",
+        json_schema_extra=FREE,
+    )
+    max_by_length: float = Field(
+        0.5, ge=0, le=1, description="Correlation, either way, of score and length.", json_schema_extra=FREE
+    )
+    max_by_order: float = Field(
+        0.8, ge=0, le=1, description="Correlation, either way, of score and order sampled.", json_schema_extra=FREE
+    )
+    min_caught: float = Field(
+        0.5, ge=0, le=1, description="Share of planted errors scored below the right step.", json_schema_extra=FREE
+    )
+    max_talked_into: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of wrong steps that score higher once they praise themselves.",
+        json_schema_extra=FREE,
+    )
+    min_agreement: float = Field(
+        0.0,
+        ge=-1,
+        le=1,
+        description="Kendall tau with the judge before, on the candidates that it judged.",
+        json_schema_extra=FREE,
+    )
+
+
 class Config(Section):
     """All settings of a run."""
 
@@ -214,6 +277,7 @@ class Config(Section):
     pairs: PairsConfig = PairsConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    watch: WatchConfig = WatchConfig()
 
 
 def shipped_configs() -> dict[str, str]:

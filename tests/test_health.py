@@ -64,7 +64,7 @@ def test_missing_judgements_are_an_error_and_no_wrong_verdicts() -> None:
         def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
             return super().judge(batch)[1:]
 
-    with pytest.raises(JudgeError, match="'Lazy' did not give two judgements for each of 3 pairs"):
+    with pytest.raises(JudgeError, match="'Lazy' did not give one judgement for each candidate of 3 questions"):
         judge_pairs([pair("good", "bad")] * 3, Lazy())
 
 
