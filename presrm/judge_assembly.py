@@ -25,7 +25,9 @@ def make_judge(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> Judge
     factory = JUDGES.factory(config.kind)
     signature = inspect.signature(factory)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
-    _check_votes(config, {"engine", "verdict"} if takes_any else signature.parameters.keys())
+    keywords = {"engine", "verdict"} if takes_any else signature.parameters.keys()
+    _check_verdict(config, keywords)
+    _check_votes(config, keywords)
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
     ours = {"engine": engine, "prompts": prompts, "verdict": config.verdict, "sampling": sampling}
     counts_votes = "votes" in signature.parameters
@@ -60,6 +62,14 @@ def _members(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> dict[st
         settings = parse_config({"judge": {**inherited, **own}}, f"judge.options.judges, number {number}").judge
         members[f"{number} {settings.kind}"] = make_judge(settings, engine, prompts)
     return members
+
+
+def _check_verdict(config: JudgeConfig, taken: Collection[str]) -> None:
+    """Refuse a direct verdict of a judge that can only read what is written; `taken` as for `_check_votes`."""
+    if config.verdict == "direct" and "sampling" in taken and "verdict" not in taken:
+        raise ConfigError(
+            f"judge.verdict direct: judge {config.kind!r} reads a written reply; set judge.verdict to explained"
+        )
 
 
 def _check_votes(config: JudgeConfig, taken: Collection[str]) -> None:

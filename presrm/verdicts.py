@@ -60,9 +60,25 @@ def _read(reply: str, stop: Stop | None, words: tuple[str, str]) -> Verdict:
 
 
 def _weigh(logp_first: float, logp_second: float, words: tuple[str, str]) -> Verdict:
-    first, second = math.exp(logp_first), math.exp(logp_second)
-    rationale = f"P({words[0]}) = {first:.4f}, P({words[1]}) = {second:.4f}"
+    """Weigh two log-probabilities (nats); -inf is an unknown one, such as a server leaves out of its top list.
+
+    An unknown word has between nothing and all the probability that the known one leaves, so the share of the known
+    one, of probability p, lies between p and 1. Only above 1/2 does that say which is likelier; the verdict is then the
+    middle, (1 + p) / 2.
+    """
+    logps = (logp_first, logp_second)
+    rationale = ", ".join(
+        f"P({word}) {'unknown' if logp == -math.inf else f'= {math.exp(logp):.4f}'}"
+        for word, logp in zip(words, logps, strict=True)
+    )
+    first, second = map(math.exp, logps)
+    known = first + second
     # Written so that a NaN, too, is unreadable.
-    if not first + second >= LEAST_MASS:
+    if not known >= LEAST_MASS:
         return Verdict(None, Status.UNREADABLE, rationale)
-    return Verdict(first / (first + second), rationale=rationale)
+    if -math.inf not in logps:
+        return Verdict(first / known, rationale=rationale)
+    if known <= 0.5:
+        return Verdict(None, Status.UNREADABLE, rationale)
+    middle = (1 + min(known, 1)) / 2
+    return Verdict(middle if first else 1 - middle, rationale=rationale)

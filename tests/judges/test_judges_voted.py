@@ -100,13 +100,6 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any
         make(lambda prompt, rng: "[[yes]]", **settings)
 
 
-@pytest.mark.parametrize("kind", ["first-error", "listwise", "additive"])
-def test_judges_without_direct_verdicts_vote_whatever_judge_verdict_says(kind: str) -> None:
-    [(judgement,)] = make(lambda prompt, rng: "\\boxed{0} [[3]]", kind=kind, verdict="direct").judge([item("a")])
-
-    assert judgement.score == {"first-error": 0.0, "listwise": None, "additive": 0.6}[kind]
-
-
 def test_a_judge_of_the_old_signature_still_works() -> None:
     class Half:
         scale = "absolute"
