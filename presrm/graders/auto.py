@@ -23,6 +23,11 @@ class AutoGrader:
     def grade(self, solution: str, answer: str) -> Grade:
         """Compare the final answer with `answer`."""
         extracted = self.extract(solution)
-        if extracted is not None and None not in (read_number(extracted), read_number(answer)):
+        if extracted is not None and _is_plain(extracted) and _is_plain(answer):
             return self._numbers.grade(extracted, answer)
         return self._math.grade(solution, answer)
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether `text` is a number alone; with a sign of per cent it may mean two."""
+    return "%" not in text and read_number(text) is not None

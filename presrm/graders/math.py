@@ -1,54 +1,51 @@
-r"""Mathematical equality, by math-verify.
+r"""Mathematical equality, by math-verify, in one notation and with the order of tuples.
 
 >>> with MathGrader() as grader:
 ...     grader.grade(r"Half of it: \boxed{0.5}", r"\frac{1}{2}").value
 'correct'
 """
 
-import logging
 import re
-import sys
-from multiprocessing import get_context
-from threading import Lock
+from functools import lru_cache
 from types import TracebackType
-from typing import Self
-from weakref import finalize
+from typing import Any, Self
 
-from pebble import ProcessExpired, ProcessPool
-
-from presrm.answers import after_hashes, find_numbers, last_boxed
+from presrm.answers import equal_numbers, find_answer, last_boxes
 from presrm.errors import DataError
+from presrm.notation import Listing, normalize, read_listing
 from presrm.types import Grade
+from presrm.workers import Worker
 
-_MAX_MEMORY = 4 * 2**30  # bytes
-_PHRASE = re.compile(r"\banswer\s*+(?:\*\*)?\s*+(?:is|:|=)([^\n]++)", re.IGNORECASE)
-_FORMULA_DELIMITER = re.compile(r"\$\$|\\[\[\]()]")
-_PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
-_EXPRESSION = re.compile(r"\s*[^\s=][^\n=]*\s*")  # an equation may be a step
-_SPACING = re.compile(r"\\[!,;: ]|\\left(?![a-z])|\\right(?![a-z])|[\s~]+")
-_NO_SPACE = re.compile(r"\\!\s*+")
-_THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
+_LONGEST_SHORT = 500  # characters; longer ones are only touched under the time limit
+_EQUATION = re.compile(r"(?<![<>!\\=])=(?!=)")
+_NAME = re.compile(r"(?:\\[a-zA-Z]+|[A-Za-z_{}|:(), /']|(?<=[_{])[0-9]+)+")
+_FUNCTION = re.compile(r"([A-Za-z])\(([A-Za-z])\)=(.+)")
+_CHOICE = re.compile(r"\(?([A-K])\)?")
+_CHOSEN = re.compile(r"(?:[Oo]ption |[Cc]hoice )?(?:\(([A-K])\)|([A-K])(?:[.:)]|$))")
+_AMBIGUOUS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
+_DECIMAL_COMMA = re.compile(r"-?(?:0,[0-9]+|[0-9]+,[0-9]{2})")
+_WORDS = re.compile(r"[A-Za-z]{2,}(?:[ -][A-Za-z]+)*")
+_TEXT = re.compile(r"\s*\$?\\text\{[^{}]*\}\$?\s*")
+_SAME = 1e-6  # relative
 
 
 class MathGrader:
     r"""Compares mathematical values: ``1/2`` is ``\frac12`` is ``0.5``, sets have no order, tuples and intervals have.
 
-    The answer is what the last ``\boxed{}`` holds, else what follows ``####``, else ``the answer is``, else a solution
-    that is nothing but an expression, else the last formula, else the last number.
+    `presrm.answers.find_answer` finds the answer, `presrm.notation` brings both sides into one notation. Plain numbers
+    are compared exactly, with one liberty: ``50\%`` is 50 and is 0.5. Lists and sets are compared element by element
+    in any order, points and intervals in theirs; a tuple never equals a set. What is left goes to math-verify, which
+    holds other numbers for equal if they agree to about six digits.
 
-    Comparing runs in one worker process, started by the first comparison and used again, because an expression such as
-    ``9^{9^{9^9}}`` can only be stopped by killing whoever evaluates it. What cannot be compared within the limits could
-    not be read, and is no answer. In a script, guard the entry point by ``if __name__ == "__main__"``, as for every use
-    of `multiprocessing`.
+    Comparing runs in a worker process, because an expression such as ``9^{9^{9^9}}`` can only be stopped by killing
+    whoever evaluates it. What cannot be compared within the limits could not be read, and is no answer.
 
     Args:
         time_limit: Seconds for one comparison.
     """
 
     def __init__(self, time_limit: float = 5.0) -> None:
-        self._time_limit = time_limit
-        self._lock = Lock()
-        self._pool: ProcessPool | None = None
+        self._worker = Worker(time_limit, "math_verify")
 
     def __enter__(self) -> Self:
         return self
@@ -60,21 +57,11 @@ class MathGrader:
 
     def close(self) -> None:
         """Stop the worker; the next comparison starts another."""
-        with self._lock:
-            if self._pool is not None:
-                _stop(self._pool)
-                self._pool = None
+        self._worker.close()
 
     def extract(self, solution: str) -> str | None:
         """Find the final answer."""
-        found = last_boxed(solution) or after_hashes(solution)
-        if found:
-            return found
-        if phrases := _PHRASE.findall(solution):
-            return _last_formula(phrases[-1]) or _without_prose(phrases[-1])
-        if _EXPRESSION.fullmatch(solution) and not _PROSE.search(solution):
-            return solution.strip()
-        return _last_formula(solution) or next(reversed(find_numbers(solution)), None)
+        return find_answer(solution)
 
     def grade(self, solution: str, answer: str) -> Grade:
         """Compare the final answer with `answer`: an expression, or a reference solution with a box.
@@ -82,98 +69,113 @@ class MathGrader:
         Raises:
             DataError: if `answer` is blank.
         """
-        reference = (last_boxed(answer) or answer).strip()
+        reference = (last_boxes(answer) or answer.rpartition("\\boxed{")[2]).strip()
         if not reference:
             raise DataError("the answer is blank")
+        if solution.strip() == answer.strip():
+            return Grade.CORRECT
         extracted = self.extract(solution)
         if extracted is None:
             return Grade.NO_ANSWER
-        if _bare(extracted) == _bare(reference):
-            return Grade.CORRECT
-        try:
-            is_equal = self._worker().schedule(_are_equal, (reference, extracted), timeout=self._time_limit).result()
-        except (TimeoutError, ProcessExpired):
-            is_equal = None
+        is_equal: bool | None = extracted == reference
+        if not is_equal and max(len(extracted), len(reference)) <= _LONGEST_SHORT:
+            is_equal = equal_numbers(reference, extracted)
+            if is_equal is None and normalize(extracted) == normalize(reference):
+                is_equal = True
+        if is_equal is None or max(len(extracted), len(reference)) > _LONGEST_SHORT:
+            is_equal = self._worker.run(are_equal, reference, extracted)
         if is_equal is None:
             return Grade.NO_ANSWER
         return Grade.CORRECT if is_equal else Grade.INCORRECT
 
-    def _worker(self) -> ProcessPool:
-        with self._lock:
-            if self._pool is None:
-                # Spawned: a fork would copy locks that threads of this process hold, and the memory of its device.
-                self._pool = ProcessPool(max_workers=1, initializer=_start_worker, context=get_context("spawn"))
-                finalize(self, _stop, self._pool)
-            return self._pool
+
+def are_equal(reference: str, answer: str) -> bool:
+    """Compare two final answers. Without limits: it runs in a worker."""
+    if _TEXT.fullmatch(reference) and _WORDS.fullmatch(words := normalize(reference)):
+        return words.casefold() == normalize(answer).casefold()
+    if _is_equal(normalize(reference), normalize(answer)):
+        return True
+    if _AMBIGUOUS.fullmatch(reference.strip("$ ")) and _AMBIGUOUS.fullmatch(answer.strip("$ ")):
+        return _is_equal(normalize(reference, keeps_thousands=True), normalize(answer, keeps_thousands=True))
+    return _differ_by_comma(reference, answer) or _differ_by_comma(answer, reference)
 
 
-def _stop(pool: ProcessPool) -> None:
-    pool.stop()  # type: ignore[no-untyped-call]
-    pool.join()
-
-
-def _last_formula(text: str) -> str | None:
-    r"""Give what stands between the last two dollar signs, or in the last ``\(...\)`` or ``\[...\]``."""
-    pieces = _FORMULA_DELIMITER.sub("$", text.replace("\\$", "")).rsplit("$", 2)
-    is_formula = len(pieces) == 3 and not pieces[2][:1].isdigit()  # else an amount of dollars
-    return (pieces[1].strip() or None) if is_formula else None
-
-
-def _without_prose(phrase: str) -> str | None:
-    """Give the number in ``18 dollars.``, and text without a number or without words as it is."""
-    bare = phrase.strip(" \t\r*:").rstrip(".")
-    numbers = find_numbers(bare)
-    return numbers[0] if numbers and _PROSE.search(bare) else bare or None
-
-
-def _bare(expression: str) -> str:
-    """Take out what only concerns looks, and what math-verify stumbles over."""
-    bare = expression.replace("\u2212", "-").replace("\\$", "").replace("$", "").replace("{,}", ",")
-    bare = _SPACING.sub(" ", _NO_SPACE.sub("", bare)).strip().removesuffix(".")
-    return bare if _elements(bare) else _THOUSANDS.sub(lambda found: found[0].replace(",", ""), bare)
-
-
-def _elements(expression: str) -> tuple[str, list[str]] | None:
-    """Split a tuple or an interval into its two brackets and its elements; none for other expressions."""
-    if expression[:1] not in ("(", "[") or expression[-1:] not in (")", "]"):
-        return None
-    elements, depth, start = [], 0, 1
-    for position, character in enumerate(expression):
-        depth += (character in "([{") - (character in ")]}")
-        if depth == 0 and position < len(expression) - 1:
-            return None  # the first bracket closes before the end, as in (1,2),(3,4)
-        if character == "," and depth == 1:
-            elements.append(expression[start:position])
-            start = position + 1
-    return (expression[0] + expression[-1], [*elements, expression[start:-1]]) if elements else None
-
-
-def _start_worker() -> None:
-    """Prepare a worker: load what takes long outside the time limit, and bound its memory."""
-    if sys.platform == "linux":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY, _MAX_MEMORY))
-    import math_verify  # noqa: F401
-
-    logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it warns that the time limit is left to its caller
-
-
-def _are_equal(reference: str, answer: str) -> bool | None:
-    """Compare in the worker; none if the answer cannot be evaluated."""
-    try:
-        return _is_equal(_bare(reference), _bare(answer))
-    except (MemoryError, RecursionError):
-        return None
+def _differ_by_comma(text: str, other: str) -> bool:
+    """Tell whether `text` is `other` with a decimal comma; ``1,2`` is a list, ``1,25`` and ``0,2`` are not."""
+    bare = text.strip("$ ")
+    return bool(_DECIMAL_COMMA.fullmatch(bare)) and bare.replace(",", ".") == other.strip("$ ")
 
 
 def _is_equal(reference: str, answer: str) -> bool:
-    expected, given = _elements(reference.strip()), _elements(answer.strip())
-    if expected and given:  # math-verify reads (1,2) as an open interval, and takes it for the set {1,2}
-        is_alike = expected[0] == given[0] and len(expected[1]) == len(given[1])
-        return is_alike and all(map(_is_equal, expected[1], given[1]))
-    from math_verify import parse, verify
+    if reference == answer:
+        return True
+    if (is_equal := equal_numbers(reference, answer)) is not None:
+        return is_equal
+    if _CHOICE.fullmatch(reference) and (chosen := _CHOSEN.match(answer)):
+        return (chosen[1] or chosen[2]) == reference.strip("()")
+    reference, answer = _drop_name(reference, answer), _drop_name(answer, reference)
+    if (left := _FUNCTION.fullmatch(reference)) and (right := _FUNCTION.fullmatch(answer)) and left[1] == right[1]:
+        return _is_equal(left[3], re.sub(rf"(?<![A-Za-z\\]){right[2]}(?![A-Za-z])", left[2], right[3]))
+    expected, given = read_listing(reference), read_listing(answer)
+    if expected and given:
+        return _are_alike(expected, given)
+    return _verify(reference, answer)
 
-    # The box makes math-verify read all of it, and the reference comes first: the comparison has a direction.
-    left, right = (parse(f"\\boxed{{{text}}}", parsing_timeout=None) for text in (reference, answer))
-    return bool(verify(left, right, timeout_seconds=None))
+
+def _drop_name(text: str, other: str) -> str:
+    r"""Take ``x=`` off ``x=5`` where the other side names nothing."""
+    sides = _EQUATION.split(text)
+    is_named = len(sides) == 2 and not _EQUATION.search(other) and _NAME.fullmatch(sides[0])
+    return sides[1].strip() if is_named else text
+
+
+def _are_alike(expected: Listing, given: Listing) -> bool:
+    """Compare element by element, in order for tuples."""
+    names_values = all(_EQUATION.search(element) for element in expected.elements)
+    if expected.kind == "tuple" or (given.kind == "tuple" and names_values):
+        if given.kind == "set" or (given.brackets and expected.brackets and given.brackets != expected.brackets):
+            return False
+        return len(given.elements) == len(expected.elements) and all(map(_is_equal, expected.elements, given.elements))
+    if given.kind == "tuple":
+        return False
+    left = list(given.elements)
+    for element in expected.elements:
+        found = next((i for i, other in enumerate(left) if other == element), None)
+        if found is None:
+            found = next((i for i, other in enumerate(left) if _is_equal(element, other)), None)
+        if found is None:
+            return False
+        del left[found]
+    return not left
+
+
+def _verify(reference: str, answer: str) -> bool:
+    from math_verify import verify
+
+    left, right = _parse(reference), _parse(answer)
+    if _are_far_apart(left, right):
+        return False
+    # The reference comes first: the comparison has a direction.
+    return bool(verify(left, right, timeout_seconds=None, allow_set_relation_comp=True))
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str) -> list[Any]:
+    from math_verify import parse
+
+    return list(parse(f"\\boxed{{{text}}}", parsing_timeout=None))  # the box makes it read all of it
+
+
+def _are_far_apart(left: list[Any], right: list[Any]) -> bool:
+    """Tell numbers apart by value, before simplifying their difference takes long."""
+    from sympy import Expr
+
+    if not (left and right and isinstance(left[0], Expr) and isinstance(right[0], Expr)):
+        return False
+    if not (left[0].is_number and right[0].is_number):
+        return False
+    try:
+        expected, given = complex(left[0].evalf()), complex(right[0].evalf())
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return abs(expected - given) > _SAME * max(abs(expected), abs(given))

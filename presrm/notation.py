@@ -1,0 +1,198 @@
+r"""One way to write an expression: what looks different and means the same is made the same.
+
+It takes in what math-verify misses: Unicode minus and digits, thousands separators, currency, units, per cent,
+``\text{}``, mixed fractions, and plain text such as ``sqrt(3)``. Everything here is a rule about notation; nothing is
+computed.
+
+>>> normalize(r"\$ 1,250.50 \text{ a day}"), normalize("-3 1/2 cm"), normalize("√2/π ± ½")
+('1250.50', '-(3+\\frac{1}{2})', '\\sqrt{2}/\\pi \\pm \\frac{1}{2}')
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+_SYMBOLS = {
+    **dict.fromkeys("\u2212\u2012\u2013\u2014\ufe63\uff0d\u2010\u2011", "-"),
+    **dict.fromkeys("\u00a0\u2009\u202f\u2007\u3000\u2002\u2003", " "),
+    **dict.fromkeys("\u00d7\u2715\u2a09", r"\times "),
+    **dict.fromkeys("\u00b7\u22c5\u2219", r"\cdot "),
+    **dict.fromkeys("\u2044\u2215\u00f7", "/"),
+    "\u00b0": r"^\circ ", "\u03c0": r"\pi ", "\u03b8": r"\theta ", "\u03b1": r"\alpha ", "\u03b2": r"\beta ",
+    "\u221e": r"\infty ", "\u2264": r"\le ", "\u2265": r"\ge ", "\u2260": r"\ne ", "\u00b1": r"\pm ",
+    "\u222a": r"\cup ", "\u2229": r"\cap ", "\u2208": r"\in ", "\u2248": r"\approx ", "\u222b": r"\int ",
+    "\u211d": r"\mathbb{R}", "\u2124": r"\mathbb{Z}", "\u2032": "'", "\uff08": "(", "\uff09": ")", "\uff0c": ", ",
+    "\u200b": "", "\u2061": "", "\ufeff": "", "\u20ac": "", "\u00a3": "",
+}  # fmt: skip
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
+_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
+_ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\w+))")
+_UNIT = (
+    r"(?:cm|mm|km|dm|ft|feet|foot|inch(?:es)?|yards?|miles?|met(?:er|re)s?|lit(?:er|re)s?|kg|mg|grams?|pounds?|lbs?|"
+    r"ounces?|oz|mph|km/h|m/s|sec(?:ond)?s?|min(?:ute)?s?|hours?|hrs?|days?|weeks?|months?|years?|degrees?|dollars?|"
+    r"cents?|units?|points?|square|cubic|sq|cu)"
+)
+_RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
+    (re.compile(pattern), new)
+    for pattern, new in (
+        (r"\\\\(?=[A-Za-z])", r"\\"),  # a backslash escaped twice
+        (r"\\(?:displaystyle|textstyle|limits|nolimits)(?![a-z])", " "),
+        (r",\s*\\!\s*|\\!\s*|\s*\{\s*,\s*\}\s*", ""),  # 10,\!000 and 10{,}000
+        (r"(?<=[0-9])\\[, ;:](?=[0-9]{3}(?![0-9]))", ""),
+        (r"\\\$|\$|\\\(|\\\)|(?<!\\)\\[\[\]]", ""),
+        (r"\\q?quad|(?<!\\)\\[,;:> ]|~|\\m?(?:left|right)(?![a-z])|\\[bB]igg?[lr]?(?![a-z])", " "),
+        (r"\\(?:mbox|textbf|textit|textrm|textnormal|textsf|text)(?![a-z])\s*", r"\\text"),
+        (r"\\(?:mathrm|mathbf|mathit|mathcal|mathsf|mathtt|boldsymbol|bm|rm|bf|it)(?![a-z])\s*", r"\\font"),
+        (r"\\font\{([^{}]*)\}|\\font\s*", lambda found: found[1] or ""),
+        (r"\\[dtc]frac(?![a-z])", r"\\frac"),
+        (r"\\frac\s*([0-9])\s*(?=[0-9{])", r"\\frac{\1}"),
+        (r"(\\frac\s*\{[^{}]*\})\s*([0-9])", r"\1{\2}"),
+        (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
+        (r"\\(?:leq|leqslant|le|lt=)(?![a-z])", r"\\le "),
+        (r"\\(?:geq|geqslant|ge)(?![a-z])", r"\\ge "),
+        (r"<=", r"\\le "),
+        (r">=", r"\\ge "),
+        (r"\\text\{\s*(?:\S[^{}]*?\s)?(and|or)\s*\}", r" \1 "),
+        (r"^\s*\\text\{([^{}]*)\}\s*\.?\s*$", r"\1"),
+        (r"(?i)(?:\\text\{\s*)?(?<![a-z\\])(?:per\s?cent(?:age)?|pct)\b\.?(?:\s*\})?", r"\\%"),
+        (r"\s*\\?%", r"\\%"),
+        (r"(?<=[0-9})])\s*\\text\{[^{}]*\}(?:\s*\^\s*\{?[23]\}?)?", ""),  # 15\mbox{ cm}^2
+        (rf"(?i)(?<=[0-9}})])\s*{_UNIT}(?:\s{_UNIT})*\.?(?:\s*\^\s*\{{?[23]\}}?)?(?![A-Za-z])(?=\s*(?:$|,))", ""),
+        (r"\s*\^\s*\{?\s*\\circ\s*\}?(?=\s*(?:$|[,.)]))", ""),
+        (r"(?<=[0-9])[eE]([-+]?[0-9]{1,3})(?![\w.])", r" \\times 10^{\1}"),
+        (r"\*\*", "^"),
+        (r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
+        (
+            r"(?<![\\A-Za-z])(sin|cos|tan|cot|sec|csc|log|ln|exp|pi|theta|infty|sqrt|arcsin|arccos|arctan)(?![A-Za-z])",
+            r"\\\1 ",
+        ),
+        (r"(?<![\\A-Za-z])(?:infinity|oo)(?![A-Za-z])", r"\\infty "),
+        # A whole number and a proper fraction.
+        (r"(?<![\w.^}/])([0-9]+)\s*\\frac\s*\{\s*([0-9]+)\s*\}\s*\{\s*([0-9]+)\s*\}", lambda found: _mixed(found)),
+        (
+            r"(?<![\w.^}/])([0-9]+)(?:\s+|\s*-\s*and\s*-\s*)([0-9]+)\s*/\s*([0-9]+)(?![\w.])",
+            lambda found: _mixed(found),
+        ),
+        (r"([A-Za-z])('+)", lambda found: f"{found[1]}_{{{'p' * len(found[2])}rime}}"),
+        (r"(?<![0-9.,])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9.,]*\s*[0-9/])", lambda found: found[0].replace(" ", "")),
+    )
+]
+_SPACES = re.compile(r"\s+")
+_NEEDLESS_SPACE = re.compile(r" ?([^\w\s\\.]) ?")
+_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,])")
+_SEPARATOR = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])")
+_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Several values in one answer.
+
+    Attributes:
+        kind: ``tuple`` where order counts (points, intervals), ``set`` in braces, ``list`` if only commas divide.
+        brackets: What encloses a tuple, as in ``"[)"``; else empty.
+        elements: Their texts.
+    """
+
+    kind: Literal["tuple", "set", "list"]
+    brackets: str
+    elements: tuple[str, ...]
+
+
+def normalize(expression: str, *, keeps_thousands: bool = False) -> str:
+    """Write `expression` the one way, as LaTeX without dollar signs.
+
+    Args:
+        expression: LaTeX, plain text, or a mixture.
+        keeps_thousands: Read ``100,200`` as two numbers, not one.
+    """
+    text = _ROOT.sub(lambda found: rf"\sqrt{{{found[1] or found[2]}}}", "".join(map(_ascii, expression)))
+    text = _RAISED.sub(lambda found: f"^{{{found[0].translate(_SUPERSCRIPTS)}}}", text)
+    for pattern, new in _RULES:
+        text = pattern.sub(new, text)
+    if not keeps_thousands and not text.lstrip().startswith(("(", "[", "\\{")):
+        text = _THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
+    return _NEEDLESS_SPACE.sub(r"\1", _SPACES.sub(" ", text)).strip(" ,;:*").removesuffix(".")
+
+
+def read_listing(expression: str) -> Listing | None:
+    r"""Take apart a normalised answer of several values; none for a single one.
+
+    ``a \pm b`` is a list of two. Brackets around a single value are no tuple.
+    """
+    text = expression.strip()
+    while text[:1] == "{" and _closing(text) == len(text) - 1:
+        text = text[1:-1]
+    if text.startswith("\\{") and text.endswith("\\}") and _closing(text) == len(text) - 1:
+        inside = text[2:-2]
+        if "|" in inside or "\\mid" in inside or ":" in inside:
+            return None  # described, not listed
+        return Listing("set", "", _expand(_split(inside)))
+    if text[:1] in ("(", "[") and text[-1:] in (")", "]") and _closing(text) == len(text) - 1:
+        elements = _split(text[1:-1])
+        return Listing("tuple", text[0] + text[-1], elements) if len(elements) > 1 else None
+    elements = _expand(_split(text))
+    return Listing("list", "", elements) if len(elements) > 1 else None
+
+
+def _ascii(character: str) -> str:
+    if character < "\x80" or ("\u0370" <= character <= "\u03ff" and character not in _SYMBOLS):
+        return character
+    if character in _SYMBOLS:
+        return _SYMBOLS[character]
+    if (digit := unicodedata.decimal(character, None)) is not None:
+        return str(digit)
+    decomposed = unicodedata.normalize("NFKD", character)
+    if "\u2044" in decomposed:  # a vulgar fraction
+        above, below = decomposed.split("\u2044")
+        return rf" \frac{{{above}}}{{{below}}}"
+    return character
+
+
+def _mixed(found: re.Match[str]) -> str:
+    whole, above, below = found.groups()
+    if len(above) > len(below) or (len(above) == len(below) and above >= below):
+        return found[0]
+    return rf"({whole}+\frac{{{above}}}{{{below}}})"
+
+
+def _closing(text: str) -> int:
+    """Find where the first bracket closes; an interval may close with another kind."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character in _OPENING) - (character in _CLOSING)
+        if depth == 0 and character in _CLOSING:
+            return position
+    return -1
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """Split at the separators outside of brackets.
+
+    "And", "or" and semicolons divide before commas do where they divide groups of equal size.
+    """
+    coarse = [_cut(piece, ",") for piece in _cut(_SEPARATOR.sub(";", text), ";")]
+    sizes = {len(pieces) for pieces in coarse}
+    if len(coarse) > 1 and len(sizes) == 1 and sizes != {1}:
+        return tuple(",".join(pieces) for pieces in coarse)
+    return tuple(piece for pieces in coarse for piece in pieces)
+
+
+def _cut(text: str, separator: str) -> list[str]:
+    pieces, depth, start = [], 0, 0
+    for position, character in enumerate(text):
+        depth += (character in _OPENING) - (character in _CLOSING)
+        if character == separator and depth == 0:
+            pieces.append(text[start:position])
+            start = position + 1
+    return [piece.strip() for piece in (*pieces, text[start:]) if piece.strip()]
+
+
+def _expand(elements: tuple[str, ...]) -> tuple[str, ...]:
+    both = [
+        [element.replace("\\pm", "+"), element.replace("\\pm", "-")] if element.count("\\pm") == 1 else [element]
+        for element in elements
+    ]
+    return tuple(element.lstrip("+ ") for pair in both for element in pair)
