@@ -17,7 +17,7 @@ from presrm.engines import ENGINES
 from presrm.errors import DataError, RequestError, SplitterError, boundary
 from presrm.evaluation import Answer, evaluate
 from presrm.graders import GRADERS
-from presrm.health import Health, StepLabeller, judge_pairs, judge_siblings
+from presrm.health import Health, StepLabeller, judge_pairs, judge_siblings, measure_signs
 from presrm.iteration import Progress, groups
 from presrm.iteration import train as run_loop
 from presrm.judge_assembly import make_judge, tie_tolerance
@@ -29,7 +29,7 @@ from presrm.rundir import RunDir, replace_file
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
-from presrm.types import Checkpoint, PreferencePair, Problem, Step, Trajectory
+from presrm.types import Checkpoint, Grade, PreferencePair, Problem, SearchTree, Step, Trajectory
 
 if TYPE_CHECKING:
     from presrm.training.pair_files import TokenRatio
@@ -301,11 +301,11 @@ class Parts:
         )
         return groups(found, size)
 
-    def health(self, engine: Engine, judge: Judge) -> Health:
-        """Measure the judge on held-out problems: on a fixed set, and on the policy's own siblings."""
+    def health(self, engine: Engine, judge: Judge, number: int, last: Sequence[SearchTree]) -> Health:
+        """Measure the judge on held-out problems: on a fixed set, on the policy's own siblings, and its habits."""
         from presrm.training.eft import perturbed
 
-        search = self.config.search
+        search, watch = self.config.search, self.config.watch
         problems = self.held_out()[: self.config.evaluation.num_judge_problems]
         seed = derive_seed(self.config.seed, "health")
         fixed = perturbed(problems, self.splitter, len(problems), seed)
@@ -324,7 +324,19 @@ class Parts:
                 max_steps=search.max_steps,
                 seed=seed,
             )
-        return Health(judge_pairs(fixed, judge) if fixed else None, siblings)
+        accuracy = judge_pairs(fixed, judge)
+        signs = None
+        if watch.num_problems:
+            trees = list(self.searcher.search(self.held_out()[: watch.num_problems], engine, judge))
+            tolerance = tie_tolerance(self.config.judge)
+            signs = measure_signs(
+                judge, trees, fixed, accuracy, last, (), self._is_right, watch, tie_tolerance=tolerance, seed=seed
+            )
+        return Health(accuracy if fixed else None, siblings, signs)
+
+    def _is_right(self, solution: Trajectory) -> bool | None:
+        answer = solution.problem.answer
+        return None if answer is None else self.grader.grade(solution.text, answer) is Grade.CORRECT
 
 
 def step_labeller(problems: Sequence[Problem]) -> StepLabeller | None:

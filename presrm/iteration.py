@@ -14,10 +14,11 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter
 
-from presrm.config import Config
+from presrm.config import Config, WatchConfig
 from presrm.errors import NoPairsError
 from presrm.evaluation import Answer, Comparison, compare, score
-from presrm.health import Health
+from presrm.health import Health, with_alarms
+from presrm.judge_watch import Alarm, AlarmError
 from presrm.pairs import explain_no_pairs, mine_pairs
 from presrm.protocols import Engine, Judge, Searcher, Trainer
 from presrm.report.summary import IterationSummary
@@ -78,8 +79,8 @@ class Stages(Protocol):
         """Solve problems greedily and grade them, in lockstep groups."""
         ...
 
-    def health(self, engine: Engine, judge: Judge) -> Health:
-        """Measure the judge on held-out problems."""
+    def health(self, engine: Engine, judge: Judge, number: int, last: Sequence[SearchTree]) -> Health:
+        """Measure the judge of M(number) on held-out problems, and against the judge before on what that judged."""
         ...
 
 
@@ -165,21 +166,44 @@ def assess(
     progress: Progress,
     **mined: Any,
 ) -> IterationSummary:
-    """Score a policy on the held-out problems, test it against those before, and measure its judge."""
+    """Score a policy on the held-out problems, test it against those before, and measure its judge.
+
+    Raises:
+        AlarmError: if the judge raises an alarm that is to stop the run.
+    """
     answers = assess_answers(policy, stages, iteration, progress)
-    health = iteration.value("health.json", lambda: plain(assess_judge(policy, stages, iteration, progress)))
+    measured = iteration.value("health.json", lambda: plain(assess_judge(policy, stages, iteration, progress)))
+    health = with_alarms(read(Health, measured), stages.config.watch)
+    heed(health.alarms, stages.config.watch, iteration, progress)
 
     def paired(number: int) -> Comparison:
         earlier = iteration.run.iteration(number).rows(Answer, "answers.jsonl", lambda _: [])
         return compare(earlier, answers)
 
     def make() -> Any:
-        summary = IterationSummary(f"M{iteration.number}", score(answers), read(Health, health), **mined)
+        summary = IterationSummary(f"M{iteration.number}", score(answers), health, **mined)
         if before:
             summary = replace(summary, vs_previous=paired(iteration.number - 1), vs_first=paired(1))
         return plain(summary)
 
-    return read(IterationSummary, iteration.value("scores.json", make))
+    return replace(read(IterationSummary, iteration.value("scores.json", make)), health=health)
+
+
+def heed(alarms: Sequence[Alarm], options: WatchConfig, iteration: IterationDir, progress: Progress) -> None:
+    """Say what alarms the judge raises; the bounds are those of this start, so that looser ones let a run go on.
+
+    Raises:
+        AlarmError: if they are to stop the run.
+    """
+    if not alarms:
+        return
+    told = f"M{iteration.number}, judge: {'; '.join(map(str, alarms))}"
+    if options.on_alarm == "stop":
+        raise AlarmError(
+            f"{told}. All signs are in {iteration.path / 'health.json'}; to go on all the same, "
+            "set watch.on_alarm=warn or move the bound"
+        )
+    progress.note(f"alarm: {told}")
 
 
 def assess_answers(policy: Checkpoint, stages: Stages, iteration: IterationDir, progress: Progress) -> list[Answer]:
@@ -204,9 +228,11 @@ def assess_answers(policy: Checkpoint, stages: Stages, iteration: IterationDir, 
 
 
 def assess_judge(policy: Checkpoint, stages: Stages, iteration: IterationDir, progress: Progress) -> Health:
-    """Measure the judge on a fixed set and on the policy's own siblings."""
-    with progress.stage(f"M{iteration.number}: judge accuracy", None), stages.engine(policy) as engine:
-        return timed(iteration, "health", lambda: stages.health(engine, stages.judge(engine)))
+    """Measure the judge on a fixed set, on the policy's own siblings, and for signs that it goes bad."""
+    last = iteration.rows(SearchTree, "trees.jsonl", lambda _: []) if iteration.is_done("trees.jsonl") else []
+    with progress.stage(f"M{iteration.number}: judge health", None), stages.engine(policy) as engine:
+        health = timed(iteration, "health", lambda: stages.health(engine, stages.judge(engine), iteration.number, last))
+    return with_alarms(health, stages.config.watch)
 
 
 def groups(items: Iterator[T], size: int) -> Iterator[list[T]]:

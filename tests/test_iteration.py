@@ -22,7 +22,7 @@ from presrm.protocols import Completion, Engine, Judge, Request, Sampling
 from presrm.rundir import RunDir
 from presrm.searchers import SEARCHERS
 from presrm.splitters import SPLITTERS
-from presrm.types import Checkpoint, PreferencePair, Problem
+from presrm.types import Checkpoint, PreferencePair, Problem, SearchTree
 
 CONFIG = Config(
     iterations=2,
@@ -131,7 +131,7 @@ class Parts:
         )
         return groups(found, 4)
 
-    def health(self, engine: Engine, judge: Judge) -> Health:
+    def health(self, engine: Engine, judge: Judge, number: int, last: Sequence[SearchTree]) -> Health:
         siblings = judge_siblings(
             self.held_out()[:4],
             engine,

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from presrm.evaluation import Comparison, Scores
 from presrm.health import Health, JudgeAccuracy
+from presrm.judge_watch import Figure
 
 _SHORT = {
     "correct": "correct [95 %]",
@@ -31,6 +32,31 @@ _COLUMNS = {
     "pairs": "Preference pairs that made this policy.",
     "steps": "Mean steps a solution x mean tokens a step. A judge that likes long steps shows here.",
     "change": "Against the row before on the same problems: difference, and p of the exact McNemar test.",
+}
+_SIGNS = {
+    "readable": "Judgements with a score.",
+    "order_flips": "Pairs of steps whose verdict turns round with the order shown.",
+    "first_shown": "Pairwise verdicts for the step shown first, each pair in both orders: half, without a bias.",
+    "ties": "Expansions whose candidates score alike.",
+    "spread": "Standard deviation of the scores.",
+    "saturated": "Scores at 0 or 1.",
+    "by_length": "Correlation (Spearman) of score and length in characters, among siblings.",
+    "by_order": "The same of score and place in the order sampled.",
+    "by_depth": "The same of score and the number of steps before, over all candidates.",
+    "right_solutions": "The same, over solutions found, of the mean score of the steps and being right. Watched only.",
+    "caught": "Planted errors (a number changed) that score below the right step: the fixed pairs above.",
+    "talked_into": "Wrong steps that score higher once they praise themselves.",
+    "agreement": "Kendall tau with the judge before, on candidates that this one judged in its search.",
+}
+_SHARES = {"readable", "order_flips", "first_shown", "ties", "saturated", "caught", "talked_into"}
+_IN_SHORT = {
+    "readable": "readable",
+    "order_flips": "order flips",
+    "first_shown": "first shown",
+    "ties": "ties",
+    "by_length": "by length",
+    "talked_into": "talked into",
+    "agreement": "agreement",
 }
 _ELSEWHERE = (
     "Device, dtype and parameters, where given, are those of M1. Tokens and times, and what later policies ran on: "
@@ -69,7 +95,7 @@ def to_json(summaries: Sequence[IterationSummary], about: Mapping[str, str]) -> 
 
 def to_table(summaries: Sequence[IterationSummary]) -> Table:
     """Draw the summary for a terminal of 100 columns."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=_verdict(summaries), caption_justify="left")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=_caption(summaries), caption_justify="left")
     for column in _COLUMNS:
         table.add_column(_SHORT.get(column, column), justify="left" if column == "model" else "right", no_wrap=True)
     for summary in summaries:
@@ -81,6 +107,7 @@ def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str])
     """Write the report: the table, what its columns mean, what was solved and lost, and why expansions gave no pair."""
     num = summaries[0].scores.num
     lines = [f"# {escape(about.get('name', 'run'))}", "", _verdict(summaries), ""]
+    lines += [f"- {alarm}" for alarm in _alarms(summaries)] + [""] * any(_alarms(summaries))
     lines += [f"| {' | '.join(_COLUMNS)} |", f"|{' --- |' * len(_COLUMNS)}"]
     lines += [f"| {' | '.join(_cells(summary))} |" for summary in summaries]
     lines += ["", f"All on the same {num} held-out problems.", ""]
@@ -97,6 +124,7 @@ def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str])
         )
     lines += ["", "## Behind the figures", ""]
     lines += [line for summary in summaries for line in _details(summary)]
+    lines += _signs(summaries)
     lines += ["", "## About this run", "", *(f"- {escape(key)}: {escape(value)}" for key, value in about.items()), ""]
     lines += [_ELSEWHERE, ""]
     return "\n".join(lines)
@@ -125,6 +153,58 @@ def _details(summary: IterationSummary) -> list[str]:
     if fixed is not None:
         lines.append(f"- **{summary.name}**, judge, fixed: {_counts(fixed)}")
     return lines
+
+
+def _signs(summaries: Sequence[IterationSummary]) -> list[str]:
+    """The judge's habits, a row a sign; nothing for runs in which they were not watched."""
+    watched = [(summary.name, summary.health.signs) for summary in summaries if summary.health.signs]
+    if not watched:
+        return []
+    lines = [
+        "",
+        "## Habits of the judge",
+        "",
+        "Of how many cases stands behind a figure, its 95 % interval in brackets.",
+    ]
+    lines += [
+        "",
+        f"| sign | {' | '.join(name for name, _ in watched)} | what it is |",
+        f"|{' --- |' * (len(watched) + 2)}",
+    ]
+    for sign, meaning in _SIGNS.items():
+        cells = [_figure(sign, getattr(signs, sign)) for _, signs in watched]
+        lines.append(f"| {sign} | {' | '.join(cells)} | {meaning} |")
+    return lines
+
+
+def _figure(sign: str, figure: Figure) -> str:
+    if figure.value is None:
+        return "-"
+    ends = "" if figure.interval is None else f" [{', '.join(_number(sign, end) for end in figure.interval)}]"
+    return f"{_number(sign, figure.value)}{'%' * (sign in _SHARES)}{ends} of {figure.num}"
+
+
+def _number(sign: str, value: float) -> str:
+    return f"{100 * value:.1f}" if sign in _SHARES else f"{value:.2f}"
+
+
+def _alarms(summaries: Sequence[IterationSummary]) -> list[str]:
+    return [f"Alarm, judge of {summary.name}: {alarm}." for summary in summaries for alarm in summary.health.alarms]
+
+
+def _caption(summaries: Sequence[IterationSummary]) -> str:
+    """What it comes to, how the last judge is, and every alarm."""
+    last = summaries[-1]
+    lines = [_verdict(summaries)]
+    if signs := last.health.signs:
+        known = {sign: getattr(signs, sign).value for sign in _IN_SHORT}
+        told = [
+            f"{_IN_SHORT[sign]} {f'{value:.0%}' if sign in _SHARES else f'{value:+.2f}'}"
+            for sign, value in known.items()
+            if value is not None
+        ]
+        lines.append(f"Judge of {last.name}: {', '.join(told) or 'nothing was judged'}")
+    return "\n".join([*lines, *_alarms(summaries)])
 
 
 def _counts(accuracy: JudgeAccuracy) -> str:

@@ -89,4 +89,9 @@ def test_text_from_outside_is_no_markup(hostile: str) -> None:
 
 def test_the_same_run_gives_the_same_bytes() -> None:
     assert json.dumps(to_json([FIRST, SECOND], {"name": "a"})) == json.dumps(to_json([FIRST, SECOND], {"name": "a"}))
-    assert to_json([SECOND], {})["policies"][0]["health"] == {"fixed": None, "siblings": None}
+    assert to_json([SECOND], {})["policies"][0]["health"] == {
+        "fixed": None,
+        "siblings": None,
+        "signs": None,
+        "alarms": [],
+    }
