@@ -21,6 +21,7 @@ JUDGES: Registry[Judge] = Registry(
         "listwise": "presrm.judges.listwise:ListwiseJudge",
         "pairwise": "presrm.judges.pairwise:PairwiseJudge",
         "pointwise": "presrm.judges.pointwise:PointwiseJudge",
+        "prm": "presrm.judges.prm:PrmJudge",
     },
     group="presrm.judges",
 )
