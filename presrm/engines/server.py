@@ -1,29 +1,44 @@
-"""The engine on an OpenAI-compatible server: chat completions over HTTP, for judging.
+"""The engine on an OpenAI-compatible server, which is asked in one of two ways.
 
-It has no token ids, so it does not cut steps and nothing it writes can be trained on: a request with a splitter is
-refused. A reply that is begun (`forced`, or steps written so far) is sent as an open assistant turn with
-``continue_final_message``, which vLLM and SGLang read.
+*By ids*, where the tokenizer of the model is known and the server takes ids for a prompt (vLLM, SGLang, llama.cpp):
+exactly the ids that the hf engine would read are completed. Where the server also gives back the ids that it drew
+(vLLM), steps can be cut, and what it writes can be trained on. *By chat* everywhere else: the same messages, rendered
+by the server; text without ids, for judging only.
 """
 
+import asyncio
+import logging
 import math
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
 
-from openai import OpenAI, OpenAIError
-from openai.types.chat import ChatCompletion
-
+from presrm.encoding import PromptEncoder
+from presrm.engines.server_client import Choice, Logprobs, NotTakenError, Reply, ServerClient
 from presrm.errors import EngineError, RequestError
-from presrm.prompts import Prompt
-from presrm.protocols import Completion, Request
+from presrm.prompts import Part, Prompt
+from presrm.protocols import Completion, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Checkpoint, Stop
 
+logger = logging.getLogger(__name__)
+
 _TOP = 20
+_LOOK_AHEAD = 16
+"""Tokens drawn to see whether a step is over where a hint of its splitter stands."""
 _STOPS = {"stop": Stop.EOS, "length": Stop.MAX_TOKENS}
-ItemT = TypeVar("ItemT")
-ResultT = TypeVar("ResultT")
+_PLAIN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "skip_special_tokens": False, "return_token_ids": True}
+"""What vLLM and SGLang would else take from the model's generation_config.json, and what they would leave out."""
+_GREETING = Prompt((Part("Say hello."),))
+
+
+class _Way(Protocol):
+    """A way of asking."""
+
+    cuts_steps: bool
+
+    async def complete(self, request: Request, number: int) -> Completion: ...
+
+    async def weigh(self, prompt: Prompt, options: Sequence[str]) -> tuple[float, ...]: ...
 
 
 class ServerEngine:
@@ -31,30 +46,32 @@ class ServerEngine:
 
     Args:
         checkpoint: Its `model` is ``http://host/v1#name``.
+        encoder: Of the tokenizer of that model, to ask by ids; none: by chat.
         concurrency: Requests under way at once.
-        timeout: Seconds that one attempt may take.
-        retries: Attempts after the first, with back-off, on 408, 409, 429, 5xx and lost connections.
-
-    Attributes:
-        tokens_read: Prompt tokens read so far, as the server counts them.
-        tokens_generated: Tokens drawn so far, likewise.
+        timeout: Seconds without a byte after which an attempt is given up.
+        deadline: Seconds after which a request is given up, all attempts together.
+        retries: Attempts after the first, with back-off, on 408, 409, 429, 5xx, time-outs and lost connections.
 
     Raises:
-        RequestError: if the address names no model.
+        RequestError: if the address names no model, or holds what may be a key.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, concurrency: int = 16, timeout: float = 600.0, retries: int = 5
+        self,
+        checkpoint: Checkpoint,
+        *,
+        encoder: PromptEncoder | None = None,
+        concurrency: int = 16,
+        timeout: float = 600.0,
+        deadline: float = 1800.0,
+        retries: int = 5,
     ) -> None:
-        self._url, _, self._name = checkpoint.model.partition("#")
-        if not self._name:
-            raise RequestError(f"{checkpoint.model!r} names no model; expected http://host/v1#name")
-        self._key = os.environ.get("PRESRM_API_KEY") or os.environ.get("OPENAI_API_KEY") or "none"
-        self._client = OpenAI(base_url=self._url, api_key=self._key, timeout=timeout, max_retries=retries)
-        self._concurrency = concurrency
         self.checkpoint = checkpoint
-        self.tokens_read = 0
-        self.tokens_generated = 0
+        self._encoder = encoder
+        self._way: _Way | None = None
+        self._client = ServerClient(
+            checkpoint.model, concurrency=concurrency, timeout=timeout, deadline=deadline, retries=retries
+        )
 
     def __enter__(self) -> "ServerEngine":
         return self
@@ -62,21 +79,38 @@ class ServerEngine:
     def __exit__(self, *exception: object) -> None:
         self._client.close()
 
+    @property
+    def tokens_read(self) -> int:
+        """Prompt tokens read so far, as the server counts them."""
+        return self._client.tokens_read
+
+    @property
+    def tokens_generated(self) -> int:
+        """Tokens drawn so far, likewise."""
+        return self._client.tokens_generated
+
     def describe(self) -> dict[str, Any]:
         """Say what runs where."""
-        return {"model": self._name, "server": self._url}
+        return {"model": self._client.name, "server": self._client.url}
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
-        """Complete every request: one list of ``request.num`` completions each, in order; `tokens` are empty.
+        """Complete every request: one list of ``request.num`` completions each, in order.
+
+        `tokens` are empty where the server does not tell them.
 
         Raises:
-            RequestError: if a request has a splitter.
+            RequestError: if a request has a splitter, and the server does not tell the ids that it drew.
             EngineError: if the server cannot be reached, or refuses, after all retries.
+            SplitterError: if a splitter raises or breaks its law.
         """
-        if any(request.splitter is not None for request in requests):
-            raise RequestError("a model behind a server can judge but not search step by step; choose a local model")
+        way = self._find_way()
+        if not way.cuts_steps and any(request.splitter is not None for request in requests):
+            raise RequestError(
+                "this server does not tell the ids of the tokens that it draws (vLLM does, asked by ids: set "
+                "model.tokenizer), so its model can judge but not search step by step"
+            )
         rows = [(request, number) for request in requests for number in range(request.num)]
-        found = iter(self._all(rows, self._complete))
+        found = iter(self._client.each(rows, lambda row: way.complete(*row)))
         return [[next(found) for _ in range(request.num)] for request in requests]
 
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
@@ -86,18 +120,170 @@ class ServerEngine:
         as the lower bound -inf: where both words of a verdict are missing, it is unreadable.
 
         Raises:
+            ValueError: if an option is empty.
             EngineError: as `generate`, or if the server gives no log-probabilities.
         """
-        return self._all(prompts, lambda prompt: self._weigh(prompt, options))
+        if not all(options):
+            raise ValueError("an option is empty")
+        way = self._find_way()
+        return self._client.each(prompts, lambda prompt: way.weigh(prompt, options))
 
-    def _all(self, items: Sequence[ItemT], run: Callable[[ItemT], ResultT]) -> list[ResultT]:
-        with ThreadPoolExecutor(self._concurrency) as pool:
-            return list(pool.map(run, items))
+    def _find_way(self) -> _Way:
+        """Try once whether the server takes ids."""
+        if self._way is None:
+            if self._encoder is not None:
+                self._way = self._client.run(_probe(self._client, self._encoder))
+            self._way = self._way or _ByChat(self._client)
+        return self._way
 
-    def _complete(self, row: tuple[Request, int]) -> Completion:
-        request, number = row
+
+async def _probe(client: ServerClient, encoder: PromptEncoder) -> "_ByIds | None":
+    """Have a few tokens written behind ids.
+
+    Raises:
+        EngineError: if what the server writes is not what the tokenizer makes of its ids.
+    """
+    ids = encoder.encode(_GREETING)
+    try:
+        reply = await client.post("/completions", {"prompt": ids, "max_tokens": 8, "temperature": 0.0, **_PLAIN})
+    except NotTakenError as error:
+        logger.warning("%s takes no ids for a prompt, so it is asked by chat completions (%s)", client.url, error)
+        return None
+    if reply.usage is not None and reply.usage.prompt_tokens != len(ids):
+        logger.warning(
+            "%s reads %d tokens where %d were sent, so it is asked by chat completions",
+            client.url,
+            reply.usage.prompt_tokens,
+            len(ids),
+        )
+        return None
+    drawn = reply.choices[0].token_ids if reply.choices else None
+    if drawn is not None:
+        theirs, ours = reply.choices[0].text or "", encoder.decode(drawn)
+        if theirs.strip(" \ufffd") != ours.strip(" \ufffd"):
+            raise EngineError(
+                f"{client.url} writes {theirs!r:.60} where the tokenizer reads {ours!r:.60}: "
+                "model.tokenizer is not that of the model"
+            )
+    return _ByIds(client, encoder, await client.longest(), cuts_steps=drawn is not None)
+
+
+class _ByIds:
+    """Completions of token ids."""
+
+    def __init__(self, client: ServerClient, encoder: PromptEncoder, longest: int | None, *, cuts_steps: bool) -> None:
+        self.cuts_steps = cuts_steps
+        self._client = client
+        self._encoder = encoder
+        self._longest = longest
+        self._end_ids = sorted({encoder.eos_id, int(encoder.tokenizer.eos_token_id)})
+
+    async def complete(self, request: Request, number: int) -> Completion:
+        """Write one completion.
+
+        With a splitter: up to a hint, then a few tokens more to see whether the step is over, and on if it is not.
+        """
+        ids = self._encoder.encode(request.prompt)
+        left = min(request.sampling.max_tokens, self._room(ids))
+        hints = request.splitter.stop if request.splitter is not None else ()
+        drawn: list[int] = []
+        looks_ahead, turn = not hints, 0
+        while True:
+            size = min(left, _LOOK_AHEAD) if request.splitter is not None and looks_ahead else left
+            seed = derive_seed("server", request.seed, number, turn)
+            choice = await self._draw(ids + drawn, size, request.sampling, seed, () if looks_ahead else hints)
+            if choice is None:
+                return Completion("", (), None)
+            if choice.token_ids is None:
+                return Completion(choice.text or "", (), _STOPS.get(choice.finish_reason or ""))
+            new, ended = self._without_end(choice, hints)
+            drawn += new
+            left -= len(new)
+            stop = Stop.EOS if ended else Stop.MAX_TOKENS if left <= 0 or not new else None
+            if request.splitter is not None:
+                from presrm.engines.hf import step_end  # needs torch, which the tokenizer has brought along
+
+                end = step_end(drawn, request.splitter, self._encoder.decode, hints if stop is None else ())
+                if end is not None:
+                    return self._completion(drawn[:end], None)
+            if stop is not None or request.splitter is None:
+                return self._completion(drawn, stop)
+            looks_ahead, turn = not hints or not looks_ahead, turn + 1
+
+    async def weigh(self, prompt: Prompt, options: Sequence[str]) -> tuple[float, ...]:
+        """Add up the log-probabilities of each option's tokens; what options begin with alike is asked once."""
+        ids = self._encoder.encode(prompt)
+        targets = [tuple(self._encoder.scaffold(option)) for option in options]
+        self._room(ids + list(max(targets, key=len)[:-1]))
+        nexts: dict[tuple[int, ...], dict[int, float]] = {}
+        for target in targets:
+            for depth in range(len(target)):
+                if (begun := target[:depth]) not in nexts:
+                    wanted = {other[depth] for other in targets if other[:depth] == begun and len(other) > depth}
+                    nexts[begun] = await self._next(ids + list(begun), wanted)
+        return tuple(sum(nexts[target[:depth]][token] for depth, token in enumerate(target)) for target in targets)
+
+    async def _draw(
+        self, ids: list[int], size: int, sampling: Sampling, seed: int, hints: Sequence[str]
+    ) -> Choice | None:
+        how = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": seed % 2**31}
+        stops = {"stop_token_ids": self._end_ids, **({"stop": list(hints)} if hints else {})}
+        reply = await self._client.post("/completions", {"prompt": ids, "max_tokens": size, **how, **stops, **_PLAIN})
+        return reply.choices[0] if reply.choices else None
+
+    def _without_end(self, choice: Choice, hints: Sequence[str]) -> tuple[list[int], bool]:
+        """The ids drawn without the end token, and whether the reply is over, rather than paused at a hint."""
+        new = list(choice.token_ids or ())
+        if choice.finish_reason != "stop" or isinstance(choice.stop_reason, str):
+            return new, False
+        if new and (new[-1] in self._end_ids or new[-1] == choice.stop_reason):
+            return new[:-1], True
+        text = self._encoder.decode(new)
+        return new, not any(hint in text for hint in hints)
+
+    async def _next(self, ids: list[int], wanted: Collection[int]) -> dict[int, float]:
+        """Log-probabilities of the tokens `wanted` behind `ids`.
+
+        vLLM gives exactly those, wherever they stand; other servers list the most probable ones.
+        """
+        asked = {"max_tokens": 1, "temperature": 0.0, "logprobs": _TOP, "logprob_token_ids": sorted(wanted)}
+        body = {"prompt": ids, **asked, "return_tokens_as_token_ids": True, **_PLAIN}
+        reply = await self._client.post("/completions", body)
+        listed = _logprobs(reply, self._client)
+        top = (listed.top_logprobs or (None,))[0] if listed else {}
+        if top is None:
+            raise _no_logprobs(self._client)
+        return {i: top.get(f"token_id:{i}", top.get(self._encoder.decode([i]), -math.inf)) for i in wanted}
+
+    def _completion(self, tokens: list[int], stop: Stop | None) -> Completion:
+        return Completion(self._encoder.decode(tokens), tuple(tokens), stop)
+
+    def _room(self, ids: list[int]) -> int:
+        """How many tokens the model can write behind `ids`."""
+        if self._longest is None:
+            return 2**31
+        if len(ids) >= self._longest:
+            raise EngineError(
+                f"a prompt of {len(ids)} tokens leaves no room for a reply: {self._client.name!r} reads at most "
+                f"{self._longest}; shorten the problem or choose a model with a longer context"
+            )
+        return self._longest - len(ids)
+
+
+class _ByChat:
+    """Chat completions."""
+
+    cuts_steps = False
+
+    def __init__(self, client: ServerClient) -> None:
+        self._client = client
+        self._continues: bool | None = None
+        self._probing = asyncio.Lock()
+
+    async def complete(self, request: Request, number: int) -> Completion:
+        """Write one completion, as text."""
         how = request.sampling
-        reply = self._ask(
+        reply = await self._ask(
             request.prompt,
             max_tokens=how.max_tokens,
             temperature=how.temperature,
@@ -107,30 +293,80 @@ class ServerEngine:
         if not reply.choices:
             return Completion("", (), None)
         choice = reply.choices[0]
-        return Completion(choice.message.content or "", (), _STOPS.get(choice.finish_reason))
+        if choice.message is None:
+            raise EngineError(f"{self._client.url}: a choice without a message; is it an OpenAI-compatible server?")
+        return Completion(choice.message.content or "", (), _STOPS.get(choice.finish_reason or ""))
 
-    def _weigh(self, prompt: Prompt, options: Sequence[str]) -> tuple[float, ...]:
-        reply = self._ask(prompt, max_tokens=1, temperature=0, logprobs=True, top_logprobs=_TOP)
-        listed = reply.choices[0].logprobs if reply.choices else None
-        if listed is None or not listed.content:
-            raise EngineError(f"{self._url} gives no log-probabilities; set judge.verdict to explained")
-        top = {entry.token: entry.logprob for entry in listed.content[0].top_logprobs}
+    async def weigh(self, prompt: Prompt, options: Sequence[str]) -> tuple[float, ...]:
+        """Look each option up among the most probable next tokens, by its text."""
+        reply = await self._ask(prompt, max_tokens=1, temperature=0.0, logprobs=True, top_logprobs=_TOP)
+        listed = _logprobs(reply, self._client)
+        if listed is None:
+            return (-math.inf,) * len(options)
+        if not listed.content:
+            raise _no_logprobs(self._client)
+        top: dict[str, float] = {}
+        for entry in listed.content[0].top_logprobs:
+            top.setdefault(entry.token, entry.logprob)  # tokens may share a text; the first is the most probable
         return tuple(top.get(option, -math.inf) for option in options)
 
-    def _ask(self, prompt: Prompt, **options: Any) -> ChatCompletion:
-        messages: list[Any] = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        messages.append({"role": "user", "content": prompt.text})
-        if begun := prompt.forced + "".join(step.text for step in prompt.reply):
-            messages.append({"role": "assistant", "content": begun})
-            options["extra_body"] = {"continue_final_message": True, "add_generation_prompt": False}
-        try:
-            reply: ChatCompletion = self._client.chat.completions.create(model=self._name, messages=messages, **options)
-        except (OpenAIError, ValueError) as error:  # cut-off JSON is a ValueError
-            told = f"{type(error).__name__}: {error}".replace(self._key, "***") if self._key != "none" else str(error)
-            raise EngineError(f"{self._url}: {told:.300}") from None
-        if reply.usage is not None:
-            self.tokens_read += reply.usage.prompt_tokens
-            self.tokens_generated += reply.usage.completion_tokens
-        if any(getattr(choice, "message", None) is None for choice in reply.choices or ()):
-            raise EngineError(f"{self._url}: a choice without a message; is it an OpenAI-compatible server?")
-        return reply
+    async def _ask(self, prompt: Prompt, **options: Any) -> Reply:
+        begun = prompt.forced + "".join(step.text for step in prompt.reply)
+        if begun and not await self._can_continue():
+            raise EngineError(
+                f"{self._client.url} does not continue a reply that is begun, as far as can be told; set "
+                "judge.verdict to explained, or model.tokenizer to ask by ids"
+            )
+        return await self._client.post(
+            "/chat/completions", {"messages": _messages(prompt, begun), **options} | (_CONTINUE if begun else {})
+        )
+
+    async def _can_continue(self) -> bool:
+        """Find out once: a server that knows nothing of it would begin another reply, and nobody would notice."""
+        async with self._probing:
+            if self._continues is None:
+                try:
+                    self._continues = await self._continues_reply()
+                except NotTakenError:
+                    self._continues = False
+        return self._continues
+
+    async def _continues_reply(self) -> bool:
+        """Compare the numbers of prompt tokens that the server counts.
+
+        Continued, a begun reply lacks the end of a turn and the head of the next: it is shorter than closed. Or, where
+        a server continues without being told, its first word adds no more than its second.
+        """
+        none, one, two = [await self._count(" hi" * num, _CONTINUE if num else {}) for num in range(3)]
+        closed = await self._count(" hi", {})
+        if none is None or one is None or two is None or closed is None:
+            return False
+        return one < closed or one - none <= two - one
+
+    async def _count(self, begun: str, flags: dict[str, Any]) -> int | None:
+        messages = _messages(_GREETING, begun)
+        reply = await self._client.post("/chat/completions", {"messages": messages, "max_tokens": 1, **flags})
+        return reply.usage.prompt_tokens if reply.usage else None
+
+
+_CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
+"""What vLLM and SGLang are told to go on with the last message."""
+
+
+def _messages(prompt: Prompt, begun: str) -> list[dict[str, str]]:
+    messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    messages.append({"role": "user", "content": prompt.text})
+    return messages + ([{"role": "assistant", "content": begun}] if begun else [])
+
+
+def _logprobs(reply: Reply, client: ServerClient) -> Logprobs | None:
+    """The log-probabilities of a reply; none where there is no choice at all."""
+    if not reply.choices:
+        return None
+    if reply.choices[0].logprobs is None:
+        raise _no_logprobs(client)
+    return reply.choices[0].logprobs
+
+
+def _no_logprobs(client: ServerClient) -> EngineError:
+    return EngineError(f"{client.url} gives no log-probabilities; set judge.verdict to explained")
