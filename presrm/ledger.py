@@ -37,7 +37,7 @@ class Call:
         shown: `short_hash` of the text of each step asked about, in the order shown.
         sampling: How the reply was drawn, a JSON object; ``options`` are the words of a direct verdict.
         seed: Of the draw; 0 where nothing is drawn.
-        reply: Verbatim; of a direct verdict the log-probability of each option, a JSON object.
+        reply: Verbatim; of a direct verdict the log-probability (nats) of each option, a JSON object, null if unknown.
         verdict: As read, nothing if it is unreadable.
         value: pairwise: the probability that the first step shown is better; pointwise: that the step is right;
             others: their score of one step, if that is what they give. None if there is none.

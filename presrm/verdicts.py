@@ -2,12 +2,15 @@
 
 Two ways to read a verdict: from an explanation that ends in ``[[word]]``, or *directly*, from the probabilities of the
 words. Both answer a question with two outcomes and give the probability of the first.
+
+A judge that reads its replies itself tells with `tell` what it read, so that the verdict ledger can keep it.
 """
 
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from presrm.prompts import Prompt
 from presrm.protocols import Engine, Request, Sampling
@@ -35,6 +38,41 @@ class Verdict:
     rationale: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a judge read in one reply.
+
+    Attributes:
+        verdict: In a few characters, as ``A`` or ``4``; nothing if it is unreadable.
+        value: That verdict as one number, where it is one (see `presrm.ledger.Call`), else none.
+        status: OK, or why there is no verdict.
+    """
+
+    verdict: str
+    value: float | None = None
+    status: Status = Status.OK
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """An engine that wants to know what a judge read in its replies."""
+
+    def tell(self, readings: Sequence[Reading]) -> None:
+        """Hear what was read in the replies of the last call, one after the other."""
+        ...
+
+
+def tell(engine: object, readings: Sequence[Reading]) -> None:
+    """Tell an engine that listens what was read in the replies of its last call; others need not know.
+
+    Args:
+        engine: Was asked.
+        readings: One for each reply, in the order of the requests; of a request with several replies one after another.
+    """
+    if readings and isinstance(engine, Listener):
+        engine.tell(readings)
+
+
 def ask_explained(
     engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str], sampling: Sampling
 ) -> list[Verdict]:
@@ -44,12 +82,23 @@ def ask_explained(
     so neither order nor company of the questions changes a verdict.
     """
     requests = [Request(p, sampling=sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
-    return [_read(found.text, found.stop, words) for (found,) in engine.generate(requests)] if requests else []
+    verdicts = [_read(found.text, found.stop, words) for (found,) in engine.generate(requests)] if requests else []
+    tell(engine, [_reading(verdict, words) for verdict in verdicts])
+    return verdicts
 
 
 def ask_direct(engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str]) -> list[Verdict]:
     """Read each verdict from the probabilities with which the reply goes on with either word."""
-    return [_weigh(first, second, words) for first, second in engine.logprobs(prompts, words)] if prompts else []
+    verdicts = [_weigh(first, second, words) for first, second in engine.logprobs(prompts, words)] if prompts else []
+    tell(engine, [_reading(verdict, words) for verdict in verdicts])
+    return verdicts
+
+
+def _reading(verdict: Verdict, words: tuple[str, str]) -> Reading:
+    if verdict.probability is None:
+        return Reading("", status=verdict.status)
+    likelier = words[verdict.probability < 0.5] if verdict.probability != 0.5 else " or ".join(words)
+    return Reading(likelier, verdict.probability)
 
 
 def _read(reply: str, stop: Stop | None, words: tuple[str, str]) -> Verdict:

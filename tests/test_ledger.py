@@ -61,7 +61,7 @@ calls = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(recorded=st.lists(calls, max_size=5, unique_by=lambda call: call.key))
 def test_calls_come_back_as_recorded_whatever_their_text(tmp_path: Path, recorded: list[Call]) -> None:
     path = tmp_path / "ledger.sqlite"

@@ -8,7 +8,7 @@ from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Status, Step, Stop
-from presrm.verdicts import EXPLANATION
+from presrm.verdicts import EXPLANATION, Reading, tell
 
 _NUM_POINTS = 5
 
@@ -38,9 +38,15 @@ class AdditiveJudge:
         asked = [(number, text) for number, item in enumerate(batch) for text in sorted({s.text for s in item.steps})]
         prompts = [self._prompts.additive(batch[number].prefix, Step(text)) for number, text in asked]
         requests = [Request(p, sampling=self._sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
-        replies = self._engine.generate(requests) if requests else []
-        judged = {key: _read(reply) for key, (reply,) in zip(asked, replies, strict=True)}
+        found = [_read(reply) for (reply,) in self._engine.generate(requests)] if requests else []
+        tell(self._engine, [_reading(judgement) for judgement in found])
+        judged = dict(zip(asked, found, strict=True))
         return [tuple(judged[number, step.text] for step in item.steps) for number, item in enumerate(batch)]
+
+
+def _reading(found: Judgement) -> Reading:
+    verdict = "" if found.score is None else f"{found.score * _NUM_POINTS:.0f}"
+    return Reading(verdict, found.score, found.status)
 
 
 def _read(reply: Completion) -> Judgement:

@@ -11,7 +11,7 @@ from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory
-from presrm.verdicts import EXPLANATION
+from presrm.verdicts import EXPLANATION, Reading, tell
 
 
 class FirstErrorJudge:
@@ -59,6 +59,14 @@ class FirstErrorJudge:
         ]
         requests = [Request(p, self._votes, self._sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
         drawn = self._engine.generate(requests) if requests else []
+        tell(
+            self._engine,
+            [
+                _reading(reply, len(texts))
+                for replies, (_, texts) in zip(drawn, solutions, strict=True)
+                for reply in replies
+            ],
+        )
         return [_vote(replies, len(texts)) for replies, (_, texts) in zip(drawn, solutions, strict=True)]
 
 
@@ -69,6 +77,13 @@ def _read(reply: str, num_steps: int) -> int | None:
     if index is None or int(index[1]) >= num_steps:
         return None
     return num_steps if index[1] == "-1" else int(index[1])
+
+
+def _reading(reply: Completion, num_steps: int) -> Reading:
+    first = _read(reply.text, num_steps)
+    if first is None:
+        return Reading("", status=Status.TRUNCATED if reply.stop is Stop.MAX_TOKENS else Status.UNREADABLE)
+    return Reading("-1" if first == num_steps else str(first))
 
 
 def _vote(replies: Sequence[Completion], num_steps: int) -> "_Finding":

@@ -9,7 +9,7 @@ from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Status, Step, Stop
-from presrm.verdicts import EXPLANATION
+from presrm.verdicts import EXPLANATION, Reading, tell
 
 _HIGHEST = 10
 
@@ -49,11 +49,14 @@ class ListwiseJudge:
             Request(prompt, sampling=self._sampling, seed=derive_seed("verdict", prompt.text, vote))
             for prompt, vote in zip(prompts, votes, strict=True)
         ]
-        replies = iter(self._engine.generate(requests) if requests else [])
+        drawn = self._engine.generate(requests) if requests else []
+        shown = [order for of_item in orders for order in of_item]
+        tell(self._engine, [_reading(reply, len(order)) for order, (reply,) in zip(shown, drawn, strict=True)])
+        replies = iter(drawn)
         judged = []
         for item, of_item in zip(batch, orders, strict=True):
-            drawn = [(order, reply) for order in of_item for reply in next(replies)]
-            judged.append(tuple(_judgement(step.text, drawn) for step in item.steps))
+            votes_on = [(order, reply) for order in of_item for reply in next(replies)]
+            judged.append(tuple(_judgement(step.text, votes_on) for step in item.steps))
         return judged
 
     def _orders(self, item: Candidates) -> list[tuple[str, ...]]:
@@ -74,6 +77,13 @@ def _read(reply: str, num: int) -> list[int] | None:
     points = [scale.get(written.strip()) for written in lists[-1].split(",")]
     known = [number for number in points if number is not None]
     return known if len(known) == len(points) == num else None
+
+
+def _reading(reply: Completion, num: int) -> Reading:
+    points = _read(reply.text, num)
+    if points is None:
+        return Reading("", status=Status.TRUNCATED if reply.stop is Stop.MAX_TOKENS else Status.UNREADABLE)
+    return Reading(", ".join(map(str, points)))
 
 
 def _judgement(text: str, drawn: Sequence[tuple[tuple[str, ...], Completion]]) -> Judgement:

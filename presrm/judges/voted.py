@@ -9,6 +9,7 @@ from presrm.prompts import Prompt
 from presrm.protocols import Completion, Engine, Judge, Request
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Status
+from presrm.verdicts import Reading, tell
 
 
 class VotedJudge:
@@ -72,3 +73,7 @@ class _Reseeded:
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
         """Give the log-probabilities of the engine: nothing of them is drawn."""
         return self._engine.logprobs(prompts, options)
+
+    def tell(self, readings: Sequence[Reading]) -> None:
+        """Pass on what was read."""
+        tell(self._engine, readings)
