@@ -7,6 +7,7 @@ reason, not an error; a file that cannot be read at all is an error.
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import isinf
 from pathlib import Path
@@ -46,36 +47,58 @@ class BadRow:
     text: str
 
 
-def read_rows(path: Path | Literal["-"], max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Row | BadRow]:
-    """Read a file (``-``: standard input) row by row; blank lines do not count as rows.
+def read_rows(
+    path: Path | Literal["-"], max_line_bytes: int = MAX_LINE_BYTES, *, start: int = 1
+) -> Iterator[Row | BadRow]:
+    """Read a file (``-``: standard input) row by row, from line `start` on; blank lines do not count as rows.
 
     Raises:
         DataError: if there is no such file, or it holds no row at all.
     """
+    with open_input(path, "a JSON Lines file") as file:
+        for number, line in _numbered(file, path, max_line_bytes):
+            if number >= start:
+                yield parse_row(number, line, max_line_bytes)
+
+
+def count_rows(path: Path) -> int:
+    """Count the rows that `read_rows` gives, without looking into them.
+
+    Raises:
+        DataError: if there is no such file, or it holds no row at all.
+    """
+    with open_input(path, "a JSON Lines file") as file:
+        return sum(1 for _ in _numbered(file, path, MAX_LINE_BYTES))
+
+
+def open_input(path: Path | Literal["-"], expected: str) -> AbstractContextManager[BinaryIO]:
+    """Open a file (``-``: standard input, which stays open) to be read as bytes.
+
+    Raises:
+        DataError: if it cannot be; `expected` says what it should be.
+    """
     if path == "-":
-        yield from _rows(sys.stdin.buffer, "standard input", max_line_bytes)
-        return
+        return nullcontext(sys.stdin.buffer)
     if path.is_dir():
-        raise DataError(f"{path} is a folder; a JSON Lines file is expected")
+        raise DataError(f"{path} is a folder; {expected} is expected")
     try:
-        file = path.open("rb")
+        return path.open("rb")
     except FileNotFoundError as error:
         raise DataError(f"no file {path}") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    with file:
-        yield from _rows(file, str(path), max_line_bytes)
 
 
-def _rows(file: BinaryIO, name: str, limit: int) -> Iterator[Row | BadRow]:
+def _numbered(file: BinaryIO, path: Path | Literal["-"], limit: int) -> Iterator[tuple[int, bytes]]:
+    """Give each line that is not blank, and its number."""
     is_empty = True
     for number, raw in enumerate(_lines(file, limit), 1):
         line = raw.removeprefix(_BOM) if number == 1 else raw
-        if not line.strip():
-            continue
-        is_empty = False
-        yield _parse(number, line, limit)
+        if line.strip():
+            is_empty = False
+            yield number, line
     if is_empty:
+        name = "standard input" if path == "-" else path
         raise DataError(f"{name} is empty; one JSON object a line is expected")
 
 
@@ -90,7 +113,8 @@ def _lines(file: BinaryIO, limit: int) -> Iterator[bytes]:
         yield line
 
 
-def _parse(number: int, line: bytes, limit: int) -> Row | BadRow:
+def parse_row(number: int, line: bytes, limit: int = MAX_LINE_BYTES) -> Row | BadRow:
+    """Read one line, or the bytes of one object, longer ones than `limit` bytes being bad."""
     start = line[:_SHOWN].decode("utf-8", "replace")
     if len(line.rstrip(b"\r\n")) > limit:
         return BadRow(number, f"longer than {limit} bytes", start)

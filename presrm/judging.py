@@ -1,147 +1,64 @@
 """Judge the solutions in a file, step by step, by any absolute judge: the library side of ``presrm judge-steps``.
 
-Rows are worked in lockstep groups. After each group everything written is synced and ``<out>.state.json`` is replaced:
-from there the same call goes on, and gives the same bytes as one that was never stopped.
+Rows are worked in lockstep groups. At least every second, and however the work ends, what is finished is synced and
+``<out>.state.json`` replaced: from there the same call goes on, and gives the same bytes as one that was never stopped.
 """
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from functools import cache
+from heapq import nsmallest
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Self
 
-from presrm.errors import DataError, JudgeError, RequestError, RunConfigError, RunError, SplitterError, boundary
-from presrm.jsonl import BadRow, Row, dump_row, read_rows
+from presrm.errors import DataError, JudgeError, RequestError, RunConfigError, RunError, boundary
+from presrm.jsonl import BadRow, Row, dump_row
+from presrm.judge_card import JudgeCard, JudgedSolution, make_card
+from presrm.judge_tally import JudgeTally
 from presrm.protocols import Judge, StepSplitter
 from presrm.rundir import hash_path, replace_file
-from presrm.statistics import wilson_interval
-from presrm.types import Candidates, Judgement, Problem, Step, Trajectory
+from presrm.solution_rows import Solution, find_first_error, read_solution
+from presrm.tables import count_rows, read_table
+from presrm.types import Candidates, Judgement
 
-QUESTION_KEYS = ("problem", "question", "prompt")
-SOLUTION_KEYS = ("solution", "completion", "response")
 Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """What a row asks to have judged.
-
-    Attributes:
-        row: The row as read.
-        question: What was to be solved.
-        steps: The steps, verbatim.
-        label: 0-based index of the first wrong step, -1 if none is wrong, or none where the row does not say.
-    """
-
-    row: Mapping[str, Any]
-    question: str
-    steps: tuple[str, ...]
-    label: int | None
-
-    def candidates(self, problem_id: str) -> list[Candidates]:
-        """Ask for every step after its prefix.
-
-        Steps of a list come without their delimiters: those before another are given a line end, lest the judge see
-        them run together.
-        """
-        ends = ["" if text[-1:].isspace() else "\n" for text in self.steps[:-1]] if "steps" in self.row else []
-        texts = [text + end for text, end in zip(self.steps, [*ends, *[""] * len(self.steps)], strict=False)]
-        shown = tuple(Step(text) for text in texts)
-        problem = Problem(problem_id, self.question)
-        return [Candidates(Trajectory(problem, shown[:i]), (step,)) for i, step in enumerate(shown)]
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A share with its 95 % Wilson interval; both none where there is nothing to count."""
-
-    num: int
-    num_right: int
-    value: float | None
-    interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeCard:
-    """How well the judge found the first error of labelled solutions, as ProcessBench (arXiv 2412.06559) counts.
-
-    Attributes:
-        erroneous: Solutions with an error whose first error was named exactly.
-        clean: Solutions without an error that were found clean.
-        f1: Harmonic mean of both accuracies, or none where a kind is missing.
-        f1_interval: From both lower to both upper ends: conservative.
-        unknown: Solutions of which the judge could not say (null). They count as wrong above.
-    """
-
-    erroneous: Share
-    clean: Share
-    f1: float | None
-    f1_interval: tuple[float, float] | None
-    unknown: Share
+_FORMAT = 2
+_SECONDS_BETWEEN_SYNCS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedFile:
-    """What became of a file: rows judged, rows set aside, and the card where rows carry labels."""
+    """What became of a file: the counts, and the card where rows carry labels."""
 
-    num_judged: int
-    num_rejected: int
+    tally: JudgeTally
     card: JudgeCard | None
 
 
-def solution_text(row: Mapping[str, Any]) -> str:
-    """Find the solution of a row.
+@dataclass(frozen=True, slots=True)
+class WrongStep:
+    """A step found wrong, the first of its solution.
 
-    Raises:
-        DataError: if there is none, or it is not text.
+    Attributes:
+        place: Number of the row among those judged, from 1.
+        solution: What was judged.
+        index: 0-based index of the step.
+        judgements: Of the steps up to this one: plain data, as in the row.
     """
-    return _text(row, SOLUTION_KEYS, "a solution")
 
+    place: int
+    solution: Solution
+    index: int
+    judgements: tuple[Mapping[str, Any], ...]
 
-def read_solution(row: Any, splitter: StepSplitter) -> Solution:
-    """Read what a row asks to have judged.
-
-    Raises:
-        DataError: saying what was expected.
-    """
-    if not isinstance(row, Mapping):
-        raise DataError(f"expected an object, found {type(row).__name__}")
-    question = _text(row, QUESTION_KEYS, "a question")
-    if row.get("steps") is None:
-        with boundary(SplitterError, f"splitter {type(splitter).__name__}"):
-            steps = splitter.split(solution_text(row))
-    else:
-        steps = row["steps"]
-    if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
-        raise DataError("expected a list of texts under 'steps'")
-    if not steps:
-        raise DataError("the solution has no steps")
-    if any("\ud800" <= character <= "\udfff" for character in "".join((question, *steps))):
-        raise DataError("half a surrogate pair in the text, which no tokenizer takes")
-    label = row.get("label")
-    if label is not None and (type(label) is not int or not -1 <= label < len(steps)):
-        raise DataError(
-            f"label {label!r:.40}: expected the 0-based index of the first wrong of {len(steps)} steps, or -1"
-        )
-    return Solution(row, question, tuple(steps), label)
-
-
-def find_first_error(judgements: Sequence[Judgement], threshold: float = 0.5) -> int | None:
-    """Find the first step scored below `threshold`.
-
-    Returns:
-        Its 0-based index; -1 if all are readable and none is below; none if an unreadable one comes first.
-    """
-    for i, judgement in enumerate(judgements):
-        if judgement.score is None:
-            return None
-        if judgement.score < threshold:
-            return i
-    return -1
+    @property
+    def score(self) -> float:
+        """The score of the step."""
+        return float(self.judgements[-1]["score"])
 
 
 def require_absolute(name: str, judge: Any) -> None:
@@ -171,14 +88,15 @@ def judge_file(
     """Judge every step of the solutions in `source`, or go on with it.
 
     Args:
-        source: JSON Lines: a question, a solution as text or as a list of steps, and perhaps a label.
-        out: Gets each row with ``judged`` and ``first_error``. Bad rows go to ``<out>.rejected.jsonl``, the card to
-            ``<out>.card.json``.
+        source: Rows as `presrm.tables.read_table` reads them: a question, a solution as text or as a list of steps,
+            and perhaps a label.
+        out: Gets each row with ``judged`` and ``first_error``, as JSON Lines. Bad rows go to ``<out>.rejected.jsonl``,
+            the card to ``<out>.card.json``.
         open_judge: Gives the judge; called only if there is something left to judge.
         splitter: Cuts solutions that are text.
         settings: What the judgements depend on, as plain JSON values; another start with other ones is refused.
         stage: Where to tell what is going on: given a name and a total, a context that is told of rows done.
-        group_size: Rows in one lockstep group: the unit of batching and of durability.
+        group_size: Rows in one lockstep group: the unit of batching, and of what a further start can build on.
         threshold: A step scored below is wrong.
 
     Raises:
@@ -188,9 +106,10 @@ def judge_file(
     """
     if out.resolve() == source.resolve():
         raise RequestError(f"--out {out}: would overwrite the input")
-    num_rows = sum(1 for _ in read_rows(source))
+    num_rows = count_rows(source)
     out.parent.mkdir(parents=True, exist_ok=True)
     journal = _Journal.open(source, out, {**settings, "group_size": group_size, "threshold": threshold})
+    tally = journal.tally
     if not journal.is_done:
         with ExitStack() as stack:
 
@@ -201,43 +120,59 @@ def judge_file(
                 return opened
 
             advance = stack.enter_context(stage("judge steps", num_rows))
-            advance(journal.num_judged + journal.num_rejected)
-            for group in _groups(source, journal.state["next_line"], group_size):
-                journal.commit(group[-1].line + 1, *_judge_group(group, judge, splitter, threshold))
+            advance(tally.num_judged + tally.num_rejected)
+            stack.enter_context(journal)
+            for group in _groups(source, journal.next_row, group_size):
+                journal.add(group[-1].line + 1, *_judge_group(group, judge, splitter, threshold, tally))
                 advance(len(group))
-        if journal.num_judged:
-            journal.finish()
-    if not journal.num_judged:
+            if tally.num_judged:
+                journal.finish()
+    if not tally.num_judged:
         journal.discard()
         raise DataError(f"{source}: no row can be judged, the reasons are in {journal.rejected}")
-    return JudgedFile(journal.num_judged, journal.num_rejected, _write_card(out))
+    return JudgedFile(tally, _write_card(out, splitter) if tally.num_labelled else None)
 
 
-def make_card(found: Sequence[tuple[int, int | None]]) -> JudgeCard:
-    """Make the card of a judge from (label, first error found) of each labelled solution."""
-    erroneous = _share([first == label for label, first in found if label >= 0])
-    clean = _share([first == label for label, first in found if label < 0])
-    f1 = interval = None
-    if erroneous.value is not None and clean.value is not None:
-        f1 = _harmonic(erroneous.value, clean.value)
-    if erroneous.interval and clean.interval:
-        low, high = (_harmonic(*ends) for ends in zip(erroneous.interval, clean.interval, strict=True))
-        interval = (low, high)
-    return JudgeCard(erroneous, clean, f1, interval, _share([first is None for _, first in found]))
+def find_worst(out: Path, num: int, splitter: StepSplitter) -> list[WrongStep]:
+    """Find the steps of a judged file with the lowest scores among first errors, lowest first, at most `num`.
+
+    Args:
+        out: As `judge_file` wrote it.
+        num: How many.
+        splitter: As for `judge_file`.
+    """
+    wrong = (item for item in enumerate(_judged_rows(out), 1) if item[1]["first_error"] not in (None, -1))
+    worst = nsmallest(num, wrong, key=lambda item: item[1]["judged"][item[1]["first_error"]]["score"])
+    return [
+        WrongStep(
+            place, read_solution(row, splitter), row["first_error"], tuple(row["judged"][: row["first_error"] + 1])
+        )
+        for place, row in worst
+    ]
+
+
+def read_first_errors(out: Path) -> list[int | None]:
+    """Read what a judged file says of each solution."""
+    return [row["first_error"] for row in _judged_rows(out)]
 
 
 @dataclass
 class _Journal:
-    """What is finished of an output: all that a further start trusts."""
+    """What is finished of an output: all that a further start trusts. Leaving it syncs what was added."""
 
     out: Path
     state: dict[str, Any]
+    tally: JudgeTally
+
+    def __post_init__(self) -> None:
+        self._files: dict[Path, BinaryIO] = {}
+        self._synced = time.monotonic()
 
     @classmethod
     def open(cls, source: Path, out: Path, settings: Mapping[str, Any]) -> "_Journal":
         """Begin an output, or go on with it if input and settings are the same."""
-        journal = cls(out, {"input_sha256": hash_path(source), "settings": json.loads(json.dumps(settings))})
-        journal.state |= {"next_line": 1, "num_judged": 0, "num_rejected": 0, "bytes": {}, "is_done": False}
+        state = {"format": _FORMAT, "input_sha256": hash_path(source), "settings": json.loads(json.dumps(settings))}
+        journal = cls(out, {**state, "next_row": 1, "bytes": {}, "is_done": False}, JudgeTally())
         if not journal._path.exists():
             if out.exists():
                 raise RequestError(
@@ -246,21 +181,25 @@ class _Journal:
             return journal
         try:
             old = json.loads(journal._path.read_text("utf-8"))
+            before = {"input_sha256": old["input_sha256"], **old["settings"]}
             changes = [
-                f"{key}: {old['settings'].get(key)!r} -> {value!r}"
-                for key, value in journal.state["settings"].items()
-                if old["settings"].get(key) != value
+                f"{key}: {before.get(key)!r} -> {value!r}"
+                for key, value in state["settings"].items()
+                if before.get(key) != value
             ]
+            if before["input_sha256"] != state["input_sha256"]:
+                changes.insert(0, "the input has changed")
+            if old.get("format") != _FORMAT:
+                changes.insert(0, "it is of another version of presrm")
+            if not changes:
+                journal.state, journal.tally = {**journal.state, **old}, JudgeTally.load(old["tally"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{journal._path} is damaged; remove it and {out} to begin anew") from error
-        if old["input_sha256"] != journal.state["input_sha256"]:
-            changes.insert(0, "the input has changed")
         if changes:
             raise RunConfigError(
                 f"{out} was begun with another request ({'; '.join(changes)}); choose another --out, "
                 f"or remove it and {journal._path}"
             )
-        journal.state = old
         return journal
 
     @property
@@ -276,65 +215,89 @@ class _Journal:
         return bool(self.state["is_done"])
 
     @property
-    def num_judged(self) -> int:
-        return int(self.state["num_judged"])
+    def next_row(self) -> int:
+        return int(self.state["next_row"])
 
-    @property
-    def num_rejected(self) -> int:
-        return int(self.state["num_rejected"])
+    def __enter__(self) -> Self:
+        return self
 
-    def commit(self, next_line: int, judged: Sequence[Mapping[str, Any]], rejected: Sequence[BadRow]) -> None:
-        """Write the rows of a group, sync them, and only then say so in the state."""
-        if not self._path.exists():
-            self._save()
-        self._append(self.out, judged)
-        self._append(self.rejected, [{"line": row.line, "reason": row.reason} for row in rejected])
-        self.state["next_line"] = next_line
-        self.state["num_judged"] += len(judged)
-        self.state["num_rejected"] += len(rejected)
-        self._save()
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self._sync()
+        finally:
+            for file in self._files.values():
+                file.close()
+
+    def add(self, next_row: int, judged: Sequence[Mapping[str, Any]], rejected: Sequence[BadRow]) -> None:
+        """Write the rows of a group; it counts as finished once synced."""
+        sizes = [
+            self._append(self.out, judged),
+            self._append(self.rejected, [{"line": row.line, "reason": row.reason} for row in rejected]),
+        ]
+        self.state["bytes"] |= {path.name: size for path, size in zip((self.out, self.rejected), sizes, strict=True)}
+        self.state |= {"next_row": next_row, "tally": self.tally.dump()}
+        if time.monotonic() - self._synced >= _SECONDS_BETWEEN_SYNCS:
+            self._sync()
 
     def finish(self) -> None:
         """Say that all rows are done."""
         self.state["is_done"] = True
-        self._save()
 
     def discard(self) -> None:
         """Take back an output without a row, so that the same command may follow once the input is mended."""
         self.out.unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)
 
-    def _append(self, path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-        size = self.state["bytes"].get(path.name, 0)
-        if not rows and not size and path != self.out:
-            path.unlink(missing_ok=True)
+    def _append(self, path: Path, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Write rows; gives the size of the file with them."""
+        if path not in self._files:
+            size = self.state["bytes"].get(path.name, 0)
+            if not rows and not size and path != self.out:
+                path.unlink(missing_ok=True)
+                return 0
+            self._files[path] = self._open(path, size)
+        self._files[path].write(b"".join(dump_row(row) for row in rows))
+        return self._files[path].tell()
+
+    def _open(self, path: Path, size: int) -> BinaryIO:
+        if not self._path.exists():
+            self._save()
+        file = path.open("ab")
+        if file.tell() < size:
+            file.close()
+            raise RunError(f"{path} is shorter than it was when the last group was finished; remove it to begin anew")
+        file.seek(file.truncate(size))
+        return file
+
+    def _sync(self) -> None:
+        """Make durable what was added, and only then say so in the state."""
+        if not self._files:
             return
-        with path.open("ab") as file:
-            if file.tell() < size:
-                raise RunError(
-                    f"{path} is shorter than it was when the last group was finished; remove it to begin anew"
-                )
-            file.truncate(size)
-            file.write(b"".join(dump_row(row) for row in rows))
+        for file in self._files.values():
             file.flush()
             os.fsync(file.fileno())
-            self.state["bytes"][path.name] = file.tell()
+        self._save()
+        self._synced = time.monotonic()
 
     def _save(self) -> None:
         replace_file(self._path, json.dumps(self.state, indent=1) + "\n")
 
 
-def _groups(source: Path, next_line: int, size: int) -> Iterator[list[Row | BadRow]]:
-    """Cut the rows from `next_line` on into lockstep groups."""
-    rows = (row for row in read_rows(source) if row.line >= next_line)
+def _groups(source: Path, next_row: int, size: int) -> Iterator[list[Row | BadRow]]:
+    """Cut the rows from `next_row` on into lockstep groups."""
+    rows = read_table(source, start=next_row)
     while group := list(islice(rows, size)):
         yield group
 
 
 def _judge_group(
-    group: Sequence[Row | BadRow], judge: Callable[[], Judge], splitter: StepSplitter, threshold: float
+    group: Sequence[Row | BadRow],
+    judge: Callable[[], Judge],
+    splitter: StepSplitter,
+    threshold: float,
+    tally: JudgeTally,
 ) -> tuple[list[dict[str, Any]], list[BadRow]]:
-    """Judge a group; `judge` is called only if a row of it can be judged."""
+    """Judge a group and count it; `judge` is called only if a row of it can be judged."""
     good: list[tuple[int, Solution]] = []
     rejected: list[BadRow] = []
     for row in group:
@@ -345,15 +308,26 @@ def _judge_group(
             good.append((row.line, read_solution(row.value, splitter)))
         except DataError as error:
             rejected.append(BadRow(row.line, str(error), ""))
-    judgements = iter(
-        _judge_all([item for line, solution in good for item in solution.candidates(f"line {line}")], judge)
-    )
+    batch = [item for line, solution in good for item in solution.candidates(f"line {line}")]
+    judgements = iter(_judge_all(batch, judge))
     judged = []
     for _, solution in good:
         of_row = list(islice(judgements, len(solution.steps)))
-        steps = [{"text": text, **asdict(judgement)} for text, judgement in zip(solution.steps, of_row, strict=True)]
-        judged.append({**solution.row, "judged": steps, "first_error": find_first_error(of_row, threshold)})
+        first_error = find_first_error(of_row, threshold)
+        tally.add_solution(of_row, first_error, is_labelled=solution.label is not None)
+        steps = [_plain(text, judgement) for text, judgement in zip(solution.steps, of_row, strict=True)]
+        judged.append({**solution.row, "judged": steps, "first_error": first_error})
+    tally.add_rejected(row.reason for row in rejected)
     return judged, rejected
+
+
+def _plain(text: str, judgement: Judgement) -> dict[str, Any]:
+    return {
+        "text": text,
+        "score": judgement.score,
+        "status": judgement.status,
+        "rationale": judgement.rationale,
+    }
 
 
 def _judge_all(batch: Sequence[Candidates], judge: Callable[[], Judge]) -> list[Judgement]:
@@ -367,33 +341,14 @@ def _judge_all(batch: Sequence[Candidates], judge: Callable[[], Judge]) -> list[
     return [judgement for (judgement,) in judged]
 
 
-def _write_card(out: Path) -> JudgeCard | None:
-    found = []
+def _judged_rows(out: Path) -> Iterator[dict[str, Any]]:
     with out.open("rb") as file:
         for line in file:
-            row = json.loads(line)
-            if row.get("label") is not None:
-                found.append((row["label"], row["first_error"]))
-    if not found:
-        return None
-    card = make_card(found)
+            yield json.loads(line)
+
+
+def _write_card(out: Path, splitter: StepSplitter) -> JudgeCard:
+    labelled = ((read_solution(row, splitter).label, row) for row in _judged_rows(out))
+    card = make_card([JudgedSolution.of_row(row, label) for label, row in labelled if label is not None])
     replace_file(Path(f"{out}.card.json"), json.dumps(asdict(card), indent=1) + "\n")
     return card
-
-
-def _share(flags: Sequence[bool]) -> Share:
-    if not flags:
-        return Share(0, 0, None, None)
-    return Share(len(flags), sum(flags), sum(flags) / len(flags), wilson_interval(sum(flags), len(flags)))
-
-
-def _harmonic(a: float, b: float) -> float:
-    return 2 * a * b / (a + b) if a + b else 0.0
-
-
-def _text(row: Mapping[str, Any], keys: Sequence[str], what: str) -> str:
-    found = next((row[key] for key in keys if row.get(key) is not None), None)
-    names = ", ".join(repr(key) for key in keys)
-    if not isinstance(found, str) or not found.strip():
-        raise DataError(f"expected {what} as text under one of {names}")
-    return found

@@ -18,7 +18,8 @@ from presrm.cli.show import print_table
 from presrm.config import Config, load_config
 
 if TYPE_CHECKING:
-    from presrm.judging import JudgeCard, JudgedFile, Share
+    from presrm.judge_card import JudgeCard, Share
+    from presrm.judging import JudgedFile
     from presrm.protocols import Judge
 
 _EMBEDDED = "embedded"
@@ -114,9 +115,9 @@ def _judge(source: Path, out: Path, config: Config) -> "JudgedFile":
 
 
 def _print_summary(judged: "JudgedFile", where: str, console: Console) -> None:
-    set_aside = f", {judged.num_rejected} set aside ({where}.rejected.jsonl)" if judged.num_rejected else ""
+    set_aside = f", {judged.tally.num_rejected} set aside ({where}.rejected.jsonl)" if judged.tally.num_rejected else ""
     console.print(
-        f"{judged.num_judged} solutions judged: {where}{set_aside}", markup=False, highlight=False, soft_wrap=True
+        f"{judged.tally.num_judged} solutions judged: {where}{set_aside}", markup=False, highlight=False, soft_wrap=True
     )
     if judged.card is not None:
         _print_card(judged.card, console)

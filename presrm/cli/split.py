@@ -28,7 +28,7 @@ def split(
       $ presrm split solutions.jsonl --out split.jsonl
     """
     from presrm.assembly import make_splitter
-    from presrm.judging import solution_text
+    from presrm.solution_rows import solution_text
 
     cut = make_splitter(splitter)
     is_shown = sys.stdout.isatty() and out != STANDARD

@@ -10,9 +10,10 @@ from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.judge_assembly import make_judge
 from presrm.judges.first_error import FirstErrorJudge
-from presrm.judging import Solution, find_first_error, judge_file
+from presrm.judging import judge_file
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Sampling
+from presrm.solution_rows import Solution, find_first_error
 from presrm.splitters import SPLITTERS
 from presrm.testing import check_judge
 from presrm.types import Candidates, Problem, Status, Step, Trajectory
