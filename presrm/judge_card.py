@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from presrm.statistics import CONFIDENCE, wilson_interval
 from presrm.types import Judgement, Status
 
-_NUM_SAMPLES = 2000
+_MIN_SAMPLES, _MAX_SAMPLES = 200, 2000
 _NUM_BINS = 10
-_MAX_CELLS = 1_000_000
+_MAX_CELLS = 2_000_000
+_MAX_DRAWN = 100_000_000
 _UNKNOWN = -2
 _FIGURES = ("f1", "auc", "brier", "calibration_error", "mean_distance")
 _EDGES = np.arange(1, _NUM_BINS) / _NUM_BINS
@@ -345,11 +346,16 @@ def _estimate(table: _Table) -> dict[str, Estimate]:
 
 
 def _resample(table: _Table) -> Iterator[Floats]:
-    """Draw solutions with replacement, in blocks that bound the memory: how often each was drawn, (S, B)."""
+    """Draw solutions with replacement: how often each is drawn, (S, B), in blocks that bound the memory.
+
+    From some 50,000 steps on, where intervals are narrow anyhow, fewer samples bound the time.
+    """
     num, rng = table.num_solutions, np.random.default_rng(0)
-    largest = max(1, _MAX_CELLS // max(1, num, len(table.owners_N)))
-    for start in range(0, _NUM_SAMPLES, largest):
-        size = min(largest, _NUM_SAMPLES - start)
+    largest = max(1, num, len(table.owners_N))
+    num_samples = min(_MAX_SAMPLES, max(_MIN_SAMPLES, _MAX_DRAWN // largest))
+    block = max(1, _MAX_CELLS // largest)
+    for start in range(0, num_samples, block):
+        size = min(block, num_samples - start)
         places = rng.integers(max(1, num), size=(num, size)) * size + np.arange(size)
         counts = np.bincount(places.ravel(), minlength=num * size)
         yield counts.reshape(num, size).astype(float)

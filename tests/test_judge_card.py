@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy import stats
 
+from presrm import judge_card
 from presrm.jsonl import dump
 from presrm.judge_card import Agreement, Estimate, JudgeCard, JudgedSolution, Share, agreement, make_card
 from presrm.solution_rows import find_first_error
@@ -295,6 +296,22 @@ def test_a_card_is_written_as_json_and_comes_back_equal(found):
     card = make_card(found)
     assert TypeAdapter(JudgeCard).validate_json(dump(card)) == card
     assert json.loads(dump(card)) == json.loads(json.dumps(asdict(card)))
+
+
+def test_fewer_samples_of_very_many_solutions_give_much_the_same_interval(monkeypatch):
+    found = made_up(200, seed=6)
+    low, high = make_card(found).steps.auc.interval
+    monkeypatch.setattr(judge_card, "_MAX_DRAWN", 1)
+    fewer = make_card(found).steps.auc.interval
+    assert fewer != (low, high)
+    assert fewer == pytest.approx((low, high), abs=0.2 * (high - low))
+
+
+def test_small_blocks_of_samples_give_much_the_same_interval(monkeypatch):
+    found = made_up(50, seed=7)
+    low, high = make_card(found).steps.brier.interval
+    monkeypatch.setattr(judge_card, "_MAX_CELLS", 1)
+    assert make_card(found).steps.brier.interval == pytest.approx((low, high), abs=0.2 * (high - low))
 
 
 def test_a_judged_row_becomes_a_judged_solution():
