@@ -212,8 +212,12 @@ class ServerClient:
         except APIStatusError as error:
             kind = NotTakenError if error.status_code in _NOT_TAKEN else EngineError
             raise kind(f"{self.url}: {self._plain(error)}") from None
-        except (OpenAIError, ValueError) as error:  # cut-off JSON is a ValueError
+        except OpenAIError as error:
             raise EngineError(f"{self.url}: {self._plain(error)}") from None
+        except ValueError:
+            raise EngineError(
+                f"{self.url}: the answer is no JSON, or was cut off; is it an OpenAI-compatible server?"
+            ) from None
 
     def _read(self, adapter: TypeAdapter[ResultT], raw: object) -> ResultT:
         try:

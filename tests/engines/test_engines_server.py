@@ -1,45 +1,85 @@
+"""A fake server that misbehaves; what a real one does is tested in test_engines_vllm.py."""
+
 import json
+import logging
 import math
 import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 pytest.importorskip("openai")
 
+from presrm.encoding import PromptEncoder
+from presrm.engines.hf_loading import load_tokenizer
 from presrm.engines.server import ServerEngine
 from presrm.errors import EngineError, RequestError
 from presrm.prompts import Part, Prompt
-from presrm.protocols import Completion, Request
-from presrm.types import Checkpoint, Stop
+from presrm.protocols import Completion, Request, Sampling
+from presrm.splitters.newline import NewlineSplitter
+from presrm.types import Checkpoint, Step, Stop
+
+ASK = Prompt((Part("1 + 1?"),))
+BEGUN = Prompt((Part("1 + 1 = 2, is it?"),), forced="[[")
+
+
+class FakeServer(ThreadingHTTPServer):
+    """Answers every POST with what `answer(path, body)` gives: (status, JSON or bytes), perhaps with headers."""
+
+    daemon_threads = True
+
+    def __init__(self, answer):
+        super().__init__(("127.0.0.1", 0), FakeHandler)
+        self.answer = answer
+        self.asked = []
+        self.keys = set()
+        self.model = Checkpoint(f"http://127.0.0.1:{self.server_port}/v1#tiny")
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+
+class FakeHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, body))
+        self.server.keys.add(self.headers["Authorization"])
+        self._give(*self.server.answer(self.path, body))
+
+    def do_GET(self):
+        self._give(200, {"data": [{"id": "tiny", "max_model_len": 64}]})
+
+    def _give(self, status, body, **headers):
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        try:
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", "Content-Length": str(len(raw)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(raw)
+        except OSError:
+            pass  # the client gave up
+
+    def log_message(self, *args):
+        pass
 
 
 @pytest.fixture
 def serve():
-    """Start a server that gives the queued (status, body) answers in turn, the last one for ever."""
+    """Start a server that answers by a function, or gives the queued answers in turn, the last one for ever."""
     servers = []
 
     def start(*answers):
         left = list(answers)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                self.rfile.read(int(self.headers["Content-Length"]))
-                status, body = left.pop(0) if len(left) > 1 else left[0]
-                raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
+        def next_one(path, body):
+            return left.pop(0) if len(left) > 1 else left[0]
 
-            def log_message(self, *args):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        servers.append(server)
-        return Checkpoint(f"http://127.0.0.1:{server.server_port}/v1#tiny")
+        servers.append(FakeServer(answers[0] if callable(answers[0]) else next_one))
+        return servers[-1]
 
     yield start
     for server in servers:
@@ -47,52 +87,369 @@ def serve():
         server.server_close()
 
 
+@pytest.fixture(scope="module")
+def encoder():
+    return PromptEncoder(load_tokenizer("embedded"))
+
+
 def said(text, reason="stop", **more):
     message = {"role": "assistant", "content": text}
     return {"choices": [{"index": 0, "finish_reason": reason, "message": message, **more}]}
 
 
-ASK = Prompt((Part("1 + 1?"),))
+def weighed(**logps):
+    top = [{"token": token, "logprob": logp} for token, logp in logps.items()]
+    return said("A", logprobs={"content": [{**top[0], "top_logprobs": top}]})
+
+
+# By chat
 
 
 def test_a_reply_is_text_without_ids(serve):
-    with ServerEngine(serve((200, said("2")))) as engine:
+    with ServerEngine(serve((200, said("2"))).model) as engine:
         assert engine.generate([Request(ASK)]) == [[Completion("2", (), Stop.EOS)]]
 
 
+def test_answers_keep_the_order_of_the_requests_whatever_the_order_of_arrival(serve):
+    def later_ones_first(path, body):
+        text = body["messages"][0]["content"]
+        time.sleep(0.1 * (4 - int(text)))
+        return 200, said(text)
+
+    with ServerEngine(serve(later_ones_first).model) as engine:
+        found = engine.generate([Request(Prompt((Part(str(n)),))) for n in range(5)])
+    assert [completion.text for (completion,) in found] == list("01234")
+
+
+def test_no_more_requests_than_allowed_are_under_way(serve):
+    now, most, lock = 0, 0, threading.Lock()
+
+    def count(path, body):
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.02)
+        with lock:
+            now -= 1
+        return 200, said("2")
+
+    with ServerEngine(serve(count).model, concurrency=3) as engine:
+        engine.generate([Request(ASK, num=12)])
+    assert most == 3
+
+
+def test_every_completion_has_a_seed_of_its_own_the_same_each_time(serve):
+    server = serve((200, said("2")))
+    with ServerEngine(server.model, concurrency=1) as engine:
+        engine.generate([Request(ASK, num=2, seed=5)])
+        engine.generate([Request(ASK, num=2, seed=5)])
+    first, second, *again = [body["seed"] for _, body in server.asked]
+    assert first != second
+    assert again == [first, second]
+
+
+def test_tokens_are_counted_as_the_server_counts_them(serve):
+    usage = {"prompt_tokens": 7, "completion_tokens": 2}
+    with ServerEngine(serve((200, said("2") | {"usage": usage})).model) as engine:
+        engine.generate([Request(ASK, num=10)])
+        assert (engine.tokens_read, engine.tokens_generated) == (70, 20)
+
+
 def test_a_busy_server_is_asked_again(serve):
-    with ServerEngine(serve((429, {}), (200, said("2", "length")))) as engine:
+    with ServerEngine(serve((429, {}), (503, {}), (200, said("2", "length"))).model) as engine:
         assert engine.generate([Request(ASK)])[0][0].stop is Stop.MAX_TOKENS
 
 
-def test_no_choice_is_an_empty_reply(serve):
-    with ServerEngine(serve((200, {"choices": []}))) as engine:
+def test_no_choice_is_an_empty_reply_and_an_unknown_verdict(serve):
+    with ServerEngine(serve((200, {"choices": []})).model) as engine:
         assert engine.generate([Request(ASK)]) == [[Completion("", (), None)]]
+        assert engine.logprobs([ASK], ("A", "B")) == [(-math.inf, -math.inf)]
 
 
-@pytest.mark.parametrize("answer", [(500, {}), (200, b'{"choices": [')])
-def test_a_broken_server_is_an_engine_error_without_the_key(serve, monkeypatch, answer):
-    monkeypatch.setenv("PRESRM_API_KEY", "sk-secret")
-    with ServerEngine(serve(answer), retries=0) as engine, pytest.raises(EngineError) as caught:
+def test_an_option_that_is_not_listed_is_not_guessed(serve):
+    with ServerEngine(serve((200, weighed(A=-0.1, a=-3))).model) as engine:
+        assert engine.logprobs([ASK], ("A", "B")) == [(-0.1, -math.inf)]
+
+
+def test_steps_are_not_cut_without_ids(serve):
+    with ServerEngine(serve((200, said("2"))).model) as engine, pytest.raises(RequestError, match=r"model\.tokenizer"):
+        engine.generate([Request(ASK, splitter=NewlineSplitter())])
+
+
+# A begun reply
+
+
+def counting(end, told, silent):
+    """A server whose turns cost 3 tokens and `end`, a word 1; it continues a begun reply if told, or silently."""
+
+    def answer(path, body):
+        begun = body["messages"][1]["content"] if len(body["messages"]) > 1 else ""
+        continues = silent or (told and body.get("continue_final_message", False))
+        tokens = 10 + len(begun.split()) + (0 if continues or not begun else end)
+        return 200, weighed(A=-0.5, B=-1) | {"usage": {"prompt_tokens": tokens}}
+
+    return answer
+
+
+@pytest.mark.parametrize(("told", "silent"), [(True, False), (False, True)])
+def test_a_begun_reply_is_continued(serve, told, silent):
+    server = serve(counting(5, told, silent))
+    with ServerEngine(server.model) as engine:
+        assert engine.logprobs([BEGUN] * 3, ("A", "B")) == [(-0.5, -1)] * 3
+    probes = [body for _, body in server.asked if "top_logprobs" not in body]
+    assert len(probes) == 4, "the server is probed once"
+    assert server.asked[-1][1]["messages"][-1] == {"role": "assistant", "content": "[["}
+
+
+@pytest.mark.parametrize("answer", [counting(5, False, False), (200, said("2")), (400, {"message": "unknown field"})])
+def test_a_server_that_would_begin_another_reply_is_not_asked(serve, answer):
+    with ServerEngine(serve(answer).model) as engine, pytest.raises(EngineError, match="does not continue a reply"):
+        engine.logprobs([BEGUN], ("A", "B"))
+
+
+# Misbehaviour
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ((500, {}), "500"),
+        ((401, {"error": {"message": "bad key"}}), "401.*bad key"),
+        ((404, {"error": {"message": "no model tiny"}}), "no model tiny"),
+        ((200, b'{"choices": ['), "JSON"),
+        ((200, b""), "OpenAI-compatible"),
+        ((200, b"<html>welcome</html>"), "OpenAI-compatible"),
+        ((200, []), "OpenAI-compatible"),
+        ((200, {}), "choices: .*OpenAI-compatible"),
+        ((200, {"choices": [{"message": {"content": {"a": 1}}}]}), r"choices\.0\.message\.content"),
+        ((200, {"choices": [{"message": {"content": "2"}}], "usage": {"prompt_tokens": "x"}}), "usage"),
+        ((200, {"choices": [{"text": "2"}]}), "without a message"),
+    ],
+)
+def test_what_goes_wrong_is_told_in_one_plain_line(serve, answer, told):
+    with ServerEngine(serve(answer).model, retries=0) as engine, pytest.raises(EngineError, match=told) as caught:
         engine.generate([Request(ASK)])
-    assert "sk-secret" not in str(caught.value) + repr(engine) + str(engine.describe())
+    message = str(caught.value)
+    assert message.startswith("http://127.0.0.1:")
+    assert "\n" not in message
+    assert len(message) < 500
 
 
-def test_an_echoed_key_is_masked(serve, monkeypatch):
-    monkeypatch.setenv("PRESRM_API_KEY", "sk-secret")
+def test_a_server_that_lists_no_probabilities_is_told(serve):
+    with ServerEngine(serve((200, said("A"))).model) as engine, pytest.raises(EngineError, match="explained"):
+        engine.logprobs([ASK], ("A", "B"))
+
+
+def test_a_server_that_hangs_is_given_up_in_time(serve):
+    hung = threading.Event()
+
+    def hang(path, body):
+        hung.wait(20)
+        return 200, said("2")
+
+    began = time.monotonic()
+    with ServerEngine(serve(hang).model, deadline=0.3) as engine:
+        with pytest.raises(EngineError, match=r"no answer within 0\.3 s"):
+            engine.generate([Request(ASK, num=4)])
+        assert time.monotonic() - began < 5
+    hung.set()
+
+
+def test_a_hung_attempt_is_tried_again(serve):
+    hung, attempts = threading.Event(), []
+
+    def hang_once(path, body):
+        attempts.append(path)
+        if len(attempts) == 1:
+            hung.wait(20)
+        return 200, said("2")
+
+    with ServerEngine(serve(hang_once).model, timeout=0.3) as engine:
+        assert engine.generate([Request(ASK)])[0][0].text == "2"
+    hung.set()
+
+
+def test_a_server_that_is_not_there_is_told():
     with (
-        ServerEngine(serve((401, {"error": {"message": "bad key sk-secret"}}))) as engine,
-        pytest.raises(EngineError, match=r"bad key \*\*\*"),
+        ServerEngine(Checkpoint("http://127.0.0.1:9/v1#tiny"), retries=0) as engine,
+        pytest.raises(EngineError, match="Connection error"),
     ):
         engine.generate([Request(ASK)])
 
 
-def test_an_option_that_is_not_listed_is_not_guessed(serve):
-    top = {"token": "A", "logprob": -0.1, "top_logprobs": [{"token": "A", "logprob": -0.1}]}
-    with ServerEngine(serve((200, said("A", logprobs={"content": [top]})))) as engine:
-        assert engine.logprobs([ASK], ("A", "B")) == [(-0.1, -math.inf)]
+def test_a_closed_engine_says_so(serve):
+    with ServerEngine(serve((200, said("2"))).model) as engine:
+        pass
+    with pytest.raises(EngineError, match="closed"):
+        engine.generate([Request(ASK)])
+
+
+# Keys
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_an_echoed_key_is_masked_and_stands_in_no_log(serve, monkeypatch, caplog, status):
+    monkeypatch.setenv("PRESRM_API_KEY", "sk-secret")
+    server = serve((status, {"error": {"message": "bad key sk-secret\n\x1b[31m"}}))
+    with (
+        caplog.at_level(logging.DEBUG),
+        ServerEngine(server.model, retries=1) as engine,
+        pytest.raises(EngineError, match=r"bad key \*\*\*") as caught,
+    ):
+        engine.generate([Request(ASK)])
+    assert server.keys == {"Bearer sk-secret"}
+    told = str(caught.value)
+    assert "\x1b" not in told
+    sent_back = [record.getMessage() for record in caplog.records if record.name.startswith("presrm")]
+    assert "sk-secret" not in told + repr(engine) + str(engine.describe()) + "".join(sent_back)
+
+
+@pytest.mark.parametrize("address", ["http://me:sk-secret@127.0.0.1:9/v1#tiny", "http://a/v1?key=sk-secret#tiny"])
+def test_an_address_holds_no_key(address):
+    with pytest.raises(RequestError, match="PRESRM_API_KEY") as caught:
+        ServerEngine(Checkpoint(address))
+    assert "sk-secret" not in str(caught.value)
 
 
 def test_a_model_must_be_named():
     with pytest.raises(RequestError, match="#name"):
         ServerEngine(Checkpoint("http://127.0.0.1:9/v1"))
+
+
+# By ids
+
+
+class FakeVLLM:
+    """Writes `reply` behind any ids, as vLLM would: stop strings, end tokens, ids back."""
+
+    def __init__(self, encoder, reply, gives_ids=True, tops=None):
+        self.encoder = encoder
+        self.reply = encoder.scaffold(reply)
+        self.gives_ids = gives_ids
+        self.tops = tops
+
+    def __call__(self, path, body):
+        assert path == "/v1/completions"
+        asked = body["prompt"]
+        begun = next(n for n in range(len(self.reply), -1, -1) if n == 0 or asked[-n:] == self.reply[:n])
+        drawn, reason, why = [], "length", None
+        for token in self.reply[begun:][: body["max_tokens"]]:
+            drawn.append(token)
+            if token in body.get("stop_token_ids", ()):
+                reason, why = "stop", token
+            elif hints := [hint for hint in body.get("stop", ()) if hint in self.encoder.decode(drawn)]:
+                reason, why = "stop", hints[0]
+            if reason == "stop":
+                break
+        choice = {"text": self.encoder.decode(drawn), "finish_reason": reason, "stop_reason": why}
+        if self.gives_ids:
+            choice["token_ids"] = drawn
+        if self.tops is not None and "logprobs" in body:
+            choice["logprobs"] = {"top_logprobs": [self.tops(asked)]}
+        usage = {"prompt_tokens": len(asked), "completion_tokens": len(drawn)}
+        return 200, {"choices": [choice], "usage": usage}
+
+
+def test_what_is_sent_is_what_the_tokenizer_makes_of_the_prompt(serve, encoder):
+    server = serve(FakeVLLM(encoder, "2 + 3 = 5<|end|>"))
+    with ServerEngine(server.model, encoder=encoder) as engine:
+        ((completion,),) = engine.generate([Request(ASK)])
+    assert server.asked[-1][1]["prompt"] == encoder.encode(ASK)
+    assert completion.text == encoder.decode(completion.tokens)
+
+
+def test_a_completion_ends_at_the_end_token_or_with_its_tokens(serve, encoder):
+    with ServerEngine(serve(FakeVLLM(encoder, "2 + 3 = 5<|end|>more")).model, encoder=encoder) as engine:
+        whole, cut = (engine.generate([Request(ASK, sampling=Sampling(max_tokens=n))])[0][0] for n in (50, 3))
+    assert whole == Completion("2 + 3 = 5", tuple(encoder.scaffold("2 + 3 = 5")), Stop.EOS)
+    assert cut == Completion(encoder.decode(whole.tokens[:3]), whole.tokens[:3], Stop.MAX_TOKENS)
+
+
+@dataclass
+class Hintless:
+    stop: Sequence[str] = ()
+
+    def split(self, text):
+        return text.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("splitter", [NewlineSplitter(), Hintless()])
+def test_a_step_is_cut_at_its_boundary_and_the_next_one_continues_it(serve, encoder, splitter):
+    reply = "2 + 3 = 5\n\n5 * 4 = 20\nSo the answer to all of this is the number 20.\n#### 20<|end|>"
+    server = serve(FakeVLLM(encoder, reply))
+    steps, prompt = [], ASK
+    with ServerEngine(server.model, encoder=encoder) as engine:
+        while not steps or steps[-1].stop is None:
+            ((completion,),) = engine.generate([Request(prompt, splitter=splitter)])
+            steps.append(completion)
+            prompt = replace(prompt, reply=(*prompt.reply, Step(completion.text, completion.tokens)))
+    assert [step.text for step in steps] == splitter.split(reply.removesuffix("<|end|>"))
+    assert [token for step in steps for token in step.tokens] == encoder.scaffold(reply)[:-1]
+    assert steps[-1].stop is Stop.EOS
+
+
+def test_a_step_that_is_never_over_has_its_tokens(serve, encoder):
+    with ServerEngine(serve(FakeVLLM(encoder, "2 + 3 = 5\n\n" + "\n" * 40)).model, encoder=encoder) as engine:
+        request = Request(ASK, splitter=NewlineSplitter(), sampling=Sampling(max_tokens=20))
+        ((completion,),) = engine.generate([request])
+    assert completion.stop is Stop.MAX_TOKENS
+    assert len(completion.tokens) == 20
+
+
+def test_without_ids_back_the_text_is_told_and_no_step_is_cut(serve, encoder):
+    server = serve(FakeVLLM(encoder, "2 + 3 = 5<|end|>", gives_ids=False))
+    with ServerEngine(server.model, encoder=encoder) as engine:
+        ((completion,),) = engine.generate([Request(ASK)])
+        assert completion.tokens == ()
+        with pytest.raises(RequestError, match="ids"):
+            engine.generate([Request(ASK, splitter=NewlineSplitter())])
+
+
+def test_no_more_is_asked_than_the_model_reads(serve, encoder):
+    with ServerEngine(serve(FakeVLLM(encoder, "2 " * 90)).model, encoder=encoder) as engine:
+        ((completion,),) = engine.generate([Request(ASK, sampling=Sampling(max_tokens=500))])
+        assert len(encoder.encode(ASK)) + len(completion.tokens) == 64
+        with pytest.raises(EngineError, match="no room"):
+            engine.generate([Request(Prompt((Part("1 + " * 64),)))])
+
+
+def test_options_are_weighed_a_token_at_a_time(serve, encoder):
+    yes, long = encoder.scaffold("yes")[0], encoder.scaffold("yes 1 2")
+    behind = {tuple(encoder.encode(ASK)): {f"token_id:{yes}": -0.5}}
+    for depth in range(1, len(long)):
+        behind[(*encoder.encode(ASK), *long[:depth])] = {encoder.decode([long[depth]]): -0.25, "other": -9}
+    server = serve(FakeVLLM(encoder, "no", tops=lambda ids: behind[tuple(ids)]))
+    with ServerEngine(server.model, encoder=encoder) as engine:
+        ((short, longer, missing),) = engine.logprobs([ASK], ("yes", "yes 1 2", "no"))
+    assert short == pytest.approx(-0.5 - 0.25 * (len(encoder.scaffold("yes")) - 1))
+    assert longer == pytest.approx(-0.5 - 0.25 * (len(long) - 1))
+    assert missing == -math.inf
+
+
+def test_a_wrong_tokenizer_is_found_out(serve, encoder):
+    def other(path, body):
+        status, reply = FakeVLLM(encoder, "2 + 3")(path, body)
+        reply["choices"][0]["text"] = "un chat"
+        return status, reply
+
+    with (
+        ServerEngine(serve(other).model, encoder=encoder) as engine,
+        pytest.raises(EngineError, match="is not that of the model"),
+    ):
+        engine.generate([Request(ASK)])
+
+
+@pytest.mark.parametrize("refusal", [(400, {"message": "prompt: a string is expected"}), (404, {})])
+def test_where_ids_are_refused_the_same_messages_go_by_chat(serve, encoder, refusal):
+    server = serve(lambda path, body: refusal if path == "/v1/completions" else (200, said("2")))
+    with ServerEngine(server.model, encoder=encoder) as engine:
+        assert engine.generate([Request(ASK)] * 2)[1] == [Completion("2", (), Stop.EOS)]
+    assert [path for path, _ in server.asked].count("/v1/completions") == 1
+
+
+def test_a_server_that_takes_ids_for_text_is_asked_by_chat(serve, encoder):
+    by_text = {"choices": [{"text": "?"}], "usage": {"prompt_tokens": 99}}
+    server = serve(lambda path, body: (200, by_text if path == "/v1/completions" else said("2")))
+    with ServerEngine(server.model, encoder=encoder) as engine:
+        assert engine.generate([Request(ASK)])[0][0].text == "2"
