@@ -16,8 +16,11 @@ GRADERS: Registry[Grader] = Registry(
     "grader",
     {
         "auto": "presrm.graders.auto:AutoGrader",
+        "countdown": "presrm.graders.countdown:CountdownGrader",
         "exact": "presrm.graders.exact:ExactGrader",
         "gsm8k": "presrm.graders.gsm8k:Gsm8kGrader",
+        "gsm8k-strict": "presrm.graders.gsm8k:strict_gsm8k",
+        "integral": "presrm.graders.integral:IntegralGrader",
         "math": "presrm.graders.math:MathGrader",
     },
     group="presrm.graders",
