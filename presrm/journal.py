@@ -82,7 +82,8 @@ class Journal:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{self._state_path} is damaged; remove it and {self.path} to begin anew") from error
         if changes:
-            raise RunConfigError(f"{self.path} was begun with another request ({'; '.join(changes)}); choose another folder")
+            told = "; ".join(changes)
+            raise RunConfigError(f"{self.path} was begun with another request ({told}); choose another folder")
 
     def _save(self) -> None:
         state = {

@@ -115,15 +115,26 @@ def search_solutions(
     *,
     group_size: int,
     start: int = 0,
+    whole: bool = False,
 ) -> Iterator[list[Item]]:
     """Solve every problem by a search with a judge; items come in lockstep groups.
+
+    Args:
+        problems: With reference answers.
+        generator: Proposes.
+        judge: Judges.
+        searcher: Searches.
+        grader: Grades.
+        group_size: Problems in one group, as the searcher's.
+        start: Index of ``problems[0]`` in the whole list.
+        whole: The candidates of the search are whole solutions: all of them are samples.
 
     Raises:
         ValueError: for a problem without a reference answer.
     """
     trees = searcher.search(problems, generator, judge, start)
     while group := list(islice(trees, group_size)):
-        yield [_found(tree, grader) for tree in group]
+        yield [_found(tree, grader, whole) for tree in group]
 
 
 def summarize(items: Sequence[Item]) -> dict[str, Metric]:
@@ -165,13 +176,13 @@ def _sample(
     return Sample(text, num_tokens, stop, grader.extract(text), grader.grade(text, problem.answer), score)
 
 
-def _found(tree: SearchTree, grader: Grader) -> Item:
-    """Read what a search ended with. Where it chose among whole solutions, all of them are samples."""
-    first = tree.expansions[0] if tree.expansions else None
-    if first is not None and len(tree.expansions) == 1 and all(stop is not None for stop in first.stops):
+def _found(tree: SearchTree, grader: Grader, whole: bool) -> Item:
+    """Read what a search ended with."""
+    if whole:
+        (found,) = tree.expansions
         samples = tuple(
             _sample(tree.problem, grader, step.text, _num_tokens([step.tokens]), stop, judgement.score)
-            for step, stop, judgement in zip(first.steps, first.stops, first.judgements, strict=True)
+            for step, stop, judgement in zip(found.steps, found.stops, found.judgements, strict=True)
         )
         return Item(tree.problem, samples, tree.solutions[0][1] if tree.solutions else None)
     paths = list(tree.solution_trajectories())[:1]

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from presrm.cli import config, fit, grade, judge_steps, split, train
+from presrm.cli import config, evaluate, fit, grade, judge_steps, split, train
 from presrm.cli.show import one_line
 from presrm.errors import PresrmError, UnknownNameError
 from presrm.registry import nearest
@@ -66,6 +66,7 @@ app.command("fit")(fit.fit)
 app.command("split")(split.split)
 app.command("judge-steps")(judge_steps.judge_steps)
 app.command("grade")(grade.grade)
+app.command("eval")(evaluate.evaluate)
 config_app = typer.Typer(cls=Verbs, rich_markup_mode=None, help="List, show and describe run configs.")
 config_app.command("list")(config.list_configs)
 config_app.command("show")(config.show_config)

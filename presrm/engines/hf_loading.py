@@ -196,11 +196,16 @@ def write_base(model: str, adapter: Path) -> None:
     (adapter / _BASE_FILE).write_text(json.dumps(asdict(_find_base(model)), indent=1) + "\n", "utf-8")
 
 
-def _check_base(model: str, adapter: Path) -> None:
+def read_base(adapter: Path) -> Base | None:
+    """Read what an adapter was trained on; none where the folder does not say."""
     path = adapter / _BASE_FILE
-    if not path.is_file():
-        return  # an adapter from elsewhere does not say
-    was, now = TypeAdapter(Base).validate_json(path.read_bytes()), _find_base(model)
+    return TypeAdapter(Base).validate_json(path.read_bytes()) if path.is_file() else None
+
+
+def _check_base(model: str, adapter: Path) -> None:
+    was, now = read_base(adapter), _find_base(model)
+    if was is None:
+        return
     if None not in (was.sha256, now.sha256) and was.sha256 != now.sha256:
         raise RequestError(
             f"adapter {str(adapter)!r} was trained on {was.model!r} with weights of sha256 {was.sha256}, "

@@ -1,0 +1,97 @@
+"""``presrm eval``: policies on benchmarks."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from presrm.cli.progress import RichProgress
+from presrm.cli.show import print_table
+from presrm.config import load_config
+from presrm.errors import RequestError
+
+if TYPE_CHECKING:
+    from presrm.benchmarking import Result
+
+_EMBEDDED = "embedded"
+
+
+def evaluate(
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="M", help="Hub id, folder, .gguf, 'embedded', server; may be repeated."),
+    ] = None,
+    problems: Annotated[
+        list[str] | None,
+        typer.Option("--problems", metavar="P", help="As gsm8k, gsm8k:PATH or a JSON Lines file; may be repeated."),
+    ] = None,
+    num: Annotated[
+        int | None, typer.Option("--num", metavar="N", min=1, help="Problems of each benchmark, drawn by seed. [all]")
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", metavar="K", min=1, help="Solutions a problem; 1 is greedy.")
+    ] = 1,
+    search: Annotated[
+        str | None, typer.Option("--search", metavar="S", help="Solve by a search: greedy, beam or best-of-n.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", metavar="J", help="Judge of the search; beam needs an absolute one.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets samples and results of each policy.")] = Path(
+        "evals"
+    ),
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
+    ] = None,
+) -> None:
+    """Score policies on benchmarks, with intervals; killed and rerun it goes on.
+
+    Greedy by default. With --samples K also pass@k and maj@k, unbiased. With --search the policy judges at test time,
+    as --judge says: step by step (greedy, the paper's way), by beams, or among whole solutions (best-of-n, which also
+    gives the judge-weighted vote). Samples and results.json have the shape of lm-evaluation-harness.
+
+    \b
+      $ presrm eval
+      $ presrm eval --model DIR --problems gsm8k:test.jsonl --problems math500:math500.jsonl
+      $ presrm eval --model DIR --problems gsm8k --samples 16
+      $ presrm eval --model DIR --problems gsm8k --search best-of-n --judge pointwise --set search.num_candidates=16
+    """
+    chosen = models or [_EMBEDDED]
+    if samples > 1 and search is not None:
+        raise RequestError("--samples and --search exclude each other; best-of-n takes --set search.num_candidates=K")
+    flags = {"search.kind": search, "judge.kind": judge or ("pointwise" if search in ("beam", "best-of-n") else None)}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
+    config = load_config(_EMBEDDED if chosen == [_EMBEDDED] else None, [*overrides, *(settings or [])])
+    from presrm.eval_assembly import evaluate_policies, load_benchmark
+
+    if problems is None and chosen != [_EMBEDDED]:
+        raise RequestError("--problems: what to score on? as gsm8k, gsm8k:PATH, math500:PATH, or a JSON Lines file")
+    grader = next((s.partition("=")[2] for s in settings or [] if s.startswith("evaluation.grader=")), None)
+    benchmarks = [load_benchmark(source, config, num, grader) for source in problems or [config.problems.held_out]]
+    results = evaluate_policies(
+        chosen, benchmarks, config, out, RichProgress(), num_samples=samples, search=search is not None
+    )
+    _print(results, Console(), out)
+
+
+def _print(results: "list[Result]", console: Console, out: Path) -> None:
+    for result in results:
+        spent = f"{_thousands(result.tokens_generated)} tokens drawn, {_thousands(result.tokens_read)} read"
+        head = f"{result.policy} on {result.benchmark}, {result.way}: {result.num} problems, {spent}"
+        console.print(head, markup=False, highlight=False, soft_wrap=True)
+        rows = [
+            (
+                f"  {name}",
+                f"{100 * metric.value:.1f} %",
+                f"{100 * metric.interval[0]:.1f} to {100 * metric.interval[1]:.1f}",
+            )
+            for name, metric in result.metrics.items()
+        ]
+        print_table(console, ("  share of the problems", "", "95 % interval"), rows)
+    print(f"Samples and results.json are in {out}/")
+
+
+def _thousands(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"

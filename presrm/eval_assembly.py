@@ -1,0 +1,157 @@
+"""Config -> evaluation: policies on benchmarks, solved in one way or by a search."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from presrm.assembly import Parts, limit_threads, open_engine, versions
+from presrm.benchmarking import Benchmark, Result, file_label, run_benchmark, write_results
+from presrm.config import Config
+from presrm.errors import DataError, RequestError
+from presrm.graders import GRADERS
+from presrm.iteration import Progress
+from presrm.judges import JUDGES
+from presrm.problems import load_problems
+from presrm.protocols import Engine, Grader, Sampling
+from presrm.sampled import Item, sample_solutions, search_solutions
+from presrm.seeding import derive_seed
+from presrm.types import Checkpoint, Problem
+
+GRADER_OF = {"gsm8k": "gsm8k", "arithmetic": "auto", "jsonl": "auto", "countdown": "countdown", "mit_bee": "integral"}
+"""What grades a problem set; ``math`` all others. ``evaluation.grader``, where set, wins."""
+
+
+def load_benchmark(source: str, config: Config, num: int | None, grader: str | None) -> Benchmark:
+    """Load the test problems of a source.
+
+    Raises:
+        DataError: if one has no reference answer.
+    """
+    own = source == config.problems.held_out
+    name = source.partition(":")[0]
+    problems = load_problems(
+        source,
+        split="test",
+        num=(config.problems.num_held_out if own else None) if num is None else num,
+        seed=derive_seed(config.seed, "held out"),
+        **(config.problems.held_out_options if own else {}),
+    )
+    if without := sum(problem.answer is None for problem in problems):
+        raise DataError(f"{source}: {without} of {len(problems)} problems have no answer to score against")
+    stem = Path(source.partition(":")[2] or source).stem if name == "jsonl" or Path(source).exists() else name
+    return Benchmark(stem, source, tuple(problems), grader or GRADER_OF.get(name, "auto" if stem != name else "math"))
+
+
+def evaluate_policies(
+    models: Sequence[str],
+    benchmarks: Sequence[Benchmark],
+    config: Config,
+    out: Path,
+    progress: Progress,
+    *,
+    num_samples: int = 1,
+    search: bool = False,
+) -> list[Result]:
+    """Evaluate every policy on every benchmark, or go on with it.
+
+    Args:
+        models: As ``model.id``.
+        benchmarks: The problems.
+        config: All other settings. With `search`, ``search.kind`` and ``judge`` decide.
+        out: Gets a folder for each policy.
+        progress: Where to tell what is going on.
+        num_samples: Solutions a problem; 1 is greedy, more are drawn as ``search.temperature`` and ``top_p`` say.
+        search: Solve by a search with a judge.
+
+    Raises:
+        PresrmError: with one plain line that says what to do.
+    """
+    limit_threads(config.threads)
+    labels = [file_label(model) for model in models]
+    if len(set(labels)) < len(labels):
+        raise RequestError(f"two of the models would share a folder of {out}: {', '.join(labels)}")
+    results = []
+    for model, label in zip(models, labels, strict=True):
+        settings = config.model_copy(update={"model": config.model.model_copy(update={"id": model})})
+        parts = Parts(settings, progress, _drop)
+        way = _search_way(parts) if search else _sample_way(parts, num_samples)
+        found = [
+            run_benchmark(
+                benchmark,
+                label,
+                way.name,
+                out / label,
+                {"model": model, "prompts": parts.prompts.hash, "seed": config.seed, **way.request},
+                partial(open_engine, policy_at(model), settings.model),
+                partial(way.solve, GRADERS.create(benchmark.grader)),
+                progress.stage,
+            )
+            for benchmark in benchmarks
+        ]
+        write_results(out / label, found, {"model": "presrm", "model_args": model, "seed": config.seed, **versions()})
+        results += found
+    return results
+
+
+def policy_at(model: str) -> Checkpoint:
+    """Find a policy: a model by whatever name, or the folder of an adapter that says what it was trained on."""
+    from presrm.engines.hf_loading import read_base
+
+    base = read_base(Path(model))
+    return Checkpoint(model) if base is None else Checkpoint(base.model, Path(model))
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How problems are solved, its name, and the settings that it depends on."""
+
+    name: str
+    request: Mapping[str, Any]
+    solve: Callable[[Grader, Engine, Sequence[Problem], int], Iterator[list[Item]]]
+
+
+def _sample_way(parts: Parts, num: int) -> _Way:
+    search, longest = parts.config.search, parts.config.evaluation.max_tokens
+    sampling = Sampling(max_tokens=longest) if num == 1 else Sampling(search.temperature, search.top_p, longest)
+
+    def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Item]]:
+        return sample_solutions(
+            problems,
+            engine,
+            parts.prompts,
+            grader,
+            num=num,
+            sampling=sampling,
+            group_size=search.group_size,
+            seed=derive_seed(parts.config.seed, "evaluation"),
+            start=start,
+        )
+
+    request = {"sampling": [sampling.temperature, sampling.top_p, sampling.max_tokens]}
+    return _Way("greedy" if num == 1 else f"sample-{num}", request, solve)
+
+
+def _search_way(parts: Parts) -> _Way:
+    judge, search = parts.config.judge, parts.config.search
+
+    def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Item]]:
+        return search_solutions(
+            problems,
+            engine,
+            parts.judge(engine),
+            parts.searcher,
+            grader,
+            group_size=search.group_size,
+            start=start,
+            whole=search.kind == "best-of-n",
+        )
+
+    JUDGES.factory(judge.kind)  # a misspelt name is told before a model is loaded
+    request = {"search": search.model_dump(mode="json"), "judge": judge.model_dump(mode="json")}
+    return _Way(f"{search.kind}-{search.num_candidates}", {**request, "splitter": parts.config.splitter}, solve)
+
+
+def _drop(**row: Any) -> None:
+    """Evaluation keeps no metrics.jsonl."""
