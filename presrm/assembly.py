@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +21,7 @@ from presrm.health import Health, StepLabeller, judge_pairs, judge_siblings, mea
 from presrm.iteration import Progress, groups
 from presrm.iteration import train as run_loop
 from presrm.judge_assembly import make_judge, tie_tolerance
+from presrm.ledger import Call
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Grader, Judge, Sampling, Searcher, StepSplitter, Trainer
@@ -301,7 +302,7 @@ class Parts:
         )
         return groups(found, size)
 
-    def health(self, engine: Engine, judge: Judge, number: int, last: Sequence[SearchTree]) -> Health:
+    def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
         """Measure the judge on held-out problems: on a fixed set, on the policy's own siblings, and its habits."""
         from presrm.training.eft import perturbed
 
@@ -330,7 +331,7 @@ class Parts:
             trees = list(self.searcher.search(self.held_out()[: watch.num_problems], engine, judge))
             tolerance = tie_tolerance(self.config.judge)
             signs = measure_signs(
-                judge, trees, fixed, accuracy, last, (), self._is_right, watch, tie_tolerance=tolerance, seed=seed
+                judge, trees, fixed, accuracy, last, calls, self._is_right, watch, tie_tolerance=tolerance, seed=seed
             )
         return Health(accuracy if fixed else None, siblings, signs)
 

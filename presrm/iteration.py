@@ -5,7 +5,7 @@ killed run goes on from its last finished group of problems.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -19,8 +19,11 @@ from presrm.errors import NoPairsError
 from presrm.evaluation import Answer, Comparison, compare, score
 from presrm.health import Health, with_alarms
 from presrm.judge_watch import Alarm, AlarmError
+from presrm.ledger import Call
 from presrm.pairs import explain_no_pairs, mine_pairs
+from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, Searcher, Trainer
+from presrm.recording import RecordingEngine
 from presrm.report.summary import IterationSummary
 from presrm.rundir import IterationDir, RunDir
 from presrm.types import Checkpoint, PreferencePair, Problem, SearchTree
@@ -44,6 +47,11 @@ class Stages(Protocol):
     """The parts of a run, as `presrm.assembly` puts them together."""
 
     config: Config
+
+    @property
+    def prompts(self) -> PromptSet:
+        """What policy and judge are asked by."""
+        ...
 
     @property
     def searcher(self) -> Searcher:
@@ -79,8 +87,11 @@ class Stages(Protocol):
         """Solve problems greedily and grade them, in lockstep groups."""
         ...
 
-    def health(self, engine: Engine, judge: Judge, number: int, last: Sequence[SearchTree]) -> Health:
-        """Measure the judge of M(number) on held-out problems, and against the judge before on what that judged."""
+    def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
+        """Measure the judge on held-out problems, and against the judge before on what that judged in `last`.
+
+        `calls` gives the judge's pairwise calls up to when it is first read.
+        """
         ...
 
 
@@ -134,9 +145,17 @@ def search(policy: Checkpoint, stages: Stages, iteration: IterationDir, progress
         with (
             progress.stage(f"M{iteration.number}: search and judge", len(problems)) as advance,
             stages.engine(policy) as engine,
+            RecordingEngine(
+                engine,
+                iteration.run.ledger,
+                policy=f"M{iteration.number - 1}",
+                stage="search",
+                template_hash=stages.prompts.hash,
+                iteration=iteration.number,
+            ) as recording,
         ):
             advance(have)
-            judge = stages.judge(engine)
+            judge = stages.judge(recording)
             found = stages.searcher.search(problems[have:], engine, judge, start=have)
             for group in groups(found, size):
                 yield group
@@ -230,8 +249,21 @@ def assess_answers(policy: Checkpoint, stages: Stages, iteration: IterationDir, 
 def assess_judge(policy: Checkpoint, stages: Stages, iteration: IterationDir, progress: Progress) -> Health:
     """Measure the judge on a fixed set, on the policy's own siblings, and for signs that it goes bad."""
     last = iteration.rows(SearchTree, "trees.jsonl", lambda _: []) if iteration.is_done("trees.jsonl") else []
-    with progress.stage(f"M{iteration.number}: judge health", None), stages.engine(policy) as engine:
-        health = timed(iteration, "health", lambda: stages.health(engine, stages.judge(engine), iteration.number, last))
+    number, ledger = iteration.number, iteration.run.ledger
+    calls = ledger.calls(iteration=number, stage="health", template="pairwise")
+    with (
+        progress.stage(f"M{number}: judge health", None),
+        stages.engine(policy) as engine,
+        RecordingEngine(
+            engine,
+            ledger,
+            policy=f"M{number}",
+            stage="health",
+            template_hash=stages.prompts.hash,
+            iteration=number,
+        ) as recording,
+    ):
+        health = timed(iteration, "health", lambda: stages.health(engine, stages.judge(recording), calls, last))
     return with_alarms(health, stages.config.watch)
 
 

@@ -4,6 +4,7 @@
 config.yaml      resolved settings
 manifest.json    versions, what M1 ran on, hashes, finished artefacts; replacing it, synced, is the only commit point
 metrics.jsonl    one row an event, with clocks
+ledger.sqlite    every question to a judge and what came back, with clocks
 iterations/1     M1: answers.jsonl scores.json health.json
 iterations/<t>   M(t): trees.jsonl pairs.jsonl policy/ answers.jsonl scores.json health.json
 report.md report.json
@@ -15,6 +16,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +27,11 @@ import yaml
 from presrm.config import Config, changed_fixed, parse_config
 from presrm.errors import RunConfigError, RunError
 from presrm.jsonl import dump, load_typed
+from presrm.ledger import Ledger
 from presrm.types import Checkpoint
 
 T = TypeVar("T")
+LEDGER = "ledger.sqlite"
 _FORMAT = 1
 
 
@@ -93,7 +97,14 @@ class RunDir:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if "ledger" in self.__dict__:
+            self.ledger.close()
         self._lock.close()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The verdict ledger, opened when first asked for; no artefact: what resume trusts stands in the manifest."""
+        return Ledger(self.path / LEDGER)
 
     @property
     def _manifest_path(self) -> Path:

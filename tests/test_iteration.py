@@ -2,8 +2,9 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from presrm.graders import GRADERS
 from presrm.health import Health, judge_pairs, judge_siblings
 from presrm.iteration import groups, train
 from presrm.judges import JUDGES
+from presrm.ledger import Call, Ledger
 from presrm.problems.arithmetic import Plan, StepChecker, load_arithmetic
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Completion, Engine, Judge, Request, Sampling
@@ -131,7 +133,7 @@ class Parts:
         )
         return groups(found, 4)
 
-    def health(self, engine: Engine, judge: Judge, number: int, last: Sequence[SearchTree]) -> Health:
+    def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
         siblings = judge_siblings(
             self.held_out()[:4],
             engine,
@@ -164,7 +166,7 @@ def bytes_of(out: Path) -> dict[str, bytes]:
     return {
         path.relative_to(out).as_posix(): path.read_bytes().replace(str(out).encode(), b"RUN")
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name not in {"manifest.json", "metrics.jsonl", ".lock"}
+        if path.is_file() and path.name not in {"manifest.json", "metrics.jsonl", "ledger.sqlite", ".lock"}
     }
 
 
@@ -198,6 +200,36 @@ def test_a_kill_at_any_call_changes_no_byte(tmp_path: Path) -> None:
             run(out, Bomb(at))
         run(out)
         assert bytes_of(out) == expected, f"killed at call {at}"
+
+
+def calls_of(out: Path) -> dict[bytes, Call]:
+    """All calls of a run, without the time that they took."""
+    with Ledger(out / "ledger.sqlite", read_only=True) as ledger:
+        return {call.key: replace(call, seconds=0.0) for call in ledger.calls()}
+
+
+def test_every_question_to_the_judge_is_in_the_ledger(tmp_path: Path) -> None:
+    run(tmp_path / "run")
+    calls = calls_of(tmp_path / "run").values()
+    trained_on = {(call.policy, call.iteration) for call in calls if call.stage == "search"}
+    assert trained_on == {("M1", 2), ("M2", 3)}
+    assert {(call.policy, call.iteration) for call in calls if call.stage == "health"} == {
+        ("M1", 1),
+        ("M2", 2),
+        ("M3", 3),
+    }
+    assert {call.verdict for call in calls} == {"A", "B"}
+
+
+def test_a_kill_loses_no_call_of_finished_work(tmp_path: Path) -> None:
+    run(tmp_path / "whole")
+    expected = calls_of(tmp_path / "whole")
+    for at in (2, 7, 11, 16):
+        out = tmp_path / f"killed-{at}"
+        with pytest.raises(Killed):
+            run(out, Bomb(at))
+        run(out)
+        assert calls_of(out) == expected, f"killed at call {at}"
 
 
 def test_what_m1_ran_on_is_kept_whatever_the_later_starts_run_on(tmp_path: Path) -> None:
