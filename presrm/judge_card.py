@@ -20,6 +20,7 @@ _NUM_BINS = 10
 _MAX_CELLS = 2_000_000
 _MAX_DRAWN = 100_000_000
 _UNKNOWN = -2
+_NO_WIDTH = 1e-12
 _FIGURES = ("f1", "auc", "brier", "calibration_error", "mean_distance")
 _EDGES = np.arange(1, _NUM_BINS) / _NUM_BINS
 Floats = NDArray[np.float64]
@@ -67,7 +68,8 @@ class Estimate:
 
     Attributes:
         value: None where it is not defined.
-        interval: None also where a single solution stands behind the value, or behind one of the kinds compared.
+        interval: None also where the solutions behind the value say nothing of its spread: there is only one, of a kind
+            compared perhaps, or drawing them again always gives the same.
     """
 
     value: float | None
@@ -145,7 +147,7 @@ class JudgeCard:
         erroneous: Solutions with an error whose first error was named exactly.
         clean: Solutions without an error that were found clean.
         f1: Harmonic mean of both accuracies, or none where a kind is missing.
-        f1_interval: By bootstrap.
+        f1_interval: By bootstrap; where that does not vary, from both lower to both upper ends above: conservative.
         unknown: Solutions of which the judge could not say (null). They count as wrong above.
         steps: The scores of single steps.
         misses: Where first errors were seen instead.
@@ -181,12 +183,13 @@ def make_card(found: Sequence[JudgedSolution]) -> JudgeCard:
     table = _Table(found)
     estimates = _estimate(table)
     wrong = [one for one in found if one.label >= 0]
-    clean = [one for one in found if one.label < 0]
+    erroneous = _share([one.first_error == one.label for one in wrong])
+    clean = _share([one.first_error == -1 for one in found if one.label < 0])
     return JudgeCard(
-        erroneous=_share([one.first_error == one.label for one in wrong]),
-        clean=_share([one.first_error == -1 for one in clean]),
+        erroneous=erroneous,
+        clean=clean,
         f1=estimates["f1"].value,
-        f1_interval=estimates["f1"].interval,
+        f1_interval=estimates["f1"].interval or _widest_f1(erroneous, clean),
         unknown=_share([one.first_error is None for one in found]),
         steps=_step_figures(found, table, estimates),
         misses=_misses(wrong, estimates["mean_distance"]),
@@ -213,6 +216,13 @@ def agreement(first_errors: Mapping[str, Sequence[int | None]]) -> Agreement:
         tuple(tuple(_share([a == b for a, b in pairs]) for pairs in row) for row in both_known),
         tuple(tuple(_kappa([(a < 0, b < 0) for a, b in pairs]) for pairs in row) for row in both_known),
     )
+
+
+def _widest_f1(erroneous: Share, clean: Share) -> tuple[float, float] | None:
+    if erroneous.interval is None or clean.interval is None:
+        return None
+    low, high = (2 * a * b / (a + b) if a + b else 0.0 for a, b in zip(erroneous.interval, clean.interval, strict=True))
+    return low, high
 
 
 def _kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
@@ -330,8 +340,8 @@ class _Table:
 def _estimate(table: _Table) -> dict[str, Estimate]:
     """Give every figure with its interval.
 
-    Samples that miss a kind of solution have no figure and are left out. One solution alone gives no interval: drawn
-    again and again it does not vary.
+    Samples that miss a kind of solution have no figure and are left out. An interval without a width would claim a
+    certainty that is not there.
     """
     values = table.figures(np.ones((table.num_solutions, 1)))[:, 0]
     sampled = np.concatenate([table.figures(counts) for counts in _resample(table)], axis=1)
@@ -340,7 +350,7 @@ def _estimate(table: _Table) -> dict[str, Estimate]:
         interval = None
         if num > 1:
             low, high = np.nanquantile(samples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-            interval = (float(low), float(high))
+            interval = (float(low), float(high)) if high - low > _NO_WIDTH else None
         estimates[name] = Estimate(None if np.isnan(value) else float(value), interval)
     return estimates
 

@@ -142,10 +142,24 @@ def test_only_one_class_of_steps_has_no_auc(found):
 def test_one_solution_gives_a_value_but_no_interval():
     steps = make_card([solution(1, 0.9, 0.2)]).steps
     assert (steps.auc, steps.brier.interval, steps.calibration_error.interval) == (Estimate(1.0, None), None, None)
-    card = make_card([solution(1, 0.9, 0.2), solution(-1, 0.9), solution(-1, 0.9)])
-    assert (card.f1, card.f1_interval) == (1.0, None)
-    assert card.steps.auc == Estimate(1.0, None)
-    assert card.steps.brier.interval is not None
+    steps = make_card([solution(1, 0.9, 0.2), solution(-1, 0.9), solution(-1, 0.8)]).steps
+    assert steps.auc == Estimate(1.0, None)
+    assert steps.brier.interval is not None
+
+
+def test_what_never_varies_claims_no_certainty():
+    card = make_card([solution(1, 0.9, 0.2), solution(1, 0.8, 0.1), solution(-1, 0.9), solution(-1, 0.9)])
+    assert (card.f1, card.steps.auc) == (1.0, Estimate(1.0, None))
+    assert card.f1_interval == (pytest.approx(card.clean.interval[0]), pytest.approx(1.0))
+    assert card.misses.mean_distance == Estimate(0.0, None)
+
+
+def test_the_widest_f1_goes_from_both_lower_to_both_upper_ends():
+    card = make_card([told(0, 0), told(-1, 0), told(-1, 0)])
+    (low, high), (clean_low, clean_high) = card.erroneous.interval, card.clean.interval
+    assert card.f1 == clean_low == 0.0
+    assert card.f1_interval == (0.0, pytest.approx(2 * high * clean_high / (high + clean_high)))
+    assert low > 0
 
 
 @given(FOUND)
