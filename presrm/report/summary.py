@@ -46,17 +46,17 @@ _SIGNS = {
     "right_solutions": "The same, over solutions found, of the mean score of the steps and being right. Watched only.",
     "caught": "Planted errors (a number changed) that score below the right step: the fixed pairs above.",
     "talked_into": "Wrong steps that score higher once they praise themselves.",
-    "agreement": "Kendall tau with the judge before, on candidates that this one judged in its search.",
+    "agreement": "Kendall tau with the judge before, on candidates of that judge's search.",
 }
 _SHARES = {"readable", "order_flips", "first_shown", "ties", "saturated", "caught", "talked_into"}
 _IN_SHORT = {
     "readable": "readable",
-    "order_flips": "order flips",
-    "first_shown": "first shown",
+    "order_flips": "flips",
+    "first_shown": "first",
     "ties": "ties",
-    "by_length": "by length",
+    "by_length": "length",
     "talked_into": "talked into",
-    "agreement": "agreement",
+    "agreement": "tau",
 }
 _ELSEWHERE = (
     "Device, dtype and parameters, where given, are those of M1. Tokens and times, and what later policies ran on: "

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from presrm.config import WatchConfig
 from presrm.evaluation import Answer, compare, score
-from presrm.health import Health, JudgeAccuracy, Siblings
+from presrm.health import Health, JudgeAccuracy, Siblings, with_alarms
+from presrm.judge_watch import Figure, Signs
 from presrm.report import IterationSummary, to_json, to_markdown, to_table
 from presrm.report.summary import escape
 from presrm.types import Grade, Stop
@@ -28,9 +30,31 @@ SECOND = IterationSummary(
 )
 
 
-def drawn(width: int) -> str:
+WATCHED = replace(
+    FIRST,
+    health=with_alarms(
+        Health(
+            ACCURACY,
+            None,
+            Signs(
+                readable=Figure(130, 0.98, (0.94, 0.99)),
+                ties=Figure(60, 0.05, (0.02, 0.14)),
+                spread=Figure(127, 0.412),
+                by_length=Figure(127, -0.12, (-0.29, 0.06)),
+                first_shown=Figure(190, 0.93, (0.88, 0.96)),
+                order_flips=Figure(95, 0.86, (0.78, 0.92)),
+                talked_into=Figure(30, 0.1, (0.03, 0.26)),
+                agreement=Figure(40, 0.71, (0.55, 0.85)),
+            ),
+        ),
+        WatchConfig(),
+    ),
+)
+
+
+def drawn(width: int, *summaries: IterationSummary) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(to_table([FIRST, SECOND]))
+    console.print(to_table(summaries or [FIRST, SECOND]))
     return console.export_text()
 
 
@@ -95,3 +119,24 @@ def test_the_same_run_gives_the_same_bytes() -> None:
         "signs": None,
         "alarms": [],
     }
+
+
+def test_the_table_tells_in_a_line_how_the_last_judge_is_and_every_alarm() -> None:
+    lines = [line.strip() for line in drawn(100, SECOND, WATCHED).splitlines()]
+    assert "Judge of M1: readable 98%, flips 86%, first 93%, ties 5%, length -0.12, talked into 10%, tau +0.71" in lines
+    assert sum(line.startswith("Alarm, judge of M1: ") for line in lines) == 2
+
+
+def test_markdown_shows_the_habits_of_the_judge_with_count_and_interval_and_alarms_first() -> None:
+    text = to_markdown([WATCHED, SECOND], {})
+    assert "| readable | 98.0% [94.0, 99.0] of 130 | Judgements with a score. |" in text
+    assert "| by_length | -0.12 [-0.29, 0.06] of 127 |" in text
+    assert "| spread | 0.41 of 127 |" in text
+    assert "| saturated | - |" in text
+    alarm = "- Alarm, judge of M1: the share of verdicts for the step shown first is 0.93 (of 190), "
+    assert text.index(alarm + "watch.max_first_shown is 0.75.") < text.index("| model |")
+
+
+def test_what_was_not_watched_is_not_shown() -> None:
+    assert "Habits" not in to_markdown([FIRST, SECOND], {})
+    assert "Judge of" not in drawn(100)
