@@ -171,6 +171,10 @@ class PromptSet:
         subject = Subject(prefix, tuple(candidates))
         return self._judge("listwise", subject, {}, direct=False, candidates=tuple(step.text for step in candidates))
 
+    def segment(self, problem: Problem, solution: str) -> Prompt:
+        """Ask for a solution anew, with ``Step n:`` before each of its steps and nothing else changed."""
+        return self._render("segment", problem, {"question": problem.question, "solution": solution})
+
     def _judge(
         self,
         stem: str,

@@ -1,44 +1,112 @@
 """``presrm split``: see the steps of solutions."""
 
+import json
 import sys
-from typing import Annotated, Any
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from presrm.cli.files import STANDARD, input_file, transform_rows
+from presrm.cli.progress import RichProgress
 from presrm.cli.show import print_steps
+from presrm.config import load_config
+from presrm.errors import DataError, RequestError
+
+_EMBEDDED = "embedded"
+_Work = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def split(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="JSON Lines with 'solution', 'completion' or 'response'.")
     ],
-    splitter: Annotated[str, typer.Option("--splitter", metavar="S", help="A registered splitter.")] = "newline",
+    splitter: Annotated[
+        str | None, typer.Option("--splitter", metavar="S", help="A registered splitter. [newline]")
+    ] = None,
     out: Annotated[
         str | None, typer.Option("--out", metavar="FILE", help="Where rows with 'steps' go; - is stdout.")
+    ] = None,
+    segmenter: Annotated[
+        Literal["rules", "model"],
+        typer.Option("--segmenter", help="Who cuts: the splitter's rules, or a model that puts 'Step n:' markers."),
+    ] = "rules",
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="M", help="Of --segmenter model: Hub id, folder, ... [embedded]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Of --segmenter model: change any setting.")
     ] = None,
 ) -> None:
     """Cut solutions into steps.
 
-    Shown in colours on a terminal; elsewhere, or with --out, written as JSON Lines that gain 'steps'.
+    Shown in colours on a terminal; elsewhere, or with --out, written as JSON Lines that gain 'steps'. A model's reply
+    is taken only if it is the solution with markers and nothing else; rows then also gain 'segmented', the solution
+    with its markers, and the others are set aside.
 
     \b
       $ presrm split solutions.jsonl --splitter marker
       $ presrm split solutions.jsonl --out split.jsonl
+      $ presrm split solutions.jsonl --segmenter model --model DIR --out steps.jsonl
     """
+    is_shown = sys.stdout.isatty() and out != STANDARD
+    console = Console()
+    by_model = segmenter == "model"
+    if by_model and splitter is not None:
+        raise RequestError("--splitter cuts by rules: leave it out with --segmenter model")
+    if not by_model and (model is not None or settings):
+        raise RequestError("--model and --set are read with --segmenter model only")
+    with input_file(file) as source, _by_model(source, model, settings) if by_model else _by_rules(splitter) as cut:
+
+        def work(row: dict[str, Any]) -> dict[str, Any]:
+            done = cut(row)
+            if is_shown:
+                print_steps(console, done["steps"])
+            return done
+
+        transform_rows(source, None if is_shown and out is None else out or STANDARD, work)
+
+
+@contextmanager
+def _by_rules(splitter: str | None) -> Iterator[_Work]:
     from presrm.assembly import make_splitter
     from presrm.solution_rows import solution_text
 
-    cut = make_splitter(splitter)
-    is_shown = sys.stdout.isatty() and out != STANDARD
-    console = Console()
+    cut = make_splitter(splitter or "newline")
+    yield lambda row: {**row, "steps": cut.split(solution_text(row))}
 
-    def work(row: dict[str, Any]) -> dict[str, Any]:
-        steps = cut.split(solution_text(row))
-        if is_shown:
-            print_steps(console, steps)
-        return {**row, "steps": steps}
 
-    with input_file(file) as source:
-        transform_rows(source, None if is_shown and out is None else out or STANDARD, work)
+@contextmanager
+def _by_model(source: Path, model: str | None, settings: list[str] | None) -> Iterator[_Work]:
+    """Give what segments the rows of `source`, asked in their order; tell the counts at the end."""
+    from presrm.assembly import limit_threads, open_engine
+    from presrm.jsonl import BadRow, read_rows
+    from presrm.prompts import PromptSet
+    from presrm.segmenting import SegmentationError, segment_rows
+    from presrm.types import Checkpoint
+
+    name = model or _EMBEDDED
+    overrides = [f"model.id={json.dumps(name)}", *(settings or [])]
+    config = load_config(_EMBEDDED if name == _EMBEDDED else None, overrides)
+    counts = Counter[str]()
+    limit_threads(config.threads)
+    with open_engine(Checkpoint(config.model.id), config.model) as engine:
+        rows = (row.value for row in read_rows(source) if not isinstance(row, BadRow))
+        segmented = segment_rows(rows, engine, PromptSet(config.prompts), group_size=config.search.group_size)
+
+        def work(row: dict[str, Any]) -> dict[str, Any]:
+            done = next(segmented)  # those of the rows that `transform_rows` asks for, in the same order
+            if isinstance(done, DataError):
+                counts["refused"] += isinstance(done, SegmentationError)
+                raise done
+            counts["segmented"] += 1
+            return done
+
+        try:
+            yield work
+        finally:
+            RichProgress().note(f"{counts['segmented']} solutions segmented, {counts['refused']} refused")

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from presrm.cli import split as split_verb
 from presrm.cli.show import one_line, print_steps, visible
+from presrm.engines.scripted import ScriptedEngine
 
 
 @pytest.fixture
@@ -61,3 +62,71 @@ def test_neighbours_differ_in_colour_and_control_characters_are_shown(capsys):
 def test_what_cannot_be_printed_is_escaped():
     assert visible("a\tb\x9b\u202ec\n") == "a\\tb\\x9b\\u202ec\n"
     assert one_line("a\n  b\x00") == "a b\\x00"
+
+
+@pytest.fixture
+def old_solutions(tmp_path):
+    path = tmp_path / "old.jsonl"
+    solutions = ["First this. Then that.", "First this. Never that.", "Step 1: Done."]
+    rows = [{"id": n, "problem": "What?", "solution": text} for n, text in enumerate(solutions)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"solution": "No question."}]))
+    return path
+
+
+@pytest.fixture
+def models(monkeypatch):
+    """Models that put a marker before "First", "Then" and "Never", and think better of what they do not like."""
+    opened = []
+
+    def open_engine(policy, settings):
+        opened.append(policy.model)
+        return ScriptedEngine(
+            lambda prompt, rng: (
+                next(part.text for part in prompt.trunk if "First" in part.text)
+                .replace("First", "Step 1: First")
+                .replace(" Then", "\nStep 2: Then")
+                .replace(" Never", "\nStep 2: Always")
+            )
+        )
+
+    monkeypatch.setattr("presrm.assembly.open_engine", open_engine)
+    return opened
+
+
+def test_a_model_cuts_and_what_it_changes_is_refused_and_counted(run, old_solutions, models, tmp_path):
+    out = tmp_path / "steps.jsonl"
+    ended = run("split", old_solutions, "--segmenter", "model", "--out", out)
+
+    assert ended.code == 0, ended.err
+    (row,) = map(json.loads, out.read_text().splitlines())
+    assert row["steps"] == ["First this. ", "Then that."]
+    assert row["segmented"] == "Step 1: First this.\nStep 2: Then that."
+    rejected = list(map(json.loads, (tmp_path / "steps.jsonl.rejected.jsonl").read_text().splitlines()))
+    assert [row["line"] for row in rejected] == [2, 3, 4]
+    assert rejected[0]["reason"] == "step 2 of the reply is not what the solution says there"
+    assert "1 solutions segmented, 2 refused" in ended.err
+    assert "3 rows set aside" in ended.err
+    assert models == ["embedded"]
+
+
+def test_the_counts_are_told_even_where_no_row_is_left(run, old_solutions, models):
+    old_solutions.write_text(old_solutions.read_text().split("\n")[1])
+    ended = run("split", old_solutions, "--segmenter", "model", "--model", "DIR")
+    assert ended.code == 2
+    assert "0 solutions segmented, 1 refused" in ended.err
+    assert models == ["DIR"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--segmenter", "model", "--splitter", "marker"], "--splitter cuts by rules"),
+        (["--model", "embedded"], "read with --segmenter model only"),
+        (["--set", "seed=1"], "read with --segmenter model only"),
+        (["--segmenter", "modle"], "modle"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(run, old_solutions, flags, message):
+    ended = run("split", old_solutions, *flags)
+    assert ended.code == 2
+    assert message in ended.err
