@@ -16,11 +16,18 @@ from presrm.types import Problem
 PROBLEMS: Registry[list[Problem]] = Registry(
     "problem set",
     {
+        "aime24": "presrm.problems.competition:load_aime24",
+        "amc23": "presrm.problems.competition:load_amc23",
         "arithmetic": "presrm.problems.arithmetic:load_arithmetic",
+        "countdown": "presrm.problems.countdown:load_countdown",
+        "gaokao2023en": "presrm.problems.competition:load_gaokao2023en",
         "gsm8k": "presrm.problems.gsm8k:load_gsm8k",
         "jsonl": "presrm.problems.jsonl:load_jsonl",
         "math": "presrm.problems.math:load_math",
+        "math500": "presrm.problems.competition:load_math500",
+        "mit_bee": "presrm.problems.mit_bee:load_mit_bee",
         "numina": "presrm.problems.numina:load_numina",
+        "olympiadbench": "presrm.problems.competition:load_olympiadbench",
     },
     group="presrm.problems",
 )
