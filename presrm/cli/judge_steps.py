@@ -4,8 +4,9 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,29 +15,38 @@ from rich.console import Console
 
 from presrm.cli.files import STANDARD, input_file
 from presrm.cli.progress import RichProgress
-from presrm.cli.show import print_table
 from presrm.config import Config, load_config
+from presrm.errors import RequestError
 
 if TYPE_CHECKING:
-    from presrm.judge_card import JudgeCard, Share
     from presrm.judging import JudgedFile
-    from presrm.protocols import Judge
+    from presrm.protocols import Engine, Judge
 
 _EMBEDDED = "embedded"
+_POINTWISE = "pointwise"
 
 
 def judge_steps(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines; - is standard input.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help=".jsonl, .json, .csv or .parquet; - is JSON Lines on standard input.")
+    ],
     out: Annotated[
         str | None,
         typer.Option("--out", metavar="FILE", help="Where rows go; - is standard output. [<stem>.judged.jsonl]"),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, or 'embedded'.")
+        str, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, http://host/v1#name or 'embedded'.")
     ] = _EMBEDDED,
     judge: Annotated[
-        str, typer.Option("--judge", metavar="J", help="A registered judge of absolute scale.")
-    ] = "pointwise",
+        str | None, typer.Option("--judge", metavar="J", help=f"A registered judge of absolute scale. [{_POINTWISE}]")
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option("--compare", metavar="J1,J2,...", help="Judge with each, to <stem>.<judge>.judged.jsonl."),
+    ] = None,
+    show: Annotated[
+        int, typer.Option("--show", metavar="N", min=0, help="Show the N worst solutions up to their wrong step.")
+    ] = 0,
     splitter: Annotated[
         str | None, typer.Option("--splitter", metavar="S", help="Cuts solutions that are text.")
     ] = None,
@@ -46,27 +56,64 @@ def judge_steps(
 ) -> None:
     """Judge every step of the solutions in a file.
 
-    Rows gain 'judged' (a score and a rationale for each step) and 'first_error'. A row holds a question ('problem',
-    'question' or 'prompt') and a solution: 'steps', a list of texts, or text under 'solution', 'completion' or
-    'response'. With a 'label' (0-based index of the first wrong step, -1 for none) rows also make a judge card. The
-    same command goes on where it was stopped.
+    A row holds a question ('problem', 'question' or 'prompt') and a solution: 'steps', a list of texts (in CSV: a JSON
+    list), or text under 'solution', 'completion' or 'response', which --splitter cuts. Rows of PRM800K, Math-Shepherd
+    and BIG-Bench-Mistake are known, too.
+
+    Rows come out as JSON Lines, in order and unchanged, with 'judged' (text, score, status and rationale of each step)
+    and 'first_error': the 0-based index of the first step scored below 0.5, -1 if there is none, null if an unreadable
+    step comes first. Unreadable is not wrong: it has no score.
+
+    Rows that cannot be judged go to <out>.rejected.jsonl, with line and reason. With a 'label' (0-based index of the
+    first wrong step, -1 for none) rows also make a judge card, <out>.card.json: how far the judge is to be trusted.
+
+    Stopped, the same command goes on where it was. Another judge, model or input needs another --out.
 
     \b
       $ presrm judge-steps solutions.jsonl
+      $ presrm judge-steps solutions.parquet --model DIR --show 5
       $ presrm judge-steps processbench.jsonl --model DIR --set judge.verdict=direct
+      $ presrm judge-steps processbench.jsonl --compare pointwise,first-error
+      $ cat solutions.jsonl | presrm judge-steps - > judged.jsonl
     """
-    config = _settings(model, judge, splitter, settings or [])
-    with input_file(file) as source:
-        if out == STANDARD or (out is None and file == STANDARD):
+    if compare is not None:
+        _refuse_with_compare(file, out, judge)
+    configs = {kind: _settings(model, kind, splitter, settings or []) for kind in _kinds(compare, judge)}
+    _require_absolute(configs)
+    with input_file(file) as source, _shared_engine(next(iter(configs.values()))) as engine:
+        if compare is not None:
+            _compare(source, configs, engine, show)
+        elif out == STANDARD or (out is None and file == STANDARD):
             with tempfile.TemporaryDirectory(prefix="presrm-") as folder:
                 path = Path(folder) / "judged.jsonl"
-                judged = _judge(source, path, config)
+                [config] = configs.values()
+                judged = _judge(source, path, config, engine)
                 with path.open("rb") as rows:
                     shutil.copyfileobj(rows, sys.stdout.buffer)
-            _print_summary(judged, "standard output", Console(stderr=True))
-            return
-        path = source.with_name(f"{source.stem}.judged.jsonl") if out is None else Path(out)
-        _print_summary(_judge(source, path, config), str(path), Console())
+                _print_summary(judged, None, Console(stderr=True))
+                _print_worst(path, show, config, Console(stderr=True))
+        else:
+            path = source.with_name(f"{source.stem}.judged.jsonl") if out is None else Path(out)
+            [config] = configs.values()
+            _print_summary(_judge(source, path, config, engine), path, Console())
+            _print_worst(path, show, config, Console())
+
+
+def _refuse_with_compare(file: str, out: str | None, judge: str | None) -> None:
+    for flag, value in (("--out", out), ("--judge", judge)):
+        if value is not None:
+            raise RequestError(f"{flag} and --compare contradict each other: --compare names the judges and the files")
+    if file == STANDARD:
+        raise RequestError("--compare writes one file for each judge beside FILE, so FILE cannot be standard input")
+
+
+def _kinds(compare: str | None, judge: str | None) -> list[str]:
+    if compare is None:
+        return [judge or _POINTWISE]
+    kinds = [kind.strip() for kind in compare.split(",")]
+    if len(kinds) < 2 or len(set(kinds)) < len(kinds):
+        raise RequestError(f"--compare {compare}: expected two or more different judges, as in pointwise,first-error")
+    return kinds
 
 
 def _settings(model: str, judge: str, splitter: str | None, settings: list[str]) -> Config:
@@ -76,21 +123,43 @@ def _settings(model: str, judge: str, splitter: str | None, settings: list[str])
     return load_config(_EMBEDDED if model == _EMBEDDED else None, [*overrides, *settings])
 
 
-def _judge(source: Path, out: Path, config: Config) -> "JudgedFile":
-    from presrm import assembly, judge_assembly
+def _require_absolute(configs: Mapping[str, Config]) -> None:
     from presrm.judges import JUDGES
-    from presrm.judging import judge_file, require_absolute
-    from presrm.prompts import PromptSet
+    from presrm.judging import require_absolute
+
+    for config in configs.values():
+        require_absolute(config.judge.kind, JUDGES.factory(config.judge.kind))
+
+
+@contextmanager
+def _shared_engine(config: Config) -> "Iterator[Callable[[], Engine]]":
+    """Give a function that gives the engine, loaded when it is first asked for."""
+    from presrm import assembly
     from presrm.types import Checkpoint
 
-    require_absolute(config.judge.kind, JUDGES.factory(config.judge.kind))
+    with ExitStack() as stack:
+
+        @cache
+        def engine() -> "Engine":
+            assembly.limit_threads(config.threads)
+            return stack.enter_context(assembly.open_engine(Checkpoint(config.model.id), config.model))
+
+        yield engine
+
+
+def _judge(
+    source: Path, out: Path, config: Config, engine: "Callable[[], Engine]", progress_prefix: str = ""
+) -> "JudgedFile":
+    from presrm import assembly, judge_assembly
+    from presrm.judging import judge_file
+    from presrm.prompts import PromptSet
+
     prompts = PromptSet(config.prompts)
+    progress = RichProgress()
 
     @contextmanager
     def open_judge() -> "Iterator[Judge]":
-        assembly.limit_threads(config.threads)
-        with assembly.open_engine(Checkpoint(config.model.id), config.model) as engine:
-            yield judge_assembly.make_judge(config.judge, engine, prompts)
+        yield judge_assembly.make_judge(config.judge, engine(), prompts)
 
     depends_on: dict[str, Any] = {
         "model": config.model.model_dump(mode="json", include={"id", "chat_template", "dtype"}),
@@ -101,44 +170,70 @@ def _judge(source: Path, out: Path, config: Config) -> "JudgedFile":
         "prompts": prompts.hash,
         "seed": config.seed,
     }
-    splitter = assembly.make_splitter(config.splitter, config.splitter_options)
     return judge_file(
         source,
         out,
         open_judge,
-        splitter,
+        assembly.make_splitter(config.splitter, config.splitter_options),
         depends_on,
-        RichProgress().stage,
+        lambda name, total: progress.stage(progress_prefix + name, total),
         group_size=config.search.group_size,
         threshold=config.judge.threshold,
     )
 
 
-def _print_summary(judged: "JudgedFile", where: str, console: Console) -> None:
-    set_aside = f", {judged.tally.num_rejected} set aside ({where}.rejected.jsonl)" if judged.tally.num_rejected else ""
+def _compare(source: Path, configs: Mapping[str, Config], engine: "Callable[[], Engine]", show: int) -> None:
+    """Judge with each, and set them side by side."""
+    from presrm.judge_card import agreement
+    from presrm.judging import read_first_errors
+    from presrm.report.judged import agreement_table, comparison_table
+
+    paths = {kind: source.with_name(f"{source.stem}.{kind}.judged.jsonl") for kind in configs}
+    judged = {kind: _judge(source, paths[kind], config, engine, f"{kind}: ") for kind, config in configs.items()}
+    console = Console()
+    for kind, found in judged.items():
+        _print_line(found, paths[kind], console)
+    cards = {kind: found.card for kind, found in judged.items() if found.card is not None}
+    console.print(comparison_table({kind: found.tally for kind, found in judged.items()}, cards))
+    console.print(agreement_table(agreement({kind: read_first_errors(path) for kind, path in paths.items()})))
+    for kind, config in configs.items():
+        if show:
+            console.print(f"{kind}:", style="bold", markup=False, highlight=False)
+        _print_worst(paths[kind], show, config, console)
+
+
+def _print_line(judged: "JudgedFile", out: Path | None, console: Console) -> None:
+    set_aside = f", {judged.tally.num_rejected} set aside" if judged.tally.num_rejected else ""
+    if set_aside and out is not None:
+        set_aside += f" ({out}.rejected.jsonl)"
     console.print(
-        f"{judged.tally.num_judged} solutions judged: {where}{set_aside}", markup=False, highlight=False, soft_wrap=True
+        f"{judged.tally.num_judged} solutions judged: {out or 'standard output'}{set_aside}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
+
+
+def _print_summary(judged: "JudgedFile", out: Path | None, console: Console) -> None:
+    """Print what came out, and the card; `out` is where rows went, none for standard output."""
+    from presrm.report.judged import card_table, tally_tables
+
+    _print_line(judged, out, console)
+    console.print(tally_tables(judged.tally))
     if judged.card is not None:
-        _print_card(judged.card, console)
+        console.print(card_table(judged.card))
 
 
-def _print_card(card: "JudgeCard", console: Console) -> None:
-    def row(name: str, share: "Share") -> tuple[str, ...]:
-        return (name, str(share.num), _percent(share.value), _interval(share.interval))
+def _print_worst(path: Path, num: int, config: Config, console: Console) -> None:
+    """Print the `num` worst solutions of a judged file."""
+    if not num:
+        return
+    from presrm import assembly
+    from presrm.judging import find_worst
+    from presrm.report.judged import WIDTH, wrong_step
 
-    rows = [
-        row("first error found, of erroneous", card.erroneous),
-        row("found clean, of clean", card.clean),
-        ("F1", str(card.unknown.num), _percent(card.f1), _interval(card.f1_interval)),
-        row("unknown (counted as wrong)", card.unknown),
-    ]
-    print_table(console, ("judge card", "solutions", "share", "95 % interval"), rows)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def _interval(ends: tuple[float, float] | None) -> str:
-    return "-" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
+    worst = find_worst(path, num, assembly.make_splitter(config.splitter, config.splitter_options))
+    if not worst:
+        console.print(f"no step has a score below {config.judge.threshold:g}", highlight=False)
+    for rank, found in enumerate(worst, 1):
+        console.print(wrong_step(found, f"{rank} of {len(worst)}"), width=min(WIDTH, console.width))

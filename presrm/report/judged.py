@@ -1,0 +1,217 @@
+"""Judged files on a terminal: what the judgements come to, how good the judge is, and its worst steps in context.
+
+Text from rows and models is shown as it is, never as markup; control and bidirectional characters are spelt out.
+"""
+
+from collections.abc import Mapping
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from presrm.escaping import escape_controls
+from presrm.judge_card import Agreement, Estimate, JudgeCard, Share
+from presrm.judge_tally import NUM_POSITIONS, JudgeTally
+from presrm.judging import WrongStep
+from presrm.types import Status
+
+WIDTH = 120
+"""Columns at most: longer lines of text are hard to read."""
+_NUM_BEFORE = 4
+_NUM_REASONS = 5
+_QUESTION, _STEP, _RATIONALE = 700, 400, 500
+_WRONG = "bold red"
+
+
+def tally_tables(tally: JudgeTally) -> RenderableType:
+    """Draw what a file's judgements come to: solutions, steps by status, mean score by position, rows set aside."""
+    solutions = {
+        "no step found wrong": tally.num_clean,
+        "a step found wrong": tally.num_erroneous,
+        "unknown": tally.num_unknown,
+    }
+    tables = [_counts("solutions", solutions), _counts("steps", tally.statuses)]
+    if tally.positions:
+        tables.append(_positions(tally))
+    if tally.reasons:
+        common = sorted(tally.reasons.items(), key=lambda item: -item[1])
+        reasons = dict(common[:_NUM_REASONS])
+        if rest := sum(num for _, num in common[_NUM_REASONS:]):
+            reasons["all other reasons"] = rest
+        tables.append(_counts("rows set aside", reasons))
+    return Group(*(piece for table in tables for piece in ("", table)), "")
+
+
+def card_table(card: JudgeCard) -> RenderableType:
+    """Draw how good the judge is on solutions whose first wrong step is known."""
+    table = _table("judge card", "of", "value", "95 % interval")
+    misses, steps = card.misses, card.steps
+    num_steps = steps.num_right + steps.num_wrong
+    rows = [
+        ("first error found, of erroneous", *_share(card.erroneous)),
+        ("found clean, of clean", *_share(card.clean)),
+        ("F1: harmonic mean of both", str(card.unknown.num), _percent(card.f1), _interval(card.f1_interval, 100)),
+        ("unknown (counted as wrong)", *_share(card.unknown)),
+        ("first error named too early", *_share(misses.early)),
+        ("first error named too late", *_share(misses.late)),
+        ("first error not seen", *_share(misses.missed)),
+        ("AUC of step scores (0.5: chance)", str(num_steps), *_estimate(steps.auc)),
+        ("calibration error of step scores", str(num_steps), *_estimate(steps.calibration_error)),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    return Group(table, "")
+
+
+def comparison_table(tallies: Mapping[str, JudgeTally], cards: Mapping[str, JudgeCard]) -> RenderableType:
+    """Draw one row a judge: how much it could read, and its card where rows carry labels."""
+    columns = ("F1 [95 %]", "error", "clean", "AUC [95 %]") if cards else ("no error",)
+    table = _table("judge", "unread", *columns, width=12)
+    for name, tally in tallies.items():
+        num_steps = sum(tally.statuses.values())
+        cells = [_percent(1 - tally.statuses.get(Status.OK, 0) / num_steps if num_steps else None)]
+        if card := cards.get(name):
+            auc = card.steps.auc
+            cells += [
+                _bracket(_percent(card.f1), card.f1_interval, 100),
+                _percent(card.erroneous.value),
+                _percent(card.clean.value),
+                _bracket(_decimal(auc.value), auc.interval, 1),
+            ]
+        else:
+            cells.append(_percent(tally.num_clean / tally.num_judged))
+        table.add_row(_safe(name), *cells)
+    meaning = "unread: steps without a score; "
+    meaning += "error, clean: share found, of either kind" if cards else "no error: solutions in which none was found"
+    return Group(table, Text(meaning, "dim"), "")
+
+
+def agreement_table(found: Agreement) -> RenderableType:
+    """Draw how often two judges name the same first error, and Cohen's kappa of finding a solution clean."""
+    table = _table("same first error (kappa)", *(escape_controls(name) for name in found.judges), width=12)
+    for name, shares, kappas in zip(found.judges, found.same, found.kappa, strict=True):
+        cells = [
+            "" if other == name else f"{_percent(share.value)} ({_decimal(kappa)})"
+            for other, share, kappa in zip(found.judges, shares, kappas, strict=True)
+        ]
+        table.add_row(_safe(name), *cells)
+    return Group(table, Text("kappa: of finding a solution clean; 0 is chance, 1 full agreement", "dim"), "")
+
+
+def wrong_step(found: WrongStep, rank: str) -> RenderableType:
+    """Draw a wrong step in context: the question, the steps before it, itself, and what the judge said.
+
+    Args:
+        found: The step.
+        rank: Its heading, as ``1 of 5``.
+    """
+    solution, judgement = found.solution, found.judgements[-1]
+    title = Text.assemble(
+        (f"{rank}   ", "bold"),
+        (f"score {_decimal(found.score)}", _WRONG),
+        f", {judgement['status']}   step {found.index + 1} of {len(solution.steps)}   solution {found.place}",
+    )
+    if solution.id is not None:
+        title.append(f" ({_cut(solution.id, 60)})".replace("\n", " "))
+    if solution.label is not None:
+        title.append(f"   {_label(solution.label, found.index)}", style="dim")
+    steps = Table.grid(padding=(0, 1))
+    steps.add_column(justify="right", no_wrap=True, min_width=4)
+    steps.add_column(justify="right", no_wrap=True, min_width=10)
+    steps.add_column(overflow="fold")
+    steps.add_row("", Text("question", "dim"), _text(solution.question, _QUESTION, "bold"))
+    first = max(0, found.index - _NUM_BEFORE)
+    if first:
+        steps.add_row("", "", Text(f"... {first} step{'s' if first > 1 else ''} before ...", "dim"))
+    for place in range(first, found.index):
+        score = Text(_decimal(found.judgements[place]["score"]), "green")
+        steps.add_row(str(place + 1), score, _text(solution.steps[place], _STEP))
+    mark = Text(f"-> {found.index + 1}", _WRONG)
+    score = Text(f"{_decimal(found.score)} wrong", _WRONG)
+    steps.add_row(mark, score, _text(solution.steps[found.index], 2 * _STEP, _WRONG))
+    if judgement["rationale"].strip():
+        steps.add_row("", Text("judge", "dim"), _text(judgement["rationale"], _RATIONALE, "italic"))
+    return Group(title, steps, "")
+
+
+def _positions(tally: JudgeTally) -> Table:
+    names = [*map(str, range(1, NUM_POSITIONS + 1)), "later"]
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
+    table.add_column("position")
+    for name in names[: len(tally.positions)]:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_row("mean score", *(_decimal(position.mean) for position in tally.positions))
+    table.add_row("scored", *(_short(position.num_scored) for position in tally.positions))
+    return table
+
+
+def _counts(name: str, counts: Mapping[str, int]) -> Table:
+    table = _table(name, "number", "share")
+    for what, num in counts.items():
+        table.add_row(_safe(what), str(num), _percent(num / total if (total := sum(counts.values())) else None))
+    return table
+
+
+def _table(name: str, *columns: str, width: int = 34) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
+    table.add_column(Text(name), min_width=width)
+    for column in columns:
+        table.add_column(Text(column), justify="right")
+    return table
+
+
+def _safe(text: str) -> Text:
+    return Text(escape_controls(text))
+
+
+def _text(text: str, limit: int, style: str = "") -> Text:
+    return Text(_cut(text.strip(), limit), style=style)
+
+
+def _cut(text: str, limit: int) -> str:
+    """Spell out what is not to be obeyed, leave out blank lines, and the middle of a text longer than `limit`."""
+    if len(text) > limit:
+        half = limit // 2
+        text = f"{text[:half]} ... {len(text) - 2 * half} characters ... {text[-half:]}"
+    shown = escape_controls(text).replace("\r\n", "\n").expandtabs(4)
+    return "\n".join(line for line in shown.split("\n") if line.strip())
+
+
+def _label(label: int, index: int) -> str:
+    if label == index:
+        return "label: this step"
+    return "label: none is wrong" if label < 0 else f"label: step {label + 1}"
+
+
+def _short(num: int) -> str:
+    """Give a count in at most five characters."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**4, "k")):
+        if num >= size:
+            return f"{num / min(size, 1000 if unit == 'k' else size):.3g}{unit}"
+    return str(num)
+
+
+def _share(share: Share) -> tuple[str, str, str]:
+    return str(share.num), _percent(share.value), _interval(share.interval, 100)
+
+
+def _estimate(estimate: Estimate) -> tuple[str, str]:
+    return _decimal(estimate.value), _interval(estimate.interval, 1)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _decimal(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _interval(ends: tuple[float, float] | None, scale: int) -> str:
+    digits = 1 if scale == 100 else 2
+    return "-" if ends is None else f"{scale * ends[0]:.{digits}f} to {scale * ends[1]:.{digits}f}"
+
+
+def _bracket(value: str, ends: tuple[float, float] | None, scale: int) -> str:
+    return value if ends is None else f"{value} [{_interval(ends, scale).replace(' to ', ', ')}]"
