@@ -300,7 +300,7 @@ def test_a_healthy_judge_raises_no_alarm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("verdict", "expected"),
     [
-        pytest.param(lambda a, b: "[[A]]", {"spread", "caught"}, id="always A"),
+        pytest.param(lambda a, b: "[[A]]", {"first_shown", "order_flips", "spread", "caught"}, id="always A"),
         pytest.param(lambda a, b: "Both are fine.", {"readable", "caught"}, id="unreadable"),
         pytest.param(lambda a, b: "[[A]]" if (len(a), a) > (len(b), b) else "[[B]]", {"by_length"}, id="prefers long"),
         pytest.param(

@@ -55,7 +55,7 @@ _IN_SHORT = {
     "first_shown": "first",
     "ties": "ties",
     "by_length": "length",
-    "talked_into": "talked into",
+    "talked_into": "swayed",
     "agreement": "tau",
 }
 _ELSEWHERE = (

@@ -123,7 +123,7 @@ def test_the_same_run_gives_the_same_bytes() -> None:
 
 def test_the_table_tells_in_a_line_how_the_last_judge_is_and_every_alarm() -> None:
     lines = [line.strip() for line in drawn(100, SECOND, WATCHED).splitlines()]
-    assert "Judge of M1: readable 98%, flips 86%, first 93%, ties 5%, length -0.12, talked into 10%, tau +0.71" in lines
+    assert "Judge of M1: readable 98%, flips 86%, first 93%, ties 5%, length -0.12, swayed 10%, tau +0.71" in lines
     assert sum(line.startswith("Alarm, judge of M1: ") for line in lines) == 2
 
 
