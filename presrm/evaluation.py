@@ -1,6 +1,6 @@
 """A policy's greedy answers on held-out problems: graded, scored, and compared with those of another policy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
@@ -150,10 +150,19 @@ def compare(before: Sequence[Answer], after: Sequence[Answer]) -> Comparison:
     """
     earlier = {answer.problem_id: answer.grade is Grade.CORRECT for answer in before}
     later = {answer.problem_id: answer.grade is Grade.CORRECT for answer in after}
+    if not len(earlier) == len(before) or not len(later) == len(after):
+        raise ValueError(f"{len(earlier)} problems, answered {len(before)} and {len(after)} times: once each is needed")
+    return compare_outcomes(earlier, later)
+
+
+def compare_outcomes(earlier: Mapping[str, bool], later: Mapping[str, bool]) -> Comparison:
+    """Compare two policies by which problems (by id) they solved.
+
+    Raises:
+        ValueError: if they did not answer the same problems, or none.
+    """
     if earlier.keys() != later.keys() or not earlier:
         raise ValueError(f"not the same problems: {len(earlier)} against {len(later)}")
-    if not len(earlier) == len(before) == len(after):
-        raise ValueError(f"{len(earlier)} problems, answered {len(before)} and {len(after)} times: once each is needed")
     hits = [(earlier[name], later[name]) for name in earlier]
     interval = bootstrap_difference([a for a, _ in hits], [b for _, b in hits])
     assert interval is not None

@@ -17,7 +17,8 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from presrm.cli import config, evaluate, fit, grade, judge_steps, split, train
+from presrm.cli import compare, config, evaluate, fit, grade, judge_steps, split, train
+from presrm.cli.explain import explain as explain_verb
 from presrm.cli.show import one_line
 from presrm.errors import PresrmError, UnknownNameError
 from presrm.registry import nearest
@@ -66,7 +67,9 @@ app.command("fit")(fit.fit)
 app.command("split")(split.split)
 app.command("judge-steps")(judge_steps.judge_steps)
 app.command("grade")(grade.grade)
+app.command("explain")(explain_verb)
 app.command("eval")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 config_app = typer.Typer(cls=Verbs, rich_markup_mode=None, help="List, show and describe run configs.")
 config_app.command("list")(config.list_configs)
 config_app.command("show")(config.show_config)

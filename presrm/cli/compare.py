@@ -1,0 +1,75 @@
+"""``presrm compare``: is the second policy better than the first, on the same problems?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from presrm.cli.show import one_line, print_table
+from presrm.errors import RequestError
+
+if TYPE_CHECKING:
+    from presrm.evaluation import Comparison
+
+_NUM_SHOWN = 10
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run, RUN/iterations/N, or samples of presrm eval.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The same of the other policy.")],
+    show_all: Annotated[
+        bool, typer.Option("--all", help="List every problem solved or lost, not the first ten.")
+    ] = False,
+) -> None:
+    """Compare two policies problem by problem: difference, exact McNemar test, and which problems were solved or lost.
+
+    Both must have answered the same problems. A run is its last policy; the difference is B - A, its interval a
+    bootstrap over problems.
+
+    \b
+      $ presrm compare runs/embedded/iterations/1 runs/embedded
+      $ presrm compare evals/base evals/tuned
+    """
+    from presrm.evaluation import compare_outcomes
+    from presrm.outcomes import read_outcomes
+
+    before, after = read_outcomes(first), read_outcomes(second)
+    if len(before) == len(after) == 1:  # one of each: compared whatever they are called
+        after = dict(zip(before, after.values(), strict=True))
+    both = [name for name in before if name in after]
+    if not both:
+        raise RequestError(
+            f"{first} tells of {', '.join(before)}, {second} of {', '.join(after)}: no benchmark in common"
+        )
+    found = {}
+    for name in both:
+        try:
+            found[name] = compare_outcomes(before[name], after[name])
+        except ValueError as error:
+            raise RequestError(f"{name}: {error}") from error
+    _print(found, {name: (sum(before[name].values()), sum(after[name].values())) for name in both}, show_all)
+
+
+def _print(found: "dict[str, Comparison]", solved: dict[str, tuple[int, int]], show_all: bool) -> None:
+    console = Console()
+    rows = [
+        (
+            name,
+            str(made.num),
+            f"{100 * solved[name][0] / made.num:.1f} %",
+            f"{100 * solved[name][1] / made.num:.1f} %",
+            f"{100 * made.difference:+.1f} points",
+            f"{100 * made.interval[0]:+.1f} to {100 * made.interval[1]:+.1f}",
+            f"{made.p_value:.2g}",
+        )
+        for name, made in found.items()
+    ]
+    print_table(console, ("benchmark", "problems", "A", "B", "B - A", "95 % interval", "p (McNemar)"), rows)
+    for name, made in found.items():
+        for what, names in (("only B solves", made.solved), ("only A solves", made.lost)):
+            shown = names if show_all else names[:_NUM_SHOWN]
+            more = f" and {len(names) - len(shown)} more (--all)" if len(names) > len(shown) else ""
+            listed = ", ".join(map(one_line, shown)) or "none"
+            told = f"{name}, {what} ({len(names)}): {listed}{more}"
+            console.print(told, markup=False, highlight=False, soft_wrap=True)

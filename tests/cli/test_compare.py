@@ -1,0 +1,72 @@
+"""``presrm compare`` from the outside."""
+
+import json
+
+import pytest
+
+
+def samples(path, solved):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{"doc": {"id": name}, "exact_match": float(value)} for name, value in solved.items()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+BEFORE = {f"p{n}": n < 5 for n in range(20)}
+AFTER = {f"p{n}": 1 <= n < 15 for n in range(20)}
+
+
+def test_it_tells_the_difference_its_p_value_and_which_problems(run, tmp_path):
+    a, b = samples(tmp_path / "a/samples_x.jsonl", BEFORE), samples(tmp_path / "b/samples_x.jsonl", AFTER)
+    ended = run("compare", a.parent, b.parent)
+    assert ended.code == 0, ended.err
+    assert "+45.0 points" in ended.out
+    assert "0.012" in ended.out, "10 solved against 1 lost: 2 * (1 + 11) / 2**11"
+    assert "only A solves (1): p0" in ended.out
+    assert "only B solves (10): p5" in ended.out
+
+
+def test_a_run_is_its_last_policy(run, tmp_path):
+    for number, solved in ((1, BEFORE), (2, BEFORE), (10, AFTER)):
+        folder = tmp_path / f"run/iterations/{number}"
+        folder.mkdir(parents=True)
+        rows = [
+            {
+                "problem_id": name,
+                "solution": "",
+                "num_tokens": 0,
+                "num_steps": 0,
+                "stop": "eos",
+                "extracted": None,
+                "grade": "correct" if value else "no_answer",
+            }
+            for name, value in solved.items()
+        ]
+        (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ended = run("compare", tmp_path / "run/iterations/1", tmp_path / "run")
+    assert ended.code == 0, ended.err
+    assert "+45.0 points" in ended.out
+
+
+def test_many_problems_are_cut_short_unless_all_are_asked_for(run, tmp_path):
+    a = samples(tmp_path / "a.jsonl", {f"p{n}": False for n in range(30)})
+    b = samples(tmp_path / "b.jsonl", {f"p{n}": True for n in range(30)})
+    assert "and 20 more (--all)" in run("compare", a, b).out
+    assert "p29" in run("compare", a, b, "--all").out
+
+
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        (lambda path: path.mkdir(), "no run"),
+        (lambda path: path.write_text('{"a": 1}\n'), "not a row of presrm eval"),
+        (lambda path: samples(path, {"other": True}), "not the same problems"),
+        (lambda path: None, "no run"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(run, tmp_path, write, told):
+    a = samples(tmp_path / "a.jsonl", BEFORE)
+    write(tmp_path / "b.jsonl")
+    ended = run("compare", a, tmp_path / "b.jsonl")
+    assert ended.code == 2
+    assert told in ended.err
