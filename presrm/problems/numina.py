@@ -41,6 +41,8 @@ def load_numina(
 def read_row(row: Mapping[str, Any], fallback_id: str, sources: Collection[str] | None = None) -> Problem:
     r"""Make a problem of a row with ``problem``, ``solution`` and ``source``.
 
+    Where ``presrm split --segmenter model`` has added ``segmented``, that is the solution.
+
     Raises:
         ValueError: if a field is missing, the solution has no ``\boxed{}`` (proofs), or the source is not kept.
     """
@@ -48,7 +50,7 @@ def read_row(row: Mapping[str, Any], fallback_id: str, sources: Collection[str] 
     if sources is not None and source not in sources:
         raise ValueError(f"source {source!r:.40} is not among {', '.join(sorted(sources))}")
     question = question_of(row, "problem")
-    solution = text_of(row, "solution")
+    solution = text_of(row, "segmented", "solution")
     answer = last_boxed(solution) if solution else None
     if not answer:
         raise ValueError("no \\boxed{} in 'solution'")

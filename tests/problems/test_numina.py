@@ -37,6 +37,12 @@ def test_sources_can_be_chosen(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert "line 1: source 'synthetic_math' is not among cn_k12, olympiads" in caplog.text
 
 
+def test_a_solution_that_a_model_segmented_is_read_with_its_markers() -> None:
+    segmented = "Step 1: Count.\nStep 2: \\boxed{3}"
+    problem = read_row(OTHER | {"steps": ["Count. ", "\\boxed{3}"], "segmented": segmented}, "id")
+    assert (problem.solution, problem.answer) == (segmented, "3")
+
+
 @pytest.mark.parametrize("sources", ["cn_k12", [1]])
 def test_sources_are_a_list_of_names(tmp_path: Path, sources: object) -> None:
     with pytest.raises(ConfigError, match="sources: expected a list of names"):
