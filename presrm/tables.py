@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from presrm import jsonl
 from presrm.errors import DataError
@@ -124,32 +124,51 @@ def _past_space(text: str, at: int) -> int:
 
 def _csv_rows(file: TextIO, path: Path) -> Iterator[Row | BadRow]:
     csv.field_size_limit(MAX_LINE_BYTES)
-    reader = csv.reader(_short_lines(file))
+    lines = _ShortLines(file)
+    reader = csv.reader(lines)
     header = next(reader, [])
     if len(set(header)) != len(header) or not all(header):
         raise DataError(f"{path}: the first line has to name each column once")
     number = 0
     while True:
+        lines.was_cut = False
+        reason = ""
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            number += 1
-            yield BadRow(number, f"malformed CSV: {error}", "")
-            continue
+            cells, reason = [""], f"malformed CSV: {error}"
         if cells is None:
             return
-        if cells:  # a blank line has none
-            number += 1
-            yield _csv_row(number, header, cells)
+        if not cells:  # a blank line
+            continue
+        number += 1
+        if lines.was_cut:
+            reason = f"longer than {MAX_LINE_BYTES} characters"
+        yield BadRow(number, reason, cells[0][:_SHOWN]) if reason else _csv_row(number, header, cells)
 
 
-def _short_lines(file: TextIO) -> Iterator[str]:
-    """Give each line; of a longer one than a cell may be, what makes it too long and no more."""
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        rest = line
+class _ShortLines:
+    """The lines of a file; what makes one longer than `MAX_LINE_BYTES` characters is read past, never held.
+
+    Attributes:
+        was_cut: Whether that happened; set back by whoever asks.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.was_cut = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        rest = line = self._file.readline(MAX_LINE_BYTES + 1)
         while len(rest) > MAX_LINE_BYTES and not rest.endswith(("\n", "\r")):
-            rest = file.readline(MAX_LINE_BYTES + 1)
-        yield line
+            rest = self._file.readline(MAX_LINE_BYTES + 1)
+            self.was_cut = True
+        if not line:
+            raise StopIteration
+        return line
 
 
 def _csv_row(number: int, header: Sequence[str], cells: Sequence[str]) -> Row | BadRow:
