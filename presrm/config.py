@@ -29,7 +29,16 @@ class Section(BaseModel):
 class ModelConfig(Section):
     """The policy that the run starts from."""
 
-    id: str = Field("embedded", description="Hub id, folder, .gguf file, or 'embedded'.")
+    id: str = Field("embedded", description="Hub id, folder, .gguf file, 'embedded', or http://host/v1#name.")
+    tokenizer: str | None = Field(
+        None, description="Of a model behind http: Hub id or folder; with it, a server that can is asked by token ids."
+    )
+    engine: Literal["hf", "vllm"] = Field(
+        "hf", description="What runs the policy; vllm: a server started for it.", json_schema_extra=FREE
+    )
+    engine_options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of vllm or of a server, see docs/servers.md.", json_schema_extra=FREE
+    )
     chat_template: str | None = Field(None, description="'chatml' or a Jinja file; none: the tokenizer's own.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bf16 on a GPU, else fp32."
@@ -234,9 +243,6 @@ class WatchConfig(Section):
     )
     max_by_length: float = Field(
         0.5, ge=0, le=1, description="Correlation, either way, of score and length.", json_schema_extra=FREE
-    )
-    max_by_order: float = Field(
-        0.8, ge=0, le=1, description="Correlation, either way, of score and order sampled.", json_schema_extra=FREE
     )
     min_caught: float = Field(
         0.5, ge=0, le=1, description="Share of planted errors scored below the right step.", json_schema_extra=FREE

@@ -54,7 +54,8 @@ class Signs:
         spread: Standard deviation of the scores.
         saturated: Share of scores at 0 or 1.
         by_length: Spearman correlation, among siblings, of score and length in characters.
-        by_order: The same of score and place in the order of sampling.
+        by_order: The same of score and place in the order of sampling. No alarm: what is sampled more often comes
+            first, and a healthy judge of a good policy prefers it.
         by_depth: Spearman correlation of score and number of steps before.
         right_solutions: Spearman correlation, over solutions found, of the mean score of the steps and being right by
             the reference answer. For watching only.
@@ -108,7 +109,6 @@ _MEANING = {
     "readable": "the share of readable judgements",
     "spread": "the standard deviation of the scores",
     "by_length": "the correlation of score and length",
-    "by_order": "the correlation of score and place among the candidates",
     "first_shown": "the share of verdicts for the step shown first",
     "order_flips": "the share of verdicts that turn round with the order shown",
     "caught": "the share of planted errors caught",
@@ -244,7 +244,6 @@ def find_alarms(signs: Signs, options: WatchConfig) -> tuple[Alarm, ...]:
         "readable": ("min_readable", options.min_readable, math.inf),
         "spread": ("min_spread", options.min_spread, math.inf),
         "by_length": ("max_by_length", -options.max_by_length, options.max_by_length),
-        "by_order": ("max_by_order", -options.max_by_order, options.max_by_order),
         "first_shown": ("max_first_shown", 1 - options.max_first_shown, options.max_first_shown),
         "order_flips": ("max_order_flips", -math.inf, options.max_order_flips),
         "caught": ("min_caught", options.min_caught, math.inf),

@@ -6,12 +6,13 @@ import pytest
 
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import JudgeError
-from presrm.health import judge_pairs, judge_siblings
+from presrm.health import SOLICITATIONS, judge_again, judge_pairs, judge_siblings, judge_solicited
+from presrm.judge_watch import Figure
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Sampling
 from presrm.splitters import SPLITTERS
 from presrm.training.eft import LabelledSteps
-from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory
+from presrm.types import Candidates, Expansion, Judgement, Problem, SearchTree, Status, Step, Trajectory
 
 PREFIX = Trajectory(Problem("p", "What is 1 + 1?"))
 
@@ -32,6 +33,14 @@ class Table:
             tuple(Judgement(self.scores[s.text]) if s.text in self.scores else unreadable for s in item.steps)
             for item in batch
         ]
+
+
+class Gullible(Table):
+    """Believes a step that speaks to it; the others it looks up."""
+
+    def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
+        self.scores |= {step.text: 0.9 for item in batch for step in item.steps if "orrect" in step.text}
+        return super().judge(batch)
 
 
 def pair(good: str, bad: str) -> LabelledSteps:
@@ -57,6 +66,35 @@ class FirstWins:
 
 def test_a_judge_that_goes_by_the_position_is_no_better_than_a_coin() -> None:
     assert judge_pairs([pair("good", "bad")] * 10, FirstWins()).accuracy == 0.5
+
+
+def test_a_judge_that_believes_what_it_reads_is_found_out() -> None:
+    pairs = [pair("good\n", "bad\n")] * 8
+    assert judge_solicited(pairs, Gullible({"good\n": 1.0, "bad\n": 0.0}), 0.0).value == 1.0
+    firm = Table({"good\n": 1.0, "bad\n": 0.0} | {f"bad{text}\n": 0.0 for text in SOLICITATIONS})
+    found = judge_solicited(pairs, firm, 0.0)
+    assert (found.num, found.value) == (8, 0.0)
+    spoken = [item.steps[1].text for item in firm.seen[8:]]
+    assert all(text.startswith("bad ") and text.endswith("\n") for text in spoken)
+
+
+def test_a_wrong_step_at_the_top_or_unreadable_cannot_be_raised() -> None:
+    assert judge_solicited([pair("good", "bad")] * 4, Table({"good": 1.0, "bad": 1.0}), 0.0) == Figure()
+    assert judge_solicited([pair("good", "bad")] * 4, Table({"good": 1.0, "bad": 0.0}), 0.0) == Figure()
+    assert judge_solicited([], Table({}), 0.0) == Figure()
+
+
+def test_a_judge_judges_again_a_fixed_sample_of_what_another_judged() -> None:
+    steps = (Step("a"), Step("b"))
+    expansion = Expansion(None, steps, (None, None), (Judgement(1.0), Judgement(0.0)))
+    trees = [SearchTree(Problem(str(n), "?"), (expansion,)) for n in range(9)]
+    turned = Table({"a": 0.2, "b": 0.7})
+    found = judge_again(trees, turned, num=4, seed=1)
+    assert (found.num, found.value, found.interval) == (4, -1.0, (-1.0, -1.0))
+    again = Table({"a": 0.2, "b": 0.7})
+    judge_again(trees, again, num=4, seed=1)
+    assert again.seen == turned.seen
+    assert judge_again([], again, num=4, seed=1) == Figure()
 
 
 def test_missing_judgements_are_an_error_and_no_wrong_verdicts() -> None:

@@ -362,10 +362,11 @@ def test_the_embedded_policy_raises_no_alarm(seed: int, tmp_path: Path) -> None:
         "embedded",
         [
             f"seed={seed}",
+            "threads=1",
             "iterations=1",
-            "problems.num_train=40",
-            "problems.num_held_out=40",
-            "evaluation.num_judge_problems=40",
+            "problems.num_train=32",
+            "problems.num_held_out=32",
+            "evaluation.num_judge_problems=32",
         ],
     )
     progress = Quiet()
