@@ -1,0 +1,49 @@
+"""``presrm explain``: why a preference pair is one."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+_WIDTH_OF_PIPES = 100
+
+
+def explain(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    pair: Annotated[
+        str | None, typer.Argument(metavar="[PAIR]", help="The id of a pair, as in pairs.jsonl. [lists all]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines.")] = False,
+) -> None:
+    """Show why a preference pair is one.
+
+    Problem, steps before, both steps, every verdict of the judge on them in both orders, and how the scores made the
+    pair. Without PAIR all pairs of the run are listed. A run that is going on can be asked, too.
+
+    \b
+      $ presrm explain runs/embedded
+      $ presrm explain runs/embedded arithmetic-7/0
+    """
+    from presrm.config import load_config
+    from presrm.judge_assembly import tie_tolerance
+    from presrm.report.explain import draw, draw_list, explain_pair, pairs_of, to_plain
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in console._environ:
+        console.width = _WIDTH_OF_PIPES
+    if pair is None:
+        pairs = pairs_of(run)
+        if not as_json:
+            console.print(draw_list(pairs))
+        for iteration, found in pairs if as_json else ():
+            print(json.dumps({"pair": found.id, "iteration": iteration, "margin": found.margin}))
+        return
+    pairs_of(run)
+    config = load_config(run / "config.yaml")
+    for explanation in explain_pair(run, pair, tie_tolerance(config.judge)):
+        if as_json:
+            print(json.dumps(to_plain(explanation)))
+        else:
+            console.print(draw(explanation, console.width))
