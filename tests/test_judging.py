@@ -1,12 +1,18 @@
 """Judging a file: what comes out, what is set aside, and that a stop changes nothing."""
 
+import csv
 import json
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+from presrm import judging
 from presrm.errors import DataError, JudgeError, RequestError, RunConfigError, RunError
-from presrm.judging import judge_file
+from presrm.judge_tally import JudgeTally
+from presrm.judging import find_worst, judge_file, read_first_errors
 from presrm.types import Judgement, Status
 
 
@@ -239,3 +245,102 @@ def test_card_is_written_where_rows_carry_labels(tmp_path):
     card = json.loads((tmp_path / "out.jsonl.card.json").read_text())
     assert card["f1"] == judged.card.f1 == 1.0
     assert card["erroneous"]["num"] == 4
+
+
+def test_counts_are_those_of_the_whole_file_after_a_stop_too(tmp_path):
+    source, out = many_rows(tmp_path / "in.jsonl"), tmp_path / "out.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        judge(source, out, SumJudge(stop_at=3))
+    tally = judge(source, out).tally
+    assert (tally.num_judged, tally.num_clean, tally.num_erroneous, tally.num_labelled) == (9, 5, 4, 9)
+    assert tally.statuses == {"ok": 18}
+    assert [place.mean for place in tally.positions] == [1.0, pytest.approx(5 / 9)]
+    assert sum(tally.reasons.values()) == 2
+
+
+def test_cheap_groups_are_synced_together_and_dear_ones_each(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(judging.os, "fsync", synced.append)
+    monkeypatch.setattr(judging, "_SECONDS_BETWEEN_SYNCS", 3600.0)
+    judge(many_rows(tmp_path / "in.jsonl"), tmp_path / "cheap.jsonl")
+    cheap = len(synced)
+    monkeypatch.setattr(judging, "_SECONDS_BETWEEN_SYNCS", 0.0)
+    judge(tmp_path / "in.jsonl", tmp_path / "dear.jsonl")
+    assert len(synced) - cheap > cheap
+
+
+def test_what_was_killed_between_two_syncs_is_judged_again(tmp_path, monkeypatch):
+    source = many_rows(tmp_path / "in.jsonl")
+    whole, out = tmp_path / "a" / "out.jsonl", tmp_path / "b" / "out.jsonl"
+    judge(source, whole)
+    judge(source, out)
+    state = Path(f"{out}.state.json")
+    kept = {"next_row": 1, "bytes": {}, "is_done": False, "tally": JudgeTally().dump()}
+    state.write_text(json.dumps({**json.loads(state.read_text()), **kept}))
+    judge(source, out)
+    assert outputs(out) == outputs(whole)
+
+
+def test_an_output_of_another_version_is_refused_with_what_to_do(tmp_path):
+    source, out = many_rows(tmp_path / "in.jsonl"), tmp_path / "out.jsonl"
+    judge(source, out)
+    state = Path(f"{out}.state.json")
+    old = json.loads(state.read_text())
+    del old["format"], old["tally"]
+    state.write_text(json.dumps(old))
+    with pytest.raises(RunConfigError, match=r"another version .*choose another --out, or remove it"):
+        judge(source, out)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
+def test_any_table_gives_what_json_lines_give(tmp_path, suffix):
+    rows = [{"question": "q", "steps": [f"{i}+1={i + 1}", f"{i}+2=3"], "label": i % 2} for i in range(7)]
+    source = tmp_path / f"in{suffix}"
+    if suffix == ".json":
+        source.write_text(json.dumps(rows))
+    elif suffix == ".parquet":
+        parquet.write_table(pa.Table.from_pylist(rows), source)
+    else:
+        with source.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows({**row, "steps": json.dumps(row["steps"])} for row in rows)
+    judge(write(tmp_path / "in.jsonl", *rows), tmp_path / "lines.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        judge(source, tmp_path / "table.jsonl", SumJudge(stop_at=2))
+    judge(source, tmp_path / "table.jsonl")
+    assert (tmp_path / "table.jsonl").read_bytes() == (tmp_path / "lines.jsonl").read_bytes()
+
+
+class IdJudge(SumJudge):
+    """Right are the steps of the problem `a`."""
+
+    def judge(self, batch):
+        return [(Judgement(float(item.prefix.problem.id == "a")),) for item in batch]
+
+
+def test_a_problem_is_known_by_the_id_of_its_row_else_by_its_line(tmp_path):
+    rows = [{"id": name, "question": "q", "steps": ["s"]} for name in ("a", "b")] + [{"question": "q", "steps": ["s"]}]
+    judge(write(tmp_path / "in.jsonl", *rows), tmp_path / "out.jsonl", IdJudge())
+    assert [row["first_error"] for row in read(tmp_path / "out.jsonl")] == [-1, 0, 0]
+
+
+class NumberJudge(SumJudge):
+    """Scores a step by the number that it is; cannot read others."""
+
+    def _judge(self, text):
+        return Judgement(None, Status.UNREADABLE) if text.strip() == "?" else Judgement(float(text))
+
+
+def test_the_worst_are_the_first_errors_with_the_lowest_scores(tmp_path):
+    texts = ["0.9\n0.3\n0.0", "0.2\n0.1", "1\n1", "?\n0", "0.9\n0.1", "0.1"]
+    source = write(
+        tmp_path / "in.jsonl", *({"id": str(i), "question": "q", "solution": t} for i, t in enumerate(texts))
+    )
+    judge(source, tmp_path / "out.jsonl", NumberJudge())
+    worst = find_worst(tmp_path / "out.jsonl", 3, LineSplitter())
+    assert [(step.place, step.index, step.score) for step in worst] == [(5, 1, 0.1), (6, 0, 0.1), (2, 0, 0.2)]
+    assert [step["score"] for step in worst[0].judgements] == [0.9, 0.1]
+    assert worst[0].solution.id == "4"
+    assert len(find_worst(tmp_path / "out.jsonl", 99, LineSplitter())) == 4
+    assert read_first_errors(tmp_path / "out.jsonl") == [1, 0, -1, None, 1, 0]

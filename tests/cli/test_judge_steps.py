@@ -107,6 +107,82 @@ def test_free_settings_may_change(run, rows):
     assert run("judge-steps", rows, "--set", "model.batch_tokens=64").code == 0
 
 
+def test_the_summary_says_what_came_out_and_why_rows_were_set_aside(run, rows):
+    with rows.open("a") as file:
+        file.write('{"problem": "d"}\n')
+    ended = run("judge-steps", rows)
+    cells = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert "a step found wrong 2 66.7 %" in cells
+    assert "ok 6 100.0 %" in cells
+    assert "mean score 0.67 0.67" in cells
+    assert any(line.startswith("expected a solution") for line in cells)
+    assert run("judge-steps", rows).out == ended.out
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_worst_are_shown_in_context(run, rows, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ended = run("judge-steps", rows, "--show", 1)
+    assert ended.code == 0, ended.err
+    assert "1 of 1   score 0.20" in ended.out
+    assert "-> 2 0.20 wrong 2+2=5" in ended.out
+    assert run("judge-steps", rows, "--show", 9).out.count(" wrong ") == ended.out.count(" wrong ") + 1
+
+
+def test_where_nothing_is_wrong_the_worst_are_none(run, rows):
+    rows.write_text('{"problem": "a", "steps": ["1+1=2"]}\n')
+    assert "no step has a score below 0.5" in run("judge-steps", rows, "--show", 3).out
+
+
+def test_judges_are_compared_in_one_table_with_their_agreement(run, rows):
+    ended = run("judge-steps", rows, "--compare", "pointwise, first-error", "--show", 1)
+    assert ended.code == 0, ended.err
+    assert "F1 [95 %]" in ended.out
+    assert "same first error (kappa)" in ended.out
+    assert "100.0 % (1.00)" in ended.out
+    for kind in ("pointwise", "first-error"):
+        assert [row["first_error"] for row in read(rows.with_name(f"rows.{kind}.judged.jsonl"))] == [1, -1, 0]
+        assert f"{kind}: judge steps" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--compare", "pointwise,additive", "--out", "x.jsonl"], "--out and --compare"),
+        (["--compare", "pointwise,additive", "--judge", "additive"], "--judge and --compare"),
+        (["--compare", "pointwise"], "two or more"),
+        (["--compare", "pointwise,pointwise"], "two or more"),
+        (["--compare", "pointwise,pairwise"], "'pairwise' is relative"),
+        (["--compare", "pointwise,aditive"], "additive"),
+        (["--show", "-1"], "--show"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_before_anything_is_done(run, rows, arguments, said):
+    ended = run("judge-steps", rows, *arguments)
+    assert ended.code == 2
+    assert said in ended.err
+    assert [path.name for path in rows.parent.iterdir()] == ["rows.jsonl"]
+
+
+def test_a_comparison_needs_a_file(run):
+    ended = run("judge-steps", "-", "--compare", "pointwise,additive")
+    assert ended.code == 2
+    assert "standard input" in ended.err
+
+
+def test_other_formats_are_told_by_their_suffix(run, rows):
+    table = rows.with_name("rows.json")
+    table.write_text(json.dumps(ROWS))
+    assert run("judge-steps", table).code == 0
+    assert [row["first_error"] for row in read(rows.with_name("rows.judged.jsonl"))] == [1, -1, 0]
+
+
+def test_help_teaches_formats_and_what_comes_out(run):
+    text = " ".join(run("judge-steps", "--help").out.split())
+    for word in (".parquet", "--compare", "--show", "first_error", "rejected", "judge card", "goes on"):
+        assert word in text
+
+
 def test_standard_input_and_output(run, rows, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rows.read_bytes())))
     ended = run("judge-steps", "-")
