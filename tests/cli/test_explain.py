@@ -1,0 +1,194 @@
+"""``presrm explain`` on a small searched run, with and without its ledger, whatever stands in its texts."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from presrm.config import Config, JudgeConfig, PairsConfig, SearchConfig
+from presrm.engines.scripted import ScriptedEngine
+from presrm.jsonl import dump
+from presrm.judge_assembly import make_judge
+from presrm.ledger import Ledger
+from presrm.pairs import mine_pairs
+from presrm.prompts import Prompt, PromptSet
+from presrm.recording import RecordingEngine
+from presrm.searchers import SEARCHERS
+from presrm.splitters import SPLITTERS
+from presrm.types import Problem
+
+PROMPTS = PromptSet("compact")
+RIGHT, WRONG, ODD = "2 + 3 = 5\n", "2 + 3 = 6\n", "2 + 3 = 7\n"
+HOSTILE = "\x1b[2J[bold]\u202e\ud800 [/red]\x00"
+
+
+def write_run(
+    run: Path, *, question: str = "What is 2 + 3?", reason: str = "Because.", unread: str = "", **judge: object
+) -> Path:
+    """Search one problem into a run folder: the judge finds lower sums better, and cannot judge `unread`."""
+    config = Config(
+        prompts="compact",
+        search=SearchConfig(num_candidates=6, max_step_tokens=400),
+        judge=JudgeConfig(**{"verdict": "explained", **judge}),  # type: ignore[arg-type]
+    )
+
+    def reply(prompt: Prompt, rng: random.Random) -> str:
+        if prompt.subject is None:
+            return rng.choice([RIGHT, WRONG, ODD]) + "#### 5\n" if not prompt.reply else "#### 5\n"
+        shown = [step.text for step in prompt.subject.shown]
+        if unread in shown:
+            return "Hm."
+        return f"{reason} [[{'A' if shown[0] == min(shown) else 'B'}]] [[{'yes' if RIGHT in shown else 'no'}]]"
+
+    folder = run / "iterations" / "2"
+    folder.mkdir(parents=True)
+    searcher = SEARCHERS.create(
+        config.search.kind,
+        prompts=PROMPTS,
+        splitter=SPLITTERS.create("newline"),
+        options=config.search,
+        tie_tolerance=0.0,
+        seed=1,
+    )
+    engine = ScriptedEngine(reply)
+    with (
+        Ledger(run / "ledger.sqlite") as ledger,
+        RecordingEngine(engine, ledger, policy="M1", stage="search", template_hash="t", iteration=2) as recording,
+    ):
+        asked = make_judge(config.judge, recording, PROMPTS)
+        trees = list(searcher.search([Problem("sums/1", question, "5")], engine, asked))
+    pairs = mine_pairs(trees, PairsConfig()).pairs
+    assert pairs
+    (folder / "trees.jsonl").write_text("".join(dump(tree) + "\n" for tree in trees), "utf-8")
+    (folder / "pairs.jsonl").write_text("".join(dump(pair) + "\n" for pair in pairs), "utf-8")
+    (run / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    (run / "manifest.json").write_text("{}")
+    return run
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_it_shows_all_that_made_the_pair(
+    run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    ended = run("explain", write_run(tmp_path / "run"), "sums/1/0")
+
+    assert ended.code == 0, ended.err
+    shown = " ".join(ended.out.split())
+    for text in (
+        "Pair sums/1/0 made for M2, judged by M1",
+        "What is 2 + 3?",
+        "none: this is the first step",
+        "A = chosen, B = rejected verdict A, P(A better) 1.000",
+        "A = rejected, B = chosen verdict B, P(A better) 0.000",
+        "Because. [[A]]",
+        "The margin is 1.",
+        "more than the tie tolerance 0, so it was no tie",
+        "All comparisons",
+    ):
+        assert text in shown
+    assert max(map(len, ended.out.splitlines())) <= width
+    side_by_side = [line for line in ended.out.splitlines() if "Chosen" in line and "Rejected" in line]
+    assert bool(side_by_side) == (width == 160)
+
+
+def test_as_json_it_holds_the_calls(run: Callable, tmp_path: Path) -> None:
+    ended = run("explain", write_run(tmp_path / "run"), "sums/1/0", "--json")
+
+    row = json.loads(ended.out)
+    assert (row["pair"], row["iteration"], row["margin"], row["tie_tolerance"]) == ("sums/1/0", 2, 1.0, 0.0)
+    assert row["candidates"][row["chosen"]]["text"] == RIGHT
+    assert row["candidates"][row["rejected"]]["score"] == 0.0
+    orders = {tuple(call["shown_as"]): call["verdict"] for call in row["calls"]}
+    assert orders["chosen", "rejected"] == "A"
+    assert orders["rejected", "chosen"] == "B"
+    assert len(orders) == 6
+
+
+def test_without_a_pair_all_are_listed(run: Callable, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+
+    assert "sums/1/0" in run("explain", folder).out
+    rows = [json.loads(line) for line in run("explain", folder, "--json").out.splitlines()]
+    assert rows == [{"pair": "sums/1/0", "iteration": 2, "margin": 1.0}]
+
+
+def test_a_run_without_a_ledger_is_explained_by_its_tree(run: Callable, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "ledger.sqlite").unlink()
+    ended = run("explain", folder, "sums/1/0")
+
+    assert ended.code == 0
+    assert "has no ledger" in ended.out
+    assert "Because. [[A]]" in ended.out
+    assert json.loads(run("explain", folder, "sums/1/0", "--json").out)["calls"] is None
+    assert not (folder / "ledger.sqlite").exists()
+
+
+def test_an_unreadable_verdict_is_no_score(run: Callable, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", unread=WRONG)
+    shown = run("explain", folder, "sums/1/0").out
+    assert "unreadable" in shown
+    assert "have no score and had no say" in " ".join(shown.split())
+
+    row = json.loads(run("explain", folder, "sums/1/0", "--json").out)
+    [score] = {made["score"] for made in row["candidates"] if made["text"] == WRONG}
+    assert score is None
+    assert {call["value"] for call in row["calls"] if call["reply"] == "Hm."} == {None}
+
+
+@pytest.mark.parametrize(
+    ("judge", "expected"),
+    [
+        ({"kind": "pointwise"}, "pointwise: rejected verdict no, P(right) 0.000"),
+        ({"kind": "pairwise", "votes": 3, "temperature": 0.7}, "A = chosen, B = rejected verdict A"),
+    ],
+)
+def test_other_judges_are_explained_too(run: Callable, tmp_path: Path, judge: dict[str, object], expected: str) -> None:
+    ended = run("explain", write_run(tmp_path / "run", **judge), "sums/1/0")
+
+    assert expected in " ".join(ended.out.split())
+
+
+def test_text_from_outside_is_never_obeyed(run: Callable, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", question=f"What is 2 + 3? {HOSTILE}", reason=HOSTILE)
+    ended = run("explain", folder, "sums/1/0")
+
+    assert ended.code == 0, ended.err
+    assert ended.out.count("[bold]") > 1
+    assert r"\x1b[2J[bold]\u202e\ud800 [/red]\x00" in " ".join(ended.out.split())
+    assert not set(ended.out) & set("\x1b\u202e\ud800\x00")
+    assert json.loads(run("explain", folder, "sums/1/0", "--json").out)["problem"]["question"].endswith(HOSTILE)
+
+
+def test_an_unknown_pair_is_answered_with_the_nearest(run: Callable, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+
+    ended = run("explain", folder, "sums/1/3")
+    assert ended.code == 2
+    assert "did you mean 'sums/1/0'?" in ended.err
+    ended = run("explain", folder, "xyzzy")
+    assert ended.code == 2
+    assert "known are 1, as 'sums/1/0'" in ended.err
+
+
+def test_what_is_no_run_is_refused(run: Callable, tmp_path: Path) -> None:
+    ended = run("explain", tmp_path, "sums/1/0")
+    assert ended.code == 2
+    assert "no run folder" in ended.err
+    assert ended.err.count("\n") == 1
+    (tmp_path / "manifest.json").write_text("{}")
+    assert "has no pairs yet" in run("explain", tmp_path, "sums/1/0").err
+
+
+def test_a_damaged_ledger_is_told_in_one_line(run: Callable, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "ledger.sqlite").write_text("no database at all, but long enough to be looked at\n" * 99)
+    ended = run("explain", folder, "sums/1/0")
+
+    assert ended.code == 1
+    assert "cannot open the verdict ledger" in ended.err
+    assert ended.err.count("\n") == 1
