@@ -84,59 +84,61 @@ def evaluate(expression: str) -> Value:
     """
     if len(expression) > _LONGEST:
         raise ValueError("too long")
-    lexemes = list(_lex(expression))
-    numbers: Counter[int] = Counter()
-    position = depth = 0
+    parser = _Parser(list(_lex(expression)))
+    result = parser.total()
+    if parser.rest:
+        raise ValueError(f"left over: {parser.rest[-1]!r}")
+    return Value(result, parser.numbers)
 
-    def peek() -> str:
-        return lexemes[position] if position < len(lexemes) else ""
 
-    def take() -> str:
-        nonlocal position
-        position += 1
-        return lexemes[position - 1]
+class _Parser:
+    """Reads lexemes by recursive descent: a total of products of factors.
 
-    def total() -> Fraction:
-        result = product()
-        while peek() in ("+", "-"):
-            result = result + product() if take() == "+" else result - product()
+    Attributes:
+        rest: What is not read yet, the next lexeme last.
+        numbers: Those read.
+    """
+
+    def __init__(self, lexemes: list[str]) -> None:
+        self.rest = lexemes[::-1]
+        self.numbers: Counter[int] = Counter()
+        self._depth = 0
+
+    def total(self) -> Fraction:
+        result = self._product()
+        while self.rest and self.rest[-1] in "+-":
+            result = result + self._product() if self.rest.pop() == "+" else result - self._product()
         return result
 
-    def product() -> Fraction:
-        result = factor()
-        while peek() in ("*", "/"):
-            if take() == "*":
-                result *= factor()
-            elif divisor := factor():
+    def _product(self) -> Fraction:
+        result = self._factor()
+        while self.rest and self.rest[-1] in "*/":
+            if self.rest.pop() == "*":
+                result *= self._factor()
+            elif divisor := self._factor():
                 result /= divisor
             else:
                 raise ValueError("a division by zero")
         return result
 
-    def factor() -> Fraction:
-        nonlocal depth
-        depth += 1
-        if depth > _DEEPEST:
+    def _factor(self) -> Fraction:
+        self._depth += 1
+        if self._depth > _DEEPEST:
             raise ValueError("too deep")
-        lexeme = take() if peek() else ""
+        lexeme = self.rest.pop() if self.rest else ""
         if lexeme == "-":
-            result = -factor()
+            result = -self._factor()
         elif lexeme == "(":
-            result = total()
-            if not peek() or take() != ")":
+            result = self.total()
+            if not self.rest or self.rest.pop() != ")":
                 raise ValueError("a bracket is not closed")
         elif lexeme.isdigit() and len(lexeme) <= _LONGEST_NUMBER:
             result = Fraction(int(lexeme))
-            numbers[int(lexeme)] += 1
+            self.numbers[int(lexeme)] += 1
         else:
             raise ValueError(f"expected a number, found {lexeme!r:.30}")
-        depth -= 1
+        self._depth -= 1
         return result
-
-    result = total()
-    if peek():
-        raise ValueError(f"left over: {peek()!r}")
-    return Value(result, numbers)
 
 
 def _lex(expression: str) -> Iterator[str]:
@@ -171,7 +173,7 @@ def _read_reference(answer: str) -> tuple[Counter[int], Fraction]:
         given = None
     if isinstance(given, dict):
         numbers, target = given.get("numbers"), given.get("target")
-        if isinstance(numbers, list) and all(type(one) is int for one in (*numbers, target)):
+        if isinstance(numbers, list) and isinstance(target, int) and all(type(one) is int for one in numbers):
             return Counter(numbers), Fraction(target)
     try:
         value = evaluate(_sides(answer) or "")

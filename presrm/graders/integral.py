@@ -22,6 +22,7 @@ _UNDONE = re.compile(
 _NAMED = re.compile(r"^\s*(?:[A-Za-z](?:\([a-z]\))?|\\int.*?(?:d|\\mathrm\{d\})\s*[a-z])\s*=(?!=)", re.DOTALL)
 _LOG = re.compile(r"\\log(?!\s*_)")
 _EXPONENTIAL = re.compile(r"\\exp(?![a-z])|(?<![A-Za-z\\])exp(?=\s*\()")
+_EULER = re.compile(r"(?<![A-Za-z\\_])E(?![A-Za-z_(])")
 _POINTS = (0.137, 0.291, 0.433, 0.617, 0.811, 0.953, 1.271, 1.733, 2.291, 3.117, 4.659, 7.213)
 _FEWEST_POINTS = 4
 _SAME = 1e-7  # relative, of derivatives and values; they are computed to 30 digits
@@ -103,7 +104,7 @@ def _parse(text: str) -> Any:
     from math_verify import parse
     from sympy import Expr, Symbol
 
-    latex = _EXPONENTIAL.sub(r"\\exp", _LOG.sub(r"\\ln", normalize(text)))
+    latex = _EULER.sub("e", _EXPONENTIAL.sub(r"\\exp", _LOG.sub(r"\\ln", normalize(text))))
     found = parse(f"\\boxed{{{latex}}}", parsing_timeout=None)
     if not found or not isinstance(found[0], Expr):
         return None

@@ -6,11 +6,12 @@ r"""Mathematical equality, by math-verify, in one notation and with the order of
 """
 
 import re
+from fractions import Fraction
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
-from presrm.answers import equal_numbers, find_answer, last_boxes
+from presrm.answers import equal_numbers, find_answer, last_boxes, read_number
 from presrm.errors import DataError
 from presrm.notation import Listing, normalize, read_listing
 from presrm.types import Grade
@@ -26,6 +27,7 @@ _AMBIGUOUS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _DECIMAL_COMMA = re.compile(r"-?(?:0,[0-9]+|[0-9]+,[0-9]{2})")
 _WORDS = re.compile(r"[A-Za-z]{2,}(?:[ -][A-Za-z]+)*")
 _TEXT = re.compile(r"\s*\$?\\text\{[^{}]*\}\$?\s*")
+_TOLERANCE = re.compile(r"(.*\S)\s*\(tolerance ([0-9.]+(?:[eE]-?[0-9]+)?)\)\s*", re.DOTALL)
 _SAME = 1e-6  # relative
 
 
@@ -35,7 +37,8 @@ class MathGrader:
     `presrm.answers.find_answer` finds the answer, `presrm.notation` brings both sides into one notation. Plain numbers
     are compared exactly, with one liberty: ``50\%`` is 50 and is 0.5. Lists and sets are compared element by element
     in any order, points and intervals in theirs; a tuple never equals a set. What is left goes to math-verify, which
-    holds other numbers for equal if they agree to about six digits.
+    holds other numbers for equal if they agree to about six digits. A reference such as ``4.2 (tolerance 0.1)`` takes
+    every number that is as close.
 
     Comparing runs in a worker process, because an expression such as ``9^{9^{9^9}}`` can only be stopped by killing
     whoever evaluates it. What cannot be compared within the limits could not be read, and is no answer.
@@ -77,22 +80,31 @@ class MathGrader:
         extracted = self.extract(solution)
         if extracted is None:
             return Grade.NO_ANSWER
-        is_equal: bool | None = extracted == reference
-        if not is_equal and max(len(extracted), len(reference)) <= _LONGEST_SHORT:
-            is_equal = equal_numbers(reference, extracted)
-            if is_equal is None and normalize(extracted) == normalize(reference):
-                is_equal = True
-        if is_equal is None or max(len(extracted), len(reference)) > _LONGEST_SHORT:
+        is_equal = _are_surely_equal(reference, extracted)
+        if is_equal is None:
             is_equal = self._worker.run(are_equal, reference, extracted)
         if is_equal is None:
             return Grade.NO_ANSWER
         return Grade.CORRECT if is_equal else Grade.INCORRECT
 
 
+def _are_surely_equal(reference: str, answer: str) -> bool | None:
+    """Compare what needs no mathematics; none for all else."""
+    if reference == answer:
+        return True
+    if max(len(reference), len(answer)) > _LONGEST_SHORT:
+        return None
+    is_equal = equal_numbers(reference, answer)
+    return True if is_equal is None and normalize(reference) == normalize(answer) else is_equal
+
+
 def are_equal(reference: str, answer: str) -> bool:
     """Compare two final answers. Without limits: it runs in a worker."""
     if _TEXT.fullmatch(reference) and _WORDS.fullmatch(words := normalize(reference)):
         return words.casefold() == normalize(answer).casefold()
+    if tolerant := _TOLERANCE.fullmatch(reference):
+        distance = _distance(normalize(tolerant[1]), normalize(answer).removesuffix("\\%"))
+        return distance is not None and distance <= Fraction(tolerant[2])
     if _is_equal(normalize(reference), normalize(answer)):
         return True
     if _AMBIGUOUS.fullmatch(reference.strip("$ ")) and _AMBIGUOUS.fullmatch(answer.strip("$ ")):
@@ -120,6 +132,20 @@ def _is_equal(reference: str, answer: str) -> bool:
     if expected and given:
         return _are_alike(expected, given)
     return _verify(reference, answer)
+
+
+def _distance(reference: str, answer: str) -> Fraction | None:
+    """Give how far apart two numbers are; none for what is no number."""
+    values = []
+    for text in (reference, _drop_name(answer, reference)):
+        value = read_number(text)
+        if value is None:
+            parsed = _parse(text)
+            if not (parsed and getattr(parsed[0], "is_real", False) and parsed[0].is_number):
+                return None
+            value = Fraction(float(parsed[0].evalf()))
+        values.append(value)
+    return abs(values[0] - values[1])
 
 
 def _drop_name(text: str, other: str) -> str:

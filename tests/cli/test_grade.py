@@ -2,11 +2,27 @@
 
 import json
 
+import pytest
 
-def test_rows_gain_grade_and_extracted(run, tmp_path):
-    rows = tmp_path / "rows.jsonl"
-    solutions = [("#### 1,000", "1000"), ("#### 3", 4), ("I do not know", "4"), (None, "4"), ("#### 4", None)]
-    rows.write_text("".join(json.dumps({"solution": s, "answer": a}) + "\n" for s, a in solutions))
+from presrm.graders.gsm8k import Gsm8kGrader
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*pairs, name="rows.jsonl"):
+        path = tmp_path / name
+        path.write_text("".join(json.dumps({"solution": s, "answer": a}) + "\n" for s, a in pairs))
+        return path
+
+    return write
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_rows_gain_grade_and_extracted(run, write):
+    rows = write(("#### 1,000", "1000"), ("#### 3", 4), ("I do not know", "4"), (None, "4"), ("#### 4", None))
     ended = run("grade", rows, "--grader", "gsm8k", "--out", "-")
     assert ended.code == 0, ended.err
     graded = [json.loads(line) for line in ended.out.splitlines()]
@@ -14,3 +30,98 @@ def test_rows_gain_grade_and_extracted(run, tmp_path):
     assert graded[2]["extracted"] is None
     assert "2 rows set aside" in ended.err
     assert "'answer'" in ended.err
+    assert "3 graded: 1 correct (33.3%), 1 incorrect, 1 no answer (1 not extracted)" in ended.err
+
+
+def test_bad_rows_go_beside_the_output(run, write, tmp_path):
+    rows = write(("#### 4", "4"), ("#### 4", "x"), (None, "4"))
+    ended = run("grade", rows, "--grader", "gsm8k", "--out", tmp_path / "graded.jsonl")
+    assert ended.code == 0, ended.err
+    assert [row["line"] for row in read(tmp_path / "graded.jsonl.rejected.jsonl")] == [2, 3]
+    assert "graded.jsonl.rejected.jsonl" in ended.err
+    assert "1 graded: 1 correct" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("grader", "answer", "solution"),
+    [
+        ("countdown", {"numbers": [10, 4, 4], "target": 24}, "(10 - 4) * 4 = 24"),
+        ("math", ["1", "-2"], r"\boxed{-2, 1}"),
+        ("math", 0.5, r"\boxed{1/2}"),
+    ],
+)
+def test_an_answer_may_be_an_object_a_list_or_a_number(run, write, grader, answer, solution):
+    ended = run("grade", write((solution, answer)), "--grader", grader, "--out", "-")
+    assert json.loads(ended.out)["grade"] == "correct", ended.err
+
+
+def test_a_benchmark_may_say_how_far_off_is_correct(run, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    row = {"solution": r"\boxed{4.3 \%}", "answer": ["4.2"], "tolerance": 0.1}
+    rows.write_text(json.dumps(row) + "\n" + json.dumps({**row, "tolerance": 0.05}))
+    ended = run("grade", rows, "--out", "-")
+    assert [json.loads(line)["grade"] for line in ended.out.splitlines()] == ["correct", "incorrect"]
+
+
+def test_the_same_command_goes_on_where_it_was_stopped(run, write, tmp_path, monkeypatch):
+    """Killed in its third group, it grades no row of the first two again, and writes the same bytes."""
+    pairs = [(f"#### {i}", str(i % 3)) for i in range(9)]
+    pairs[1] = (None, "1")
+    rows, out = write(*pairs), tmp_path / "graded.jsonl"
+    monkeypatch.setattr("presrm.cli.grade._GROUP_SIZE", 2)
+    assert run("grade", rows, "--grader", "gsm8k", "--out", tmp_path / "whole.jsonl").code == 0
+
+    graded = []
+    grade = Gsm8kGrader.grade
+
+    def dies_at_5(self, solution, answer):
+        graded.append(solution)
+        if solution == "#### 5":
+            raise RuntimeError
+        return grade(self, solution, answer)
+
+    monkeypatch.setattr(Gsm8kGrader, "grade", dies_at_5)
+    assert run("grade", rows, "--grader", "gsm8k", "--out", out).code == 1
+    assert len(read(out)) == 3
+    with out.open("a") as file:
+        file.write("what a killed writer left")
+
+    graded.clear()
+    monkeypatch.setattr(Gsm8kGrader, "grade", lambda *args: (graded.append(args[1]), grade(*args))[1])
+    assert run("grade", rows, "--grader", "gsm8k", "--out", out).code == 0
+    assert sorted(graded) == [f"#### {i}" for i in range(4, 9)]
+    assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert [row["line"] for row in read(tmp_path / "graded.jsonl.rejected.jsonl")] == [2]
+
+    graded.clear()
+    ended = run("grade", rows, "--grader", "gsm8k", "--out", out)
+    assert (ended.code, graded) == (0, [])
+    assert "8 graded" in ended.out
+
+
+@pytest.mark.parametrize("change", ["input", "grader"])
+def test_another_request_is_refused(run, write, tmp_path, change):
+    out = tmp_path / "graded.jsonl"
+    assert run("grade", write(("#### 4", "4")), "--grader", "gsm8k", "--out", out).code == 0
+    rows = write(("#### 5", "4")) if change == "input" else tmp_path / "rows.jsonl"
+    ended = run("grade", rows, "--grader", "gsm8k" if change == "input" else "exact", "--out", out)
+    assert ended.code == 2
+    assert change in ended.err
+
+
+def test_no_row_that_can_be_used_is_an_error_and_leaves_no_output(run, write, tmp_path):
+    ended = run("grade", write((None, "4")), "--grader", "gsm8k", "--out", tmp_path / "graded.jsonl")
+    assert ended.code == 2
+    assert "line 1: expected text under 'solution'" in ended.err
+    assert not (tmp_path / "graded.jsonl").exists()
+
+
+def test_the_input_is_never_overwritten(run, write):
+    rows = write(("#### 4", "4"))
+    assert run("grade", rows, "--out", rows).code == 2
+
+
+def test_a_misspelt_grader_is_answered_with_the_nearest(run, write):
+    ended = run("grade", write(("#### 4", "4")), "--grader", "mth", "--out", "-")
+    assert ended.code == 2
+    assert "did you mean 'math'" in ended.err

@@ -55,3 +55,9 @@ def test_every_reference_solution_of_gsm8k_is_correct() -> None:
     grader = Gsm8kGrader()
     answers = [json.loads(line)["answer"] for line in DATA.read_text(encoding="utf-8").splitlines()]
     assert all(grader.grade(answer, answer.rpartition("#### ")[2]) is Grade.CORRECT for answer in answers)
+
+
+def test_read_strictly_only_what_follows_hashes_is_an_answer() -> None:
+    grader = Gsm8kGrader(strict=True)
+    assert grader.grade("so 17.\n#### 1,800", "1800") is Grade.CORRECT
+    assert grader.grade("so \\boxed{1800}", "2 * 900\n#### 1800") is Grade.NO_ANSWER
