@@ -1,5 +1,6 @@
 """Config -> parts: the only place that names concrete parts."""
 
+import inspect
 import json
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from presrm.config import Config, ModelConfig
 from presrm.decontamination import decontaminate
 from presrm.encoding import PromptEncoder
 from presrm.engines import ENGINES
-from presrm.errors import DataError, RequestError, SplitterError, boundary
+from presrm.errors import ConfigError, DataError, RequestError, SplitterError, boundary
 from presrm.evaluation import Answer, evaluate
 from presrm.graders import GRADERS
 from presrm.health import Health, StepLabeller, judge_pairs, judge_siblings, measure_signs
@@ -74,7 +75,7 @@ def fit_pairs(pairs: Sequence[PreferencePair], config: Config, out: Path, progre
 
     _require_weights(config.model.id)
     limit_threads(config.threads)
-    ours = adopt_pairs(pairs, _encoder(config.model), progress.note)
+    ours = adopt_pairs(pairs, _encoder(config.model.id, config.model.chat_template), progress.note)
     rows: list[Mapping[str, float]] = []
     with progress.stage(f"fit on {len(ours)} pairs", len(ours) * config.training.epochs) as advance:
 
@@ -96,16 +97,16 @@ def token_ratio(pairs: Sequence[PreferencePair], config: Config, progress: Progr
     """Count what `fit_pairs` would compute; loads the tokenizer, not the weights."""
     from presrm.training.pair_files import adopt_pairs, count_tokens
 
-    encoder = _encoder(config.model)
+    encoder = _encoder(config.model.id, config.model.chat_template)
     ours = adopt_pairs(pairs, encoder, progress.note)
     seed = derive_seed(config.seed, "training")
     return count_tokens(ours, encoder, PromptSet(config.prompts), config.training, seed)
 
 
-def _encoder(model: ModelConfig) -> PromptEncoder:
+def _encoder(model: str, chat_template: str | None) -> PromptEncoder:
     from presrm.engines.hf_loading import load_tokenizer
 
-    return PromptEncoder(load_tokenizer(model.id), model.chat_template)
+    return PromptEncoder(load_tokenizer(model), chat_template)
 
 
 def versions() -> dict[str, str]:
@@ -128,19 +129,23 @@ def limit_threads(threads: int | None) -> None:
 
 
 def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
-    """Load `policy` as the settings say, or reach the server that its address names."""
-    if _is_server(policy.model):
-        if find_spec("openai") is None:
-            raise RequestError(f"{policy.model} is a server; to ask one: pip install 'presrm[server]'")
-        return ENGINES.create("server", checkpoint=policy)
-    return ENGINES.create(
-        "hf",
-        checkpoint=policy,
-        chat_template=model.chat_template,
-        dtype=model.dtype,
-        device=model.device,
-        batch_tokens=model.batch_tokens,
-    )
+    """Load `policy` as the settings say, start a server of it, or reach the one that its address names."""
+    kind = "server" if _is_server(policy.model) else model.engine
+    if kind != "hf" and find_spec("openai") is None:
+        raise RequestError(f"engine {kind!r} needs: pip install 'presrm[server]'")
+    ours: dict[str, Any]
+    if kind == "server":
+        ours = {"encoder": _encoder(model.tokenizer, model.chat_template) if model.tokenizer else None}
+    elif kind == "vllm":
+        ours = {"encoder": _encoder(policy.model, model.chat_template), "dtype": model.dtype}
+    else:
+        ours = {name: getattr(model, name) for name in ("chat_template", "dtype", "device", "batch_tokens")}
+    factory = ENGINES.factory(kind)
+    try:
+        inspect.signature(factory).bind(checkpoint=policy, **ours, **model.engine_options)
+    except TypeError as error:
+        raise ConfigError(f"model.engine_options of engine {kind!r}: {error}") from error
+    return factory(checkpoint=policy, **ours, **model.engine_options)
 
 
 def _is_server(model: str) -> bool:
@@ -149,7 +154,8 @@ def _is_server(model: str) -> bool:
 
 def _require_weights(model: str) -> None:
     if _is_server(model):
-        raise RequestError(f"{model} is a server: it can judge (presrm judge-steps), but its weights cannot be trained")
+        # The address is not told: it may hold a password.
+        raise RequestError("a model behind http can judge (presrm judge-steps), but its weights cannot be trained")
 
 
 def make_splitter(name: str, options: Mapping[str, Any] | None = None) -> StepSplitter:

@@ -15,6 +15,7 @@ ENGINES: Registry[Engine] = Registry(
         "hf": "presrm.engines.hf:HFEngine",
         "scripted": "presrm.engines.scripted:ScriptedEngine",
         "server": "presrm.engines.server:ServerEngine",
+        "vllm": "presrm.engines.vllm:VLLMEngine",
     },
     group="presrm.engines",
 )

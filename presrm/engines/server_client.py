@@ -78,10 +78,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that a server names; vLLM adds how many tokens it reads and writes at most."""
+    """A model that a server names; vLLM adds how many tokens it reads and writes, or of an adapter, on what it is."""
 
     id: str
     max_model_len: int | None = None
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,11 @@ class ServerClient:
             models: Models = self._read(_MODELS, raw)
         except EngineError:
             return None
-        return next((model.max_model_len for model in models.data if model.id == self.name), None)
+        named = {model.id: model for model in models.data}
+        model = named.get(self.name)
+        if model is not None and model.max_model_len is None and model.parent in named:
+            model = named[model.parent]
+        return model.max_model_len if model is not None else None
 
     async def _each(self, items: Sequence[ItemT], ask: Callable[[ItemT], Awaitable[ResultT]]) -> list[ResultT]:
         found: dict[int, ResultT] = {}
