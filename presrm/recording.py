@@ -8,12 +8,13 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import Self
+from dataclasses import asdict
+from functools import cache
+from typing import NamedTuple, Self
 
 from presrm.ledger import Call, CallStage, Ledger, short_hash
 from presrm.prompts import Prompt
-from presrm.protocols import Completion, Engine, Request
+from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.verdicts import Reading
 
 
@@ -48,7 +49,8 @@ class RecordingEngine:
         self._stage = stage
         self._template_hash = template_hash
         self._iteration = iteration
-        self._untold: list[Call] = []
+        self._untold: list[_Asked] = []
+        self._took: tuple[float, int | None] = (0.0, None)
 
     def __enter__(self) -> Self:
         return self
@@ -61,19 +63,19 @@ class RecordingEngine:
         self._write()
         meter = _Meter(self._engine)
         drawn = self._engine.generate(requests)
-        calls = [
-            self._call(
+        self._untold = [
+            _Asked(
                 request.prompt,
-                sampling=json.dumps(asdict(request.sampling)),
-                seed=request.seed,
-                number=number,
-                reply=completion.text,
-                tokens_generated=len(completion.tokens) if completion.tokens or not completion.text else None,
+                _sampling(request.sampling),
+                request.seed,
+                number,
+                completion.text,
+                len(completion.tokens) if completion.tokens or not completion.text else None,
             )
             for request, completions in zip(requests, drawn, strict=True)
             for number, completion in enumerate(completions)
         ]
-        self._untold = meter.share(calls)
+        self._took = meter.read()
         return drawn
 
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
@@ -82,39 +84,27 @@ class RecordingEngine:
         meter = _Meter(self._engine)
         found = self._engine.logprobs(prompts, options)
         sampling = json.dumps({"options": list(options)})
-        calls = [
-            self._call(prompt, sampling=sampling, seed=0, reply=_direct_reply(options, logps))
+        self._untold = [
+            _Asked(prompt, sampling, 0, 0, _direct_reply(options, logps), 0)
             for prompt, logps in zip(prompts, found, strict=True)
         ]
-        self._untold = meter.share(calls)
+        self._took = meter.read()
         return found
 
     def tell(self, readings: Sequence[Reading]) -> None:
         """Hear what the judge read in the replies of the last call, one after the other, and write it."""
-        self._untold = [
-            replace(call, verdict=reading.verdict, value=reading.value, status=reading.status)
-            for call, reading in zip(self._untold, readings, strict=True)
-        ]
-        self._write()
+        self._write(readings)
 
-    def _write(self) -> None:
+    def _write(self, readings: Sequence[Reading] | None = None) -> None:
         if self._untold:
-            self._ledger.record(self._untold)
+            heard = [None] * len(self._untold) if readings is None else readings
+            self._ledger.record([self._call(i, *each) for i, each in enumerate(zip(self._untold, heard, strict=True))])
             self._untold = []
 
-    def _call(
-        self,
-        prompt: Prompt,
-        *,
-        sampling: str,
-        seed: int,
-        reply: str,
-        number: int = 0,
-        tokens_generated: int | None = 0,
-    ) -> Call:
-        subject = prompt.subject
+    def _call(self, place: int, asked: "_Asked", reading: Reading | None) -> Call:
+        subject, num, (seconds, tokens) = asked.prompt.subject, len(self._untold), self._took
         return Call(
-            template=prompt.template,
+            template=asked.prompt.template,
             template_hash=self._template_hash,
             policy=self._policy,
             iteration=self._iteration,
@@ -122,43 +112,51 @@ class RecordingEngine:
             problem=subject.prefix.problem.id if subject else "",
             prefix=short_hash(subject.prefix.text) if subject else "",
             shown=tuple(short_hash(step.text) for step in subject.shown) if subject else (),
-            sampling=sampling,
-            seed=seed,
-            reply=reply,
-            verdict="",
-            value=None,
-            status=None,
-            tokens_read=None,
-            tokens_generated=tokens_generated,
-            seconds=0.0,
-            prompt=_prompt_hash(prompt),
-            number=number,
+            sampling=asked.sampling,
+            seed=asked.seed,
+            reply=asked.reply,
+            verdict=reading.verdict if reading else "",
+            value=reading.value if reading else None,
+            status=reading.status if reading else None,
+            tokens_read=None if tokens is None else tokens * (place + 1) // num - tokens * place // num,
+            tokens_generated=asked.tokens_generated,
+            seconds=seconds / num,
+            prompt=_prompt_hash(asked.prompt),
+            number=asked.number,
         )
 
 
+class _Asked(NamedTuple):
+    """A question and its reply, of which nobody has told yet what was read in it."""
+
+    prompt: Prompt
+    sampling: str
+    seed: int
+    number: int
+    reply: str
+    tokens_generated: int | None
+
+
 class _Meter:
-    """What one call of an engine took, from when this is made."""
+    """What one call of an engine takes, from when this is made."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._read = self._count()
+        self._tokens = self._count()
         self._began = time.monotonic()
 
     def _count(self) -> int | None:
         return getattr(self._engine, "tokens_read", None)
 
-    def share(self, calls: Sequence[Call]) -> list[Call]:
-        """Give every call an equal share of the time, and of the tokens if the engine counts them."""
-        num, seconds, count = len(calls), time.monotonic() - self._began, self._count()
-        read = None if count is None or self._read is None else count - self._read
-        return [
-            replace(
-                call,
-                seconds=seconds / num,
-                tokens_read=None if read is None else read * (i + 1) // num - read * i // num,
-            )
-            for i, call in enumerate(calls)
-        ]
+    def read(self) -> tuple[float, int | None]:
+        """Give the seconds, and the tokens read if the engine counts them."""
+        now = self._count()
+        return time.monotonic() - self._began, None if now is None or self._tokens is None else now - self._tokens
+
+
+@cache
+def _sampling(how: Sampling) -> str:
+    return json.dumps(asdict(how))
 
 
 def _direct_reply(options: Sequence[str], logps: Sequence[float]) -> str:

@@ -192,3 +192,26 @@ def test_a_damaged_ledger_is_told_in_one_line(run: Callable, tmp_path: Path) -> 
     assert ended.code == 1
     assert "cannot open the verdict ledger" in ended.err
     assert ended.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_every_pair_of_an_embedded_run_is_traced_to_its_verdicts(run: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    small = ["problems.num_train=8", "problems.num_held_out=8", "evaluation.num_judge_problems=2"]
+    settings = [flag for setting in small for flag in ("--set", setting)]
+    assert run("train", "--iterations", "1", "--out", folder, *settings).code == 0
+
+    listed = [json.loads(line) for line in run("explain", folder, "--json").out.splitlines()]
+    assert listed
+    for pair in listed:
+        row = json.loads(run("explain", folder, pair["pair"], "--json").out)
+        chosen, rejected = (row["candidates"][row[name]] for name in ("chosen", "rejected"))
+        assert chosen["score"] - rejected["score"] == pytest.approx(row["margin"])
+        assert row["margin"] > row["tie_tolerance"]
+        orders = {tuple(call["shown_as"]): call for call in row["calls"]}
+        assert {("chosen", "rejected"), ("rejected", "chosen")} <= orders.keys()
+        for call in orders.values():
+            assert (call["value"] is None) == (call["status"] != "ok")
+            assert call["policy"] == "M1"
+            assert call["tokens_generated"] > 0
+    assert "it was no tie" in " ".join(run("explain", folder, listed[0]["pair"]).out.split())
