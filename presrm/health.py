@@ -192,11 +192,11 @@ def measure_signs(
         tie_tolerance: Scores this near are a tie.
         seed: Of the draws.
     """
-    shown = [step.text for tree in trees for expansion in tree.expansions for step in expansion.steps]
-    shown += [step.text for pair in fixed for step in (pair.good, pair.bad) if step]
+    asked = [judged.candidates for tree in trees for judged in judged_in(tree)]
+    asked += [Candidates(pair.prefix, (pair.good, pair.bad)) for pair in fixed if pair.good and pair.bad]
     return Signs(
         **signs_of_trees(trees, tie_tolerance, is_right),
-        **signs_of_calls(calls, shown),
+        **signs_of_calls(calls, asked),
         caught=Figure(accuracy.num, accuracy.accuracy, accuracy.interval),
         talked_into=judge_solicited(fixed[: options.num_problems], judge, tie_tolerance),
         agreement=judge_again(last, judge, num=options.num_rejudged, seed=seed),

@@ -177,7 +177,7 @@ def signs_of_trees(
     }
 
 
-def signs_of_calls(calls: Iterable[Call], shown: Iterable[str]) -> dict[str, Figure]:
+def signs_of_calls(calls: Iterable[Call], asked: Iterable[Candidates]) -> dict[str, Figure]:
     """Read position bias and order flips from pairwise calls.
 
     Only pairs asked, and read, in both orders count, so a bias for a position is no preference for a step. Of several
@@ -185,15 +185,20 @@ def signs_of_calls(calls: Iterable[Call], shown: Iterable[str]) -> dict[str, Fig
 
     Args:
         calls: Of the ledger, with template ``pairwise``.
-        shown: Texts of the steps that count; calls about others are passed over.
+        asked: The candidates that count. Calls about others are passed over: a start that was cut short may have asked
+            more, and must not change a figure.
 
     Returns:
         Figures by the names of `Signs`.
     """
-    known = {short_hash(text) for text in shown}
+    known = {
+        (item.prefix.problem.id, short_hash(item.prefix.text), short_hash(step.text))
+        for item in asked
+        for step in item.steps
+    }
     values: dict[tuple[str, str, tuple[str, ...]], list[float]] = defaultdict(list)
     for call in calls:
-        if call.value is not None and known.issuperset(call.shown):
+        if call.value is not None and known.issuperset((call.problem, call.prefix, step) for step in call.shown):
             values[call.problem, call.prefix, call.shown].append(call.value)
     first_shown, flips = [], []
     for (problem, prefix, pair), found in values.items():

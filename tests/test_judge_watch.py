@@ -129,30 +129,37 @@ def test_solutions_that_are_right_score_higher() -> None:
     assert signs(*trees, is_right=lambda solution: next(right)).right_solutions.value > 0.8
 
 
+def asked(texts: str) -> list[Candidates]:
+    return [Candidates(Trajectory(PROBLEM), tuple(map(Step, texts)))]
+
+
 def call(first: str, second: str, value: float | None) -> Call:
-    asked = ("pairwise", "hash", "M1", 1, "health", "p", short_hash(""))
-    return Call(*asked, (short_hash(first), short_hash(second)), "{}", 0, "", "", value, None, None, None, 0.0)
+    question = ("pairwise", "hash", "M1", 1, "health", "p", short_hash(""))
+    return Call(*question, (short_hash(first), short_hash(second)), "{}", 0, "", "", value, None, None, None, 0.0)
 
 
 def test_a_bias_for_a_position_shows_only_in_pairs_asked_in_both_orders() -> None:
     calls = [call("a", "b", 1.0), call("b", "a", 1.0), call("a", "c", 1.0), call("b", "c", None), call("c", "b", 1.0)]
-    found = signs_of_calls(calls, "abc")
+    found = signs_of_calls(calls, asked("abc"))
     assert (found["first_shown"].num, found["first_shown"].value) == (2, 1.0)
     assert (found["order_flips"].num, found["order_flips"].value) == (1, 1.0)
 
 
 def test_a_judge_that_is_sure_in_both_orders_flips_nothing() -> None:
-    found = signs_of_calls([call("a", "b", 0.9), call("b", "a", 0.2)], "ab")
+    found = signs_of_calls([call("a", "b", 0.9), call("b", "a", 0.2)], asked("ab"))
     assert (found["first_shown"].value, found["order_flips"].value) == (0.5, 0.0)
 
 
 def test_of_several_votes_the_mean_counts() -> None:
     votes = [call("a", "b", 1.0), call("a", "b", 1.0), call("a", "b", 0.0), call("b", "a", 0.0)]
-    assert signs_of_calls(votes, "ab")["order_flips"] == share([False])
+    assert signs_of_calls(votes, asked("ab"))["order_flips"] == share([False])
 
 
 def test_calls_about_other_steps_are_passed_over() -> None:
-    assert signs_of_calls([call("a", "b", 1.0), call("b", "a", 1.0)], "ac")["order_flips"] == Figure()
+    calls = [call("a", "b", 1.0), call("b", "a", 1.0)]
+    elsewhere = [replace(one, problem="q") for one in calls]
+    for some, texts in ((calls, "ac"), (elsewhere, "ab")):
+        assert signs_of_calls(some, asked(texts))["order_flips"] == Figure()
 
 
 def test_agreement_with_the_judge_before() -> None:
