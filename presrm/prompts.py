@@ -255,7 +255,7 @@ def _fence(problem_id: str, contents: Sequence[_Shown]) -> str:
     joined = normalize("NFKC", "".join(shown.head + shown.tail for shown in contents)).casefold()
     attempt = 0
     while True:
-        fence = sha256(f"{attempt}\0{problem_id}".encode()).hexdigest()[:8]
+        fence = sha256(f"{attempt}\0{problem_id}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
         if fence not in joined:
             return fence
         attempt += 1
