@@ -15,11 +15,12 @@ from transformers import AutoTokenizer
 
 from presrm.config import JudgeConfig
 from presrm.encoding import PromptEncoder
+from presrm.engines.hf import HFEngine
 from presrm.engines.scripted import ScriptedEngine
 from presrm.judge_assembly import make_judge
 from presrm.judges import JUDGES
 from presrm.prompts import Prompt, PromptSet
-from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory
+from presrm.types import Candidates, Checkpoint, Judgement, Problem, Status, Step, Trajectory
 
 PLAIN = " 2 + 3 = 5\n"
 QUESTION = "Tom has 2 apples and buys 3. How many has he?"
@@ -231,3 +232,14 @@ def test_no_control_token_comes_from_content(policy: str, tiny_policy: Path) -> 
     for hostile in HOSTILE:
         prefix = Trajectory(problem(QUESTION + hostile), (Step(hostile),))
         assert controls(prompts.pairwise(prefix, Step(hostile), Step(PLAIN))) == usual
+
+
+def test_a_real_policy_judges_them_in_packs_as_it_judges_each_alone() -> None:
+    with HFEngine(Checkpoint("embedded"), dtype="float32", device="cpu") as engine:
+        short = [hostile for hostile in HOSTILE if len(hostile) < 40][::8]
+        where = Trajectory(problem(QUESTION), (Step(" 2 + 3 = 5\n"),))
+        asked = [PromptSet("compact").pointwise(where, Step(hostile), direct=True) for hostile in short]
+
+        alone = [engine.logprobs([prompt], ("yes", "no"))[0] for prompt in asked]
+        packed = engine.logprobs(asked, ("yes", "no"))
+    assert packed == [pytest.approx(each, abs=1e-4) for each in alone]
