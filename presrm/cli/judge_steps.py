@@ -152,14 +152,23 @@ def _judge(
 ) -> "JudgedFile":
     from presrm import assembly, judge_assembly
     from presrm.judging import judge_file
+    from presrm.ledger import Ledger
     from presrm.prompts import PromptSet
+    from presrm.recording import RecordingEngine
+    from presrm.rundir import LEDGER
 
     prompts = PromptSet(config.prompts)
     progress = RichProgress()
 
     @contextmanager
     def open_judge() -> "Iterator[Judge]":
-        yield judge_assembly.make_judge(config.judge, engine(), prompts)
+        with (
+            Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger,
+            RecordingEngine(
+                engine(), ledger, policy=config.model.id, stage="judge-steps", template_hash=prompts.hash
+            ) as recording,
+        ):
+            yield judge_assembly.make_judge(config.judge, recording, prompts)
 
     depends_on: dict[str, Any] = {
         "model": config.model.model_dump(mode="json", include={"id", "chat_template", "dtype"}),

@@ -8,7 +8,10 @@ import pytest
 
 from presrm import assembly, judge_assembly
 from presrm.engines.scripted import ScriptedEngine
+from presrm.ledger import Ledger, short_hash
 from presrm.types import Judgement
+
+make_judge = judge_assembly.make_judge
 
 
 class SumJudge:
@@ -197,3 +200,17 @@ def test_a_model_of_yours_is_asked_in_full_sentences():
     assert _settings("embedded", "pointwise", None, []).prompts == "compact"
     assert _settings("./mine", "pointwise", None, []).prompts == "paper"
     assert _settings("./mine", "pointwise", "marker", ["prompts=compact"]).prompts == "compact"
+
+
+def test_every_question_is_in_the_ledger_beside_the_output(run, rows, monkeypatch):
+    monkeypatch.setattr(assembly, "open_engine", lambda policy, model: ScriptedEngine(lambda prompt, rng: "[[yes]]"))
+    monkeypatch.setattr(judge_assembly, "make_judge", make_judge)
+    ended = run("judge-steps", rows, "--set", "judge.verdict=explained")
+    assert ended.code == 0, ended.err
+    with Ledger(rows.with_name("rows.judged.jsonl.ledger.sqlite"), read_only=True) as ledger:
+        calls = list(ledger.calls(stage="judge-steps"))
+    shown = sorted((call.problem, *call.shown) for call in calls)
+    assert len(shown) == 6
+    ends = {row["steps"][-1] for row in ROWS}
+    assert {digest for _, digest in shown} >= {short_hash(step) for step in ends}
+    assert {(call.policy, call.verdict, call.value) for call in calls} == {("embedded", "yes", 1.0)}
