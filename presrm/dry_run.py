@@ -1,11 +1,10 @@
 """What a run would do, told without doing it."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from presrm.assembly import Parts
 from presrm.config import Config
+from presrm.iteration import SilentProgress
 
 
 def plan(config: Config) -> list[tuple[str, str, str]]:
@@ -13,7 +12,7 @@ def plan(config: Config) -> list[tuple[str, str, str]]:
 
     Token counts are upper bounds at the limits of the settings, for solutions of at most six steps.
     """
-    stages = Parts(config, _Silent(), lambda **_: None)
+    stages = Parts(config, SilentProgress(), lambda **_: None)
     search, evaluation = config.search, config.evaluation
     held_out = stages.held_out()
     assessed = (f"{len(held_out)} of {config.problems.held_out}", _tokens(len(held_out) * evaluation.max_tokens))
@@ -57,14 +56,3 @@ def _disk(config: Config, num_policies: int) -> tuple[str, str]:
 
 def _tokens(count: int) -> str:
     return f"up to {count:,} tokens"
-
-
-class _Silent:
-    """A progress that tells nothing."""
-
-    def stage(self, name: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
-        """Announce nothing."""
-        return nullcontext(lambda units: None)
-
-    def note(self, text: str) -> None:
-        """Say nothing."""

@@ -11,13 +11,15 @@ from presrm.benchmarking import Benchmark, Result, file_label, run_benchmark, wr
 from presrm.config import Config
 from presrm.errors import DataError, RequestError
 from presrm.graders import GRADERS
-from presrm.iteration import Progress
+from presrm.iteration import Progress, SilentProgress
 from presrm.judges import JUDGES
 from presrm.problems import load_problems
-from presrm.protocols import Engine, Grader, Sampling
+from presrm.protocols import Engine, Grader, Judge, Sampling
 from presrm.sampled import Item, sample_solutions, search_solutions
 from presrm.seeding import derive_seed
-from presrm.types import Checkpoint, Problem
+from presrm.types import Candidates, Checkpoint, Judgement, Problem, SearchTree
+
+Watch = Callable[[Candidates, Sequence[Judgement]], None]
 
 GRADER_OF = {"gsm8k": "gsm8k", "arithmetic": "auto", "jsonl": "auto", "countdown": "countdown", "mit_bee": "integral"}
 """What grades a problem set; ``math`` all others. ``evaluation.grader``, where set, wins."""
@@ -155,3 +157,39 @@ def _search_way(parts: Parts) -> _Way:
 
 def _drop(**row: Any) -> None:
     """Evaluation keeps no metrics.jsonl."""
+
+
+def solve_one(question: str, config: Config, watch: Watch | None = None) -> SearchTree:
+    """Solve one question by the search that `config` names.
+
+    Args:
+        question: The problem.
+        config: Model, search, judge and prompts.
+        watch: Told of every item judged, with its judgements, as soon as they are there.
+
+    Raises:
+        PresrmError: with one plain line that says what to do.
+    """
+    limit_threads(config.threads)
+    parts = Parts(config, SilentProgress(), _drop)
+    with open_engine(policy_at(config.model.id), config.model) as engine:
+        judge = parts.judge(engine)
+        watched = judge if watch is None else _Watched(judge, watch)
+        (tree,) = parts.searcher.search([Problem("question", question)], engine, watched)
+    return tree
+
+
+class _Watched:
+    """A judge that is looked at while it judges."""
+
+    def __init__(self, judge: Judge, watch: Watch) -> None:
+        self.scale = judge.scale
+        self._judge = judge
+        self._watch = watch
+
+    def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
+        """Judge, and tell of every item."""
+        judged = self._judge.judge(batch)
+        for item, judgements in zip(batch, judged, strict=True):
+            self._watch(item, judgements)
+        return judged

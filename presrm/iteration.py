@@ -6,7 +6,7 @@ killed run goes on from its last finished group of problems.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,17 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Say something in one line."""
         ...
+
+
+class SilentProgress:
+    """Progress that nobody watches."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def stage(self, name: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+        """Count nothing."""
+        return nullcontext(lambda units: None)
 
 
 class Stages(Protocol):

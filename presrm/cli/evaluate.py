@@ -8,14 +8,12 @@ import typer
 from rich.console import Console
 
 from presrm.cli.progress import RichProgress
+from presrm.cli.settings import EMBEDDED, settings_for
 from presrm.cli.show import print_table
-from presrm.config import load_config
 from presrm.errors import RequestError
 
 if TYPE_CHECKING:
     from presrm.benchmarking import Result
-
-_EMBEDDED = "embedded"
 
 
 def evaluate(
@@ -54,19 +52,20 @@ def evaluate(
 
     \b
       $ presrm eval
+      $ presrm eval --model embedded --model runs/embedded/iterations/4/policy
       $ presrm eval --model DIR --problems gsm8k:test.jsonl --problems math500:math500.jsonl
       $ presrm eval --model DIR --problems gsm8k --samples 16
       $ presrm eval --model DIR --problems gsm8k --search best-of-n --judge pointwise --set search.num_candidates=16
     """
-    chosen = models or [_EMBEDDED]
+    chosen = models or [EMBEDDED]
     if samples > 1 and search is not None:
         raise RequestError("--samples and --search exclude each other; best-of-n takes --set search.num_candidates=K")
     flags = {"search.kind": search, "judge.kind": judge or ("pointwise" if search in ("beam", "best-of-n") else None)}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    config = load_config(_EMBEDDED if chosen == [_EMBEDDED] else None, [*overrides, *(settings or [])])
+    config = settings_for(chosen, [*overrides, *(settings or [])])
     from presrm.eval_assembly import evaluate_policies, load_benchmark
 
-    if problems is None and chosen != [_EMBEDDED]:
+    if problems is None and config.name == "custom":
         raise RequestError("--problems: what to score on? as gsm8k, gsm8k:PATH, math500:PATH, or a JSON Lines file")
     grader = next((s.partition("=")[2] for s in settings or [] if s.startswith("evaluation.grader=")), None)
     benchmarks = [load_benchmark(source, config, num, grader) for source in problems or [config.problems.held_out]]

@@ -1,0 +1,27 @@
+"""What settings a policy is used with, where no config is named."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from presrm.config import Config, load_config
+
+EMBEDDED = "embedded"
+
+
+def settings_for(models: Sequence[str], overrides: Sequence[str]) -> Config:
+    """Settle the settings: those of the run that made the policies, of the shipped config, or the defaults.
+
+    A policy of a run (``RUN/iterations/3/policy``) was trained on that run's prompts and steps, and is used with them;
+    so is the embedded policy. Of several policies from different places none decides.
+    """
+    places = {_config_of(model) for model in models}
+    return load_config(places.pop() if len(places) == 1 else None, overrides)
+
+
+def _config_of(model: str) -> str | None:
+    if model == EMBEDDED:
+        return EMBEDDED
+    folder = Path(model).resolve()
+    run = folder.parents[2] if len(folder.parents) > 2 else folder
+    is_of_run = folder.name == "policy" and folder.parents[1].name == "iterations"
+    return str(run / "config.yaml") if is_of_run and (run / "config.yaml").is_file() else None

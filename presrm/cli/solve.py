@@ -1,0 +1,134 @@
+"""``presrm solve``: one problem, step by step, with what the judge thought of each step."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from presrm.cli.settings import EMBEDDED, settings_for
+from presrm.cli.show import visible
+from presrm.errors import RequestError
+
+if TYPE_CHECKING:
+    from presrm.types import Candidates, Judgement, SearchTree
+
+_STANDARD = "-"
+
+
+def solve(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The problem; - reads it from standard input.")],
+    model: Annotated[
+        str, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, or 'embedded'.")
+    ] = EMBEDDED,
+    search: Annotated[str, typer.Option("--search", metavar="S", help="greedy, beam or best-of-n.")] = "greedy",
+    judge: Annotated[
+        str | None, typer.Option("--judge", metavar="J", help="Judges the candidates; beam needs an absolute one.")
+    ] = None,
+    tree: Annotated[bool, typer.Option("--tree", help="Draw the whole search.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the search tree as one line of JSON.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
+    ] = None,
+) -> None:
+    """Solve one problem by a search with the policy as its own judge.
+
+    Each step appears as it is chosen, with its score and the runners-up.
+
+    \b
+      $ presrm solve "Nora starts with 33 toys. Rosa gives Nora 50 toys. Nora loses 11. How many toys are there now?"
+      $ presrm solve --tree --search beam "Will starts with 27 coins. Will finds 17. How many has he?"
+      $ echo "What is 7 times 8?" | presrm solve - --model DIR --json
+    """
+    text = sys.stdin.read().strip() if question == _STANDARD else question.strip()
+    if not text:
+        raise RequestError("the question is empty")
+    judge = judge or ("pointwise" if search in ("beam", "best-of-n") else None)
+    flags = {"model.id": model, "search.kind": search, "judge.kind": judge}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
+    config = settings_for([model], [*overrides, *(settings or [])])
+    from presrm.eval_assembly import solve_one
+    from presrm.jsonl import dump
+
+    console = Console()
+    live = None if as_json or tree or search != "greedy" else _Live(console)
+    if not as_json and not tree:
+        console.print(Text(visible(text), style="bold"), soft_wrap=True)
+    found = solve_one(text, config, live.show if live else None)
+    if as_json:
+        print(dump(found))
+    elif tree:
+        console.print(_draw(found))
+    else:
+        _print_rest(found, live.num_shown if live else 0, console)
+    if found.given_up is not None and not as_json:
+        console.print(Text(f"no solution: {found.given_up}", style="red"))
+
+
+class _Live:
+    """Prints every expansion of a greedy search as soon as it is judged."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.num_shown = 0
+
+    def show(self, item: "Candidates", judgements: Sequence["Judgement"]) -> None:
+        """Print the candidates of one step, best first; before it, steps that there was no choice for."""
+        depth = len(item.prefix.steps)
+        if depth < self.num_shown:
+            self._console.print(Text(f"tied: back to step {depth + 1}", style="yellow"))
+        for step in item.prefix.steps[self.num_shown :]:
+            self._console.print(_line(step.text, None, "the only one", is_kept=True), soft_wrap=True)
+        ranked = sorted(
+            zip(item.steps, judgements, strict=True),
+            key=lambda of: -1 if of[1].score is None else of[1].score,
+            reverse=True,
+        )
+        for place, (step, judgement) in enumerate(ranked):
+            is_best = place == 0 and judgement.score is not None
+            self._console.print(_line(step.text, judgement.score, judgement.status, is_kept=is_best), soft_wrap=True)
+        self.num_shown = depth + 1
+
+
+def _print_rest(found: "SearchTree", num_shown: int, console: Console) -> None:
+    """Print the steps of the solution that were not shown yet."""
+    if not found.solutions:
+        return
+    way = [found.solutions[0]]
+    while (parent := found.expansions[way[-1][0]].parent) is not None:
+        way.append(parent)
+    for number, candidate in way[::-1][num_shown:]:
+        made = found.expansions[number]
+        judgement = made.judgements[candidate]
+        told = judgement.status if judgement.score is not None else "the only one"
+        console.print(_line(made.steps[candidate].text, judgement.score, told, is_kept=True), soft_wrap=True)
+
+
+def _line(text: str, score: float | None, told: str, *, is_kept: bool) -> Text:
+    """One candidate: its score, or why it has none."""
+    shown = "" if score is None else f"{score:.3f}"
+    line = Text(f"{'>' if is_kept else ' '} {shown:5}  ", style="bold green" if is_kept else "dim")
+    line.append(visible(text.strip("\n")) or "(end)", style="not dim not bold default" if is_kept else "dim")
+    if score is None:
+        line.append(f"  [{told}]", style="yellow")
+    return line
+
+
+def _draw(found: "SearchTree") -> Tree:
+    """Draw every expansion under the candidate that it continues."""
+    root = Tree(Text(visible(found.problem.question), style="bold"))
+    drawn: dict[tuple[int, int] | None, Tree] = {None: root}
+    for number, expansion in enumerate(found.expansions):
+        under = drawn[expansion.parent]
+        for i, (step, judgement) in enumerate(zip(expansion.steps, expansion.judgements, strict=True)):
+            first = [other.text for other in expansion.steps].index(step.text)
+            if first == i or i in expansion.kept:
+                line = _line(step.text, judgement.score, judgement.status, is_kept=i in expansion.kept)
+                if (number, i) in found.solutions:
+                    line.append("  (solution)", style="cyan")
+                drawn[number, i] = under.add(line)
+    return root
