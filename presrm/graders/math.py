@@ -8,6 +8,7 @@ r"""Mathematical equality, by math-verify, in one notation and with the order of
 import re
 from fractions import Fraction
 from functools import lru_cache
+from math import isfinite
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +18,8 @@ from presrm.notation import Listing, normalize, read_listing
 from presrm.types import Grade
 from presrm.workers import Worker
 
-_LONGEST_SHORT = 500  # characters; longer ones are only touched under the time limit
+_LONGEST = 5_000  # characters of an answer that is compared
+_LONGEST_SHORT = 500  # and of one that is touched outside of the time limit
 _EQUATION = re.compile(r"(?<![<>!\\=])=(?!=)")
 _NAME = re.compile(r"(?:\\[a-zA-Z]+|[A-Za-z_{}|:(), /']|(?<=[_{])[0-9]+)+")
 _FUNCTION = re.compile(r"([A-Za-z])\(([A-Za-z])\)=(.+)")
@@ -81,7 +83,7 @@ class MathGrader:
         if extracted is None:
             return Grade.NO_ANSWER
         is_equal = _are_surely_equal(reference, extracted)
-        if is_equal is None:
+        if is_equal is None and len(extracted) <= _LONGEST:
             is_equal = self._worker.run(are_equal, reference, extracted)
         if is_equal is None:
             return Grade.NO_ANSWER
@@ -204,4 +206,4 @@ def _are_far_apart(left: list[Any], right: list[Any]) -> bool:
         expected, given = complex(left[0].evalf()), complex(right[0].evalf())
     except (TypeError, ValueError, OverflowError):
         return False
-    return abs(expected - given) > _SAME * max(abs(expected), abs(given))
+    return isfinite(abs(expected) + abs(given)) and abs(expected - given) > _SAME * max(abs(expected), abs(given))

@@ -30,16 +30,21 @@ def test_no_answer_is_not_a_wrong_answer(name: str, solution: str) -> None:
 
 
 @every_grader
-@pytest.mark.parametrize(
-    "text", ["9**9**9**9", "(" * 500_000, "\\boxed{" * 140_000, "1,234" * 200_000, "\ud800\x00" * 9]
-)
-def test_hostile_text_is_graded_in_little_time(name: str, text: str) -> None:
+@pytest.mark.parametrize("text", ["(" * 100_000, "\\boxed{" * 15_000, "1,234" * 20_000, "$" * 100_001])
+def test_much_hostile_text_is_graded_at_once(name: str, text: str) -> None:
+    grader = GRADERS.create(name)
+    began = time.monotonic()
+    for solution in (text, f"#### {text}", f"The answer is {text}", f"\\boxed{{{text}}}"):
+        assert grader.grade(solution, REFERENCE.get(name, "5")) is not Grade.CORRECT
+    assert time.monotonic() - began < 20
+
+
+@every_grader
+@pytest.mark.parametrize("text", ["9**9**9**9", "\ud800\x00" * 9, "(" * 400, "\\frac{1}{" * 200])
+def test_hostile_answers_are_never_correct(name: str, text: str) -> None:
     """Whatever needs more than text is done in a worker, which the limit stops."""
     grader = GRADERS.create(name, **({"time_limit": 0.5} if name in ("math", "integral") else {}))
-    began = time.monotonic()
-    for solution in (text, f"#### {text}", f"\\boxed{{{text}}}"):
-        assert grader.grade(solution, REFERENCE.get(name, "5")) is not Grade.CORRECT
-    assert time.monotonic() - began < 60  # the time limit of each, and the start of a worker
+    assert grader.grade(f"\\boxed{{{text}}}", REFERENCE.get(name, "5")) is not Grade.CORRECT
 
 
 def test_the_family_loads_nothing_heavy() -> None:

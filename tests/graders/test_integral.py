@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def test_the_same_integral_is_correct(grader: IntegralGrader, answer: str, refer
         ("x", r"\int x \, dx"),
         ("1/6 + C + x", r"\frac{1}{6}"),
         ("0.166", r"\frac{1}{6}"),
+        ("9**9**9**9", "5"),
         ("F(x)", r"\frac{x^2}{2}"),
     ],
 )
@@ -82,7 +84,7 @@ def test_what_cannot_be_read_is_no_answer(grader: IntegralGrader) -> None:
 @pytest.mark.skipif(not DATA.exists(), reason="the MIT integration bee is not at hand")
 def test_every_official_answer_is_correct_and_its_neighbour_is_not() -> None:
     rows = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
-    for row, other in zip(rows, rows[1:], strict=False):
+    for row, other in pairwise(rows):
         constant = " + 3" if row["kind"] == "indefinite" else ""
         assert are_equal(row["answer"], row["answer"] + constant) is True, row["id"]
         assert are_equal(row["answer"], other["answer"]) is not True, row["id"]
