@@ -1,4 +1,4 @@
-"""JSON Lines in and out of a verb: ``-`` is standard input or output, bad rows are set aside and summed up."""
+"""Rows in and JSON Lines out of a verb: ``-`` is standard input or output, bad rows are set aside and summed up."""
 
 import shutil
 import sys
@@ -10,7 +10,8 @@ from typing import Any
 
 from presrm.cli.show import one_line
 from presrm.errors import DataError, RequestError
-from presrm.jsonl import BadRow, dump_row, read_rows
+from presrm.jsonl import BadRow, dump_row
+from presrm.tables import read_table
 
 STANDARD = "-"
 _NUM_SHOWN = 3
@@ -33,7 +34,7 @@ def transform_rows(source: Path, out: str | None, work: Callable[[dict[str, Any]
     """Write ``work(row)`` for every row of `source`; a row that `work` calls a `DataError` is set aside.
 
     Args:
-        source: JSON Lines.
+        source: A table, as `presrm.tables.read_table` knows it by its suffix.
         out: A path, replaced when all is done, ``-``, or none: rows are not written. Rows set aside go to
             ``<out>.rejected.jsonl``.
         work: Makes the new row.
@@ -46,7 +47,7 @@ def transform_rows(source: Path, out: str | None, work: Callable[[dict[str, Any]
     rejected: list[BadRow] = []
     num_done = 0
     with _output(out) as write:
-        for row in read_rows(source):
+        for row in read_table(source):
             if isinstance(row, BadRow):
                 rejected.append(row)
                 continue
