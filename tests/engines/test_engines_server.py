@@ -20,7 +20,8 @@ from presrm.errors import EngineError, RequestError
 from presrm.prompts import Part, Prompt
 from presrm.protocols import Completion, Request, Sampling
 from presrm.splitters.newline import NewlineSplitter
-from presrm.types import Checkpoint, Step, Stop
+from presrm.types import Checkpoint, Status, Step, Stop
+from presrm.verdicts import ask_direct
 
 ASK = Prompt((Part("1 + 1?"),))
 BEGUN = Prompt((Part("1 + 1 = 2, is it?"),), forced="[[")
@@ -170,6 +171,12 @@ def test_no_choice_is_an_empty_reply_and_an_unknown_verdict(serve):
 def test_an_option_that_is_not_listed_is_not_guessed(serve):
     with ServerEngine(serve((200, weighed(A=-0.1, a=-3))).model) as engine:
         assert engine.logprobs([ASK], ("A", "B")) == [(-0.1, -math.inf)]
+
+
+def test_a_verdict_with_neither_word_listed_is_unreadable(serve):
+    with ServerEngine(serve((200, weighed(Sure=-0.1, a=-3))).model) as engine:
+        (verdict,) = ask_direct(engine, [ASK], ("yes", "no"))
+    assert (verdict.status, verdict.probability) == (Status.UNREADABLE, None)
 
 
 def test_steps_are_not_cut_without_ids(serve):

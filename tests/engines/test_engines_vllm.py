@@ -85,9 +85,11 @@ def fake(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def logs(monkeypatch, tmp_path):
-    """Where the logs of servers that fail are kept."""
+def logs(monkeypatch, tmp_path, caplog):
+    """Where the logs of servers that fail are kept; every request would be a line of our own."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("httpx", "httpx2"):
+        caplog.set_level(logging.WARNING, name)
 
 
 def started(folder):
@@ -162,6 +164,16 @@ def test_a_server_that_fails_is_told_with_its_own_words(fake, encoder, caplog):
     assert "\x1b" not in message + caplog.text
     assert "INFO loading" in caplog.text
     assert "no room" in Path(message.rpartition("its log: ")[2]).read_text()
+
+
+def test_a_server_that_dies_at_work_is_told_with_its_own_words(fake, encoder):
+    dies = f'Handler.do_POST = lambda self: (print("MemoryError: too much", flush=True), os._exit(3)); {SERVES}'
+    with (
+        pytest.raises(EngineError, match="ended with status 3; it said: MemoryError: too much") as caught,
+        VLLMEngine(Checkpoint("embedded"), encoder=encoder, python=fake(dies), retries=1) as engine,
+    ):
+        engine.generate([Request(ASK)])
+    assert Path(str(caught.value).rpartition("its log: ")[2]).is_file()
 
 
 def test_a_server_that_never_is_ready_is_given_up(fake, encoder, tmp_path):
