@@ -10,7 +10,7 @@ a judge gets all content as `_show` shows it.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain, islice
@@ -28,6 +28,8 @@ from presrm.types import Problem, Step, Trajectory
 
 _PACKAGED = Path(__file__).with_name("_prompts")
 _CHECKOUT = Path(__file__).parent.parent / "prompts"
+# Where content goes: only our own marks can stand in a rendered template, whose fence is then that of the problem.
+_MARK = re.compile("\ufdd0[0-9a-f]{8}:(\\d+)\ufdd1")
 _LONGEST_SHOWN = 16_000
 """Characters of one step or question that a judge is shown: ten times the longest step of ProcessBench."""
 
@@ -186,7 +188,7 @@ class PromptSet:
         prefix = subject.prefix
         lists = {"steps": [step.text for step in prefix.steps], "candidates": candidates}
         values = {"question": prefix.problem.question, **values}
-        return replace(self._render(stem, prefix.problem, values, lists, show=_show, direct=direct), subject=subject)
+        return self._render(stem, prefix.problem, values, lists, show=_show, direct=direct, subject=subject)
 
     def _render(
         self,
@@ -198,6 +200,7 @@ class PromptSet:
         show: Callable[[str], _Shown] = _Shown,
         direct: bool = False,
         reply: tuple[Step, ...] = (),
+        subject: Subject | None = None,
     ) -> Prompt:
         if stem not in self._templates:
             raise ConfigError(f"prompt set {self.name!r} lacks {stem}.jinja, which this judge asks")
@@ -210,19 +213,19 @@ class PromptSet:
         context |= {"fence": fence, "direct": direct}
         template = self._templates[stem]
 
+        filled_in = template.new_context(context)
+
         def block(name: str) -> str:
-            if name not in template.blocks:
-                return ""
-            return "".join(template.blocks[name](template.new_context(context)))
+            return "".join(template.blocks[name](filled_in)) if name in template.blocks else ""
 
         def parts(text: str) -> tuple[Part, ...]:
-            pieces = re.split(f"\ufdd0{fence}:(\\d+)\ufdd1", text)
+            pieces = _MARK.split(text)
             filled = [contents[int(piece)].parts(fence) if i % 2 else (Part(piece),) for i, piece in enumerate(pieces)]
             return tuple(part for part in chain.from_iterable(filled) if part.text)
 
         def scaffold(name: str) -> str:
             text = block(name)
-            if any(mark in text for mark in marks):
+            if _MARK.search(text):
                 raise ConfigError(f"prompt set {self.name!r}, {stem}.jinja: block {name} holds text from outside")
             return text
 
@@ -234,6 +237,7 @@ class PromptSet:
                 forced=scaffold("forced") if direct else "",
                 system=scaffold("system") or None,
                 template=stem,
+                subject=subject,
             )
 
 

@@ -280,7 +280,11 @@ def _check(question: str, steps: Any, label: Any) -> None:
 
 
 def _is_encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _id(row: Mapping[str, Any]) -> str | None:
