@@ -39,7 +39,7 @@ def test_much_hostile_text_is_graded_at_once(name: str, text: str) -> None:
     assert time.monotonic() - began < 20
 
 
-@every_grader
+@pytest.mark.parametrize("name", sorted({*GRADERS.names()} - {"auto"}))  # which hands them on
 @pytest.mark.parametrize("text", ["9**9**9**9", "\ud800\x00" * 9, "(" * 400, "\\frac{1}{" * 200])
 def test_hostile_answers_are_never_correct(name: str, text: str) -> None:
     """Whatever needs more than text is done in a worker, which the limit stops."""
