@@ -78,7 +78,7 @@ class VLLMEngine:
             "retries": retries,
         }
         self._patience = patience
-        self._python = python or sys.executable
+        self._python = str(Path(python or sys.executable).expanduser())
         self._arguments = [*_what_to_serve(checkpoint), "--dtype", dtype, *map(str, arguments)]
         self._server: ServerEngine | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -120,8 +120,9 @@ class VLLMEngine:
 
     def describe(self) -> dict[str, Any]:
         """Say what runs where."""
-        adapter = self.checkpoint.adapter
-        return {"model": self.checkpoint.model, "adapter": str(adapter) if adapter else None, "engine": "vllm"}
+        model, adapter = self.checkpoint.model, self.checkpoint.adapter
+        told = self._server.describe() if self._server is not None else {}
+        return {**told, "engine": "vllm", "model": model, "adapter": str(adapter) if adapter else None}
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """Complete every request: one list of ``request.num`` completions each, in order.

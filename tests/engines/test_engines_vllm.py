@@ -23,6 +23,7 @@ from presrm.assembly import open_engine
 from presrm.config import ModelConfig
 from presrm.encoding import PromptEncoder
 from presrm.engines.hf_loading import load_policy, load_tokenizer
+from presrm.engines.server import ServerEngine
 from presrm.engines.vllm import VLLMEngine
 from presrm.errors import ConfigError, EngineError, RequestError
 from presrm.problems import load_problems
@@ -315,6 +316,14 @@ def test_hf_and_vllm_agree_on_the_direct_verdicts_of_smollm2(smollm2):
         theirs = ask_direct(engine, asked, WORDS)
     with load(smollm2) as engine:
         assert_they_agree("SmolLM2-135M", theirs, ask_direct(engine, asked, WORDS))
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_chat_agrees_where_the_server_renders_the_same_messages(served):
+    asked = list(questions(arithmetic(120)))
+    with ServerEngine(Checkpoint(f"{served.describe()['server']}#policy")) as engine:
+        assert_they_agree("embedded by chat", ask_direct(engine, asked, WORDS), ask_direct(served, asked, WORDS))
 
 
 @needs_vllm
