@@ -35,6 +35,7 @@ become a preference pair; step-wise DPO on the pairs makes the next policy; and 
   $ presrm train                            the whole loop on the embedded policy, in minutes
   $ presrm train gsm8k-small --model DIR    the same on GSM8K with a model of yours
   $ presrm judge-steps solutions.jsonl      judge every step of the solutions in a file
+  $ presrm eval --model DIR --problems P    score a policy, greedy or by a search
 
 The same command, run again, goes on where it was stopped.
 """

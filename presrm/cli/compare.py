@@ -22,10 +22,10 @@ def compare(
         bool, typer.Option("--all", help="List every problem solved or lost, not the first ten.")
     ] = False,
 ) -> None:
-    """Compare two policies problem by problem: difference, exact McNemar test, and which problems were solved or lost.
+    """Compare two policies problem by problem.
 
-    Both must have answered the same problems. A run is its last policy; the difference is B - A, its interval a
-    bootstrap over problems.
+    Tells the difference B - A with its bootstrap interval over problems, the p-value of the exact McNemar test, and which
+    problems only one of them solves. Both must have answered the same problems. A run is its last policy.
 
     \b
       $ presrm compare runs/embedded/iterations/1 runs/embedded

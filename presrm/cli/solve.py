@@ -35,9 +35,9 @@ def solve(
         list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
     ] = None,
 ) -> None:
-    """Solve one problem by a search with the policy as its own judge.
+    """Solve one problem, step by step.
 
-    Each step appears as it is chosen, with its score and the runners-up.
+    The policy searches and judges itself. Each step appears as it is chosen, with its score and the runners-up.
 
     \b
       $ presrm solve "Nora starts with 33 toys. Rosa gives Nora 50 toys. Nora loses 11. How many toys are there now?"
