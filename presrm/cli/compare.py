@@ -24,8 +24,8 @@ def compare(
 ) -> None:
     """Compare two policies problem by problem.
 
-    Tells the difference B - A with its bootstrap interval over problems, the p-value of the exact McNemar test, and which
-    problems only one of them solves. Both must have answered the same problems. A run is its last policy.
+    Tells the difference B - A with its bootstrap interval over problems, the p-value of the exact McNemar test, and
+    which problems only one of them solves. Both must have answered the same problems. A run is its last policy.
 
     \b
       $ presrm compare runs/embedded/iterations/1 runs/embedded

@@ -46,7 +46,9 @@ def evaluate(
 ) -> None:
     """Score policies on benchmarks.
 
-    Every share comes with its 95 % interval. The same command goes on where it was stopped. Greedy by default. With --samples K also pass@k and maj@k, unbiased. With --search the policy judges at test time,
+    Every share comes with its 95 % interval. The same command goes on where it was stopped.
+
+    Greedy by default. With --samples K also pass@k and maj@k, unbiased. With --search the policy judges at test time,
     as --judge says: step by step (greedy, the paper's way), by beams, or among whole solutions (best-of-n, which also
     gives the judge-weighted vote). Samples and results.json have the shape of lm-evaluation-harness.
 
