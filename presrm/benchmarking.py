@@ -1,7 +1,8 @@
 """A policy on a benchmark, into a folder: ``samples_<benchmark>_<way>.jsonl`` item by item, and ``results.json``.
 
 Both in the shape of lm-evaluation-harness, with our own fields besides. Items are worked in lockstep groups; a killed
-evaluation goes on behind its last finished group, to the same samples.
+evaluation goes on behind its last finished group, to the same samples. Beside them ``audit_<benchmark>_<way>.jsonl``
+lists where two extractors disagree.
 """
 
 import json
@@ -14,9 +15,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from presrm.audit import Audit, SecondExtractor, compare_extractors, second_readings, write_disagreements
 from presrm.errors import DataError
 from presrm.journal import Journal
-from presrm.jsonl import read_rows
+from presrm.jsonl import Row, read_rows
 from presrm.protocols import Engine
 from presrm.rundir import replace_file
 from presrm.sampled import Item, Metric, Sample, summarize
@@ -65,6 +67,7 @@ class Result:
         tokens_generated: Tokens drawn for all problems; none where the engine does not count.
         tokens_read: Prompt tokens read for all problems, the judge's included; likewise.
         seconds: Of work.
+        audit: What a second extractor makes of the solutions; none where there is no second one.
     """
 
     policy: str
@@ -76,6 +79,7 @@ class Result:
     tokens_generated: int | None
     tokens_read: int | None
     seconds: float
+    audit: Audit | None = None
 
 
 Solve = Callable[[Engine, Sequence[Problem], int], Iterator[list[Item]]]
@@ -92,6 +96,7 @@ def run_benchmark(
     open_engine: Callable[[], AbstractContextManager[Engine]],
     solve: Solve,
     stage: Stage,
+    second: SecondExtractor | None = None,
 ) -> Result:
     """Evaluate, or go on with it.
 
@@ -104,6 +109,7 @@ def run_benchmark(
         open_engine: Gives the engine; called only if something is left to do.
         solve: Solves and grades.
         stage: Where to tell what is going on.
+        second: Reads every solution besides the grader, if there is such an extractor.
 
     Raises:
         RunConfigError: if the folder holds samples of another request.
@@ -115,8 +121,8 @@ def run_benchmark(
             advance(journal.num_rows)
             counted, began = _counts(engine), time.monotonic()
             for group in solve(engine, benchmark.problems[journal.num_rows :], journal.num_rows):
+                rows = [to_row(item, journal.num_rows + i, second) for i, item in enumerate(group)]
                 now, clock = _counts(engine), time.monotonic()
-                rows = [to_row(item, journal.num_rows + i) for i, item in enumerate(group)]
                 spent = {name: now[name] - counted[name] for name in now}
                 journal.append(rows, seconds=clock - began, **spent)
                 counted, began = now, clock
@@ -133,14 +139,15 @@ def run_benchmark(
         tokens_generated=int(totals["tokens_generated"]) if "tokens_generated" in totals else None,
         tokens_read=int(totals["tokens_read"]) if "tokens_read" in totals else None,
         seconds=totals["seconds"],
+        audit=None if second is None else _audit(path, second),
     )
 
 
-def to_row(item: Item, number: int) -> dict[str, Any]:
+def to_row(item: Item, number: int, second: SecondExtractor | None = None) -> dict[str, Any]:
     """Make the row of an item, as lm-evaluation-harness logs samples, with our own fields behind."""
     samples = item.samples
     chosen = samples[item.chosen] if item.chosen is not None else None
-    return {
+    row: dict[str, Any] = {
         "doc_id": number,
         "doc": {"id": item.problem.id, "question": item.problem.question, "answer": item.problem.answer},
         "target": item.problem.answer,
@@ -154,6 +161,9 @@ def to_row(item: Item, number: int) -> dict[str, Any]:
         "chosen": item.chosen,
         "is_search": item.is_search,
     }
+    if second is not None and item.problem.answer is not None:
+        row["audit"] = second_readings(second, row["resps"][0], item.problem.answer)
+    return row
 
 
 def read_items(path: Path, problems: Sequence[Problem]) -> list[Item]:
@@ -197,8 +207,30 @@ def write_results(folder: Path, results: Sequence[Result], about: Mapping[str, A
         whole.setdefault("n-shot", {})[name] = 0
         whole.setdefault("higher_is_better", {})[name] = {"exact_match": True}
         whole.setdefault("task_hashes", {})[name] = result.benchmark_hash
+        if result.audit is not None:
+            whole.setdefault("audit", {})[name] = _audit_entry(result.audit)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(path, json.dumps(whole | {"config": dict(about)}, indent=1) + "\n")
+
+
+def _audit(path: Path, second: SecondExtractor) -> Audit:
+    """Sum up what both extractors make of finished samples, and list the disagreements beside them."""
+    rows = [row.value for row in read_rows(path) if isinstance(row, Row)]
+    audit = compare_extractors(rows, second.name)
+    write_disagreements(path.with_name(path.name.replace("samples_", "audit_", 1)), audit)
+    return audit
+
+
+def _audit_entry(audit: Audit) -> dict[str, Any]:
+    return {
+        "second_extractor": audit.second,
+        "num": audit.num,
+        "num_unread": audit.num_unread,
+        "num_graded_differently": len(audit.disagreements),
+        "num_right_for_one_only": audit.num_decisive,
+        "num_not_extracted": audit.num_unextracted,
+        "num_not_extracted_by_second": audit.num_unextracted_by_second,
+    }
 
 
 def file_label(policy: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from presrm.assembly import Parts, limit_threads, open_engine, versions
+from presrm.audit import SECOND_OF
 from presrm.benchmarking import Benchmark, Result, file_label, run_benchmark, write_results
 from presrm.config import Config
 from presrm.errors import DataError, RequestError
@@ -89,6 +90,7 @@ def evaluate_policies(
                 partial(open_engine, policy_at(model), settings.model),
                 partial(way.solve, GRADERS.create(benchmark.grader)),
                 progress.stage,
+                SECOND_OF[benchmark.grader]() if benchmark.grader in SECOND_OF else None,
             )
             for benchmark in benchmarks
         ]

@@ -13,6 +13,7 @@ from presrm.cli.show import print_table
 from presrm.errors import RequestError
 
 if TYPE_CHECKING:
+    from presrm.audit import Audit
     from presrm.benchmarking import Result
 
 
@@ -50,7 +51,8 @@ def evaluate(
 
     Greedy by default. With --samples K also pass@k and maj@k, unbiased. With --search the policy judges at test time,
     as --judge says: step by step (greedy, the paper's way), by beams, or among whole solutions (best-of-n, which also
-    gives the judge-weighted vote). Samples and results.json have the shape of lm-evaluation-harness.
+    gives the judge-weighted vote). Samples and results.json have the shape of lm-evaluation-harness. Solutions are read
+    by a second, independent extractor too; audit_*.jsonl lists where it leads to another grade.
 
     \b
       $ presrm eval
@@ -91,7 +93,20 @@ def _print(results: "list[Result]", console: Console, out: Path) -> None:
             for name, metric in result.metrics.items()
         ]
         print_table(console, ("  share of the problems", "", "95 % interval"), rows)
+        told = "no second extractor for its grader" if result.audit is None else _in_words(result.audit)
+        console.print(f"  audit: {told}", markup=False, highlight=False, soft_wrap=True)
     print(f"Samples and results.json are in {out}/")
+
+
+def _in_words(audit: "Audit") -> str:
+    unread = f"; {audit.num_unread} not read by it" if audit.num_unread else ""
+    if not audit.num:
+        return f"{audit.second} has read none of the solutions"
+    return (
+        f"{len(audit.disagreements)} of {audit.num} solutions are graded differently by {audit.second}, "
+        f"{audit.num_decisive} of them right for one only{unread}; not extracted: "
+        f"{audit.num_unextracted / audit.num:.1%}, by it {audit.num_unextracted_by_second / audit.num:.1%}"
+    )
 
 
 def _thousands(count: int | None) -> str:

@@ -43,6 +43,18 @@ def test_greedy_gives_the_name_that_the_harness_gives_accuracy(run, problems, tm
     assert 0 <= results["exact_match,none"] <= 0.2
 
 
+def test_a_second_extractor_reads_every_solution(run, tmp_path):
+    path = tmp_path / "gsm8k.jsonl"
+    path.write_text("".join(json.dumps({"question": f"{n}?", "answer": "#### 4"}) + "\n" for n in range(10)))
+    out = tmp_path / "out"
+    ended = run("eval", "--model", "m", "--problems", f"gsm8k:{path}", "--out", out, "--samples", "2")
+    assert ended.code == 0, ended.err
+    assert "audit: 0 of 20 solutions are graded differently by the last number" in ended.out
+    audit = json.loads((out / "m/results.json").read_text())["audit"]["gsm8k_sample-2"]
+    assert (audit["num"], audit["num_unread"], audit["num_graded_differently"]) == (20, 0, 0)
+    assert (out / "m/audit_gsm8k_sample-2.jsonl").read_text() == ""
+
+
 def test_a_second_evaluation_adds_to_the_results(run, problems, tmp_path):
     call = ("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out")
     assert run(*call).code == 0
