@@ -25,6 +25,10 @@ _NAME = re.compile(r"(?:\\[a-zA-Z]+|[A-Za-z_{}|:(), /']|(?<=[_{])[0-9]+)+")
 _FUNCTION = re.compile(r"([A-Za-z])\(([A-Za-z])\)=(.+)")
 _CHOICE = re.compile(r"\(?([A-K])\)?")
 _CHOSEN = re.compile(r"(?:[Oo]ption |[Cc]hoice )?(?:\(([A-K])\)|([A-K])(?:[.:)]|$))")
+_UNWRAPPED = re.compile(r"\\text\{([^{}]*)\}")
+_LETTERS = re.compile(r"[A-Z]{2,}")
+_HALF_OF_DAY = re.compile(r" ([ap])m$")
+_BASED = re.compile(r"([0-9A-Z]+)_\{?([0-9]+)\}?")
 _AMBIGUOUS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _DECIMAL_COMMA = re.compile(r"-?(?:0,[0-9]+|[0-9]+,[0-9]{2})")
 _WORDS = re.compile(r"[A-Za-z]{2,}(?:[ -][A-Za-z]+)*")
@@ -96,22 +100,31 @@ def _are_surely_equal(reference: str, answer: str) -> bool | None:
         return True
     if max(len(reference), len(answer)) > _LONGEST_SHORT:
         return None
+    if _may_be_lists(reference, answer):
+        return None
     is_equal = equal_numbers(reference, answer)
     return True if is_equal is None and normalize(reference) == normalize(answer) else is_equal
 
 
 def are_equal(reference: str, answer: str) -> bool:
     """Compare two final answers. Without limits: it runs in a worker."""
-    if _TEXT.fullmatch(reference) and _WORDS.fullmatch(words := normalize(reference)):
-        return words.casefold() == normalize(answer).casefold()
+    expected, given = normalize(reference), normalize(answer)
+    if (_TEXT.fullmatch(reference) or _TEXT.fullmatch(answer)) and _WORDS.fullmatch(expected):
+        return expected.casefold() == given.casefold()
     if tolerant := _TOLERANCE.fullmatch(reference):
         distance = _distance(normalize(tolerant[1]), normalize(answer).removesuffix("\\%"))
         return distance is not None and distance <= Fraction(tolerant[2])
-    if _is_equal(normalize(reference), normalize(answer)):
+    if _is_equal(expected, given):
         return True
-    if _AMBIGUOUS.fullmatch(reference.strip("$ ")) and _AMBIGUOUS.fullmatch(answer.strip("$ ")):
-        return _is_equal(normalize(reference, keeps_thousands=True), normalize(answer, keeps_thousands=True))
+    if _may_be_lists(reference, answer):
+        both = [read_listing(normalize(text, keeps_thousands=True)) for text in (reference, answer)]
+        return both[0] is not None and both[1] is not None and _are_alike(both[0], both[1])
     return _differ_by_comma(reference, answer) or _differ_by_comma(answer, reference)
+
+
+def _may_be_lists(reference: str, answer: str) -> bool:
+    """Tell whether both look like ``100,200``: a number, or two."""
+    return all(_AMBIGUOUS.fullmatch(text.strip("$ ")) for text in (reference, answer))
 
 
 def _differ_by_comma(text: str, other: str) -> bool:
@@ -121,19 +134,39 @@ def _differ_by_comma(text: str, other: str) -> bool:
 
 
 def _is_equal(reference: str, answer: str) -> bool:
-    if reference == answer:
-        return True
-    if (is_equal := equal_numbers(reference, answer)) is not None:
+    if (is_equal := _compare_plain(reference, answer)) is not None:
         return is_equal
-    if _CHOICE.fullmatch(reference) and (chosen := _CHOSEN.match(answer)):
-        return (chosen[1] or chosen[2]) == reference.strip("()")
+    if _HALF_OF_DAY.search(reference) or _HALF_OF_DAY.search(answer):
+        return _is_equal(_HALF_OF_DAY.sub("", reference), _HALF_OF_DAY.sub("", answer))
     reference, answer = _drop_name(reference, answer), _drop_name(answer, reference)
     if (left := _FUNCTION.fullmatch(reference)) and (right := _FUNCTION.fullmatch(answer)) and left[1] == right[1]:
+        if left[2] != right[2] and left[2] in right[3]:
+            return False
         return _is_equal(left[3], re.sub(rf"(?<![A-Za-z\\]){right[2]}(?![A-Za-z])", left[2], right[3]))
     expected, given = read_listing(reference), read_listing(answer)
     if expected and given:
         return _are_alike(expected, given)
+    listing, single = (expected, answer) if expected else (given, reference)
+    if listing and listing.kind != "set" and read_number(single) is not None:
+        return False
     return _verify(reference, answer)
+
+
+def _compare_plain(reference: str, answer: str) -> bool | None:
+    """Compare texts, numbers, choices, letters, times of day and numerals with a base; none for all else."""
+    if reference == answer:
+        return True
+    if (is_equal := equal_numbers(reference, answer)) is not None:
+        return is_equal
+    if _CHOICE.fullmatch(reference) and (chosen := _CHOSEN.match(_UNWRAPPED.sub(r"\1", answer))):
+        return (chosen[1] or chosen[2]) == reference.strip("()")
+    if _LETTERS.fullmatch(reference) and _LETTERS.fullmatch(answer):
+        return False  # IV is not VI: no product of I and V
+    half, other_half = _HALF_OF_DAY.search(reference), _HALF_OF_DAY.search(answer)
+    if half and other_half and half[1] != other_half[1]:
+        return False
+    numeral, other = _BASED.fullmatch(reference), _BASED.fullmatch(answer)
+    return numeral.groups() == other.groups() if numeral and other else None
 
 
 def _distance(reference: str, answer: str) -> Fraction | None:

@@ -168,6 +168,12 @@ def near_misses(draw: st.DrawFn) -> tuple[str, str]:
         ),
         ("f'", "f"),
         (f"{n}", ""),
+        (f"{k}, {k}", str(k)),
+        (f"f(x) = {k}x", f"f(n) = {k}x"),
+        (f"10{k}_{{5}}", f"10{k}_6"),
+        (f"{n}00,{m}00", f"{n}00.{m}00"),
+        ("IV", "VI"),
+        ("8:34 p.m.", r"8:34 \text{ a.m.}"),
         (r"\text{even}", r"\text{odd}"),
         (r"\text{even}", r"\text{neve}"),
     ]

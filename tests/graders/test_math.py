@@ -53,23 +53,57 @@ def test_a_long_hostile_solution_is_read(fragment: str) -> None:
     MathGrader().extract("x" + fragment * (1_000_000 // len(fragment)))
 
 
-@pytest.mark.parametrize(
-    ("answer", "reference"),
-    [
+SAME = {
+    "notation": [
         ("0.5", r"\frac12"),
-        ("x + 1", "1 + x"),
         ("\u22125", "-5"),
+        ("\uff12\uff13", "23"),
         ("10,\\!000", "10000"),
+        ("1 234", "1,234"),
         ("\\$1{,}250", "1250"),
-        ("(0.5, 2)", r"\left(\frac12, 2\right)"),
-        ("[1,2)", "$[1, 2)$"),
-        (r"\{2, 1\}", r"\{1, 2\}"),
-        ("2, 1", "1,2"),
+        ("15", r"15\mbox{ cm}^2"),
+        ("12 days", "12"),
+        ("74\u00b0", r"74^\circ"),
+        (r"\text{2/3}", "2/3"),
+        ("3128 1/2", "3128.5"),
+        (r"2\frac58", "2.625"),
+        ("-1 + sqrt(3)", r"\sqrt{3} - 1"),
+        ("1.2e5", r"1.2 \times 10^5"),
+        (r"\mathcal{B}", "B"),
+        ("1,22", "1.22"),
+    ],
+    "per cent": [("28 percent", r"28\%"), ("28", r"28\%"), (r"33.5\%", "0.335")],
+    "values": [
+        ("x + 1", "1 + x"),
+        (r"\frac{1}{\sqrt2}", r"\frac{\sqrt{2}}{2}"),
+        ("1.4142136", r"\sqrt{2}"),
+        ("5!", "120"),
+        ("x = 5", "5"),
+        (r"\angle APC = 74^\circ", "74"),
+        ("f(n) = 2n", "f(x) = 2x"),
+        (r"[2, \infty)", r"x \ge 2"),
+        (r"-2 \le x \le 7", r"x \in [-2, 7]"),
+        ("(-\\infty, 2) \\cup (3, 4)", "(-\\infty,2)\\cup(3,4)"),
         (r"x \in (1, 2)", "(1,2)"),
         ("5", r"so $2 + 3 = \boxed{5}$"),
-        ("(-\\infty, 2) \\cup (3, 4)", "(-\\infty,2)\\cup(3,4)"),
     ],
-)
+    "several": [
+        ("(0.5, 2)", r"\left(\frac12, 2\right)"),
+        ("[1,2)", "$[1, 2)$"),
+        ("1, 2", "(1, 2)"),
+        (r"\{2, 1\}", r"\{1, 2\}"),
+        ("2, 1", "1,2"),
+        (r"2 \text{ or } 1", "1,2"),
+        ("200,100", "100,200"),
+        ("(3, 4), (1, 2)", "(1,2),(3,4)"),
+        (r"p=5,q=2 \text{ and } p=7,q=2", "(5,2),(7,2)"),
+        (r"1 + \sqrt5, -2, 1 - \sqrt5", r"\{1 \pm \sqrt{5}, -2\}"),
+    ],
+    "words": [(r"\text{(C)}\ 5", "C"), (r"\text{evelyn}", "Evelyn"), ("8:34 p.m.", r"8:34 \text{ p.m.}")],
+}
+
+
+@pytest.mark.parametrize(("answer", "reference"), [pair for pairs in SAME.values() for pair in pairs])
 def test_equal_values_are_correct(grader: MathGrader, answer: str, reference: str) -> None:
     assert grader.grade(f"\\boxed{{{answer}}}", reference) is Grade.CORRECT
 
@@ -78,16 +112,37 @@ def test_equal_values_are_correct(grader: MathGrader, answer: str, reference: st
     ("answer", "reference"),
     [
         (r"\frac13", "0.5"),
+        ("0.333", r"\frac{1}{3}"),
+        ("10^{-8}", "10^{-7}"),
+        ("1.2", "1,2"),
+        ("x + 1", "x + 2"),
+        ("E", "E'"),
+        ("VI", "IV"),
+        ("101_3", "101_2"),
+        ("8:34 a.m.", "8:34 p.m."),
+        ("B", "A"),
+        (r"\text{neve}", r"\text{even}"),
+        ("f(n) = 2x", "f(x) = 2x"),
         ("(2,1)", "(1,2)"),
         ("(1,2)", "[1,2)"),
+        ("(1,2)", "1,2"),
+        (r"\{1, 2\}", "(1,2)"),
         ("(1,2,3)", "(1,2)"),
         ("(100,200)", "(100,201)"),
         ("1,3", "1,2"),
-        ("x + 1", "x + 2"),
+        ("1", "1,1"),
+        ("12 or 13", "12"),
     ],
 )
-def test_other_values_are_incorrect(grader: MathGrader, answer: str, reference: str) -> None:
+def test_near_misses_are_incorrect(grader: MathGrader, answer: str, reference: str) -> None:
     assert grader.grade(f"\\boxed{{{answer}}}", reference) is Grade.INCORRECT
+
+
+def test_a_reference_may_state_a_tolerance(grader: MathGrader) -> None:
+    assert grader.grade(r"\boxed{4.3\%}", "4.2 (tolerance 0.1)") is Grade.CORRECT
+    assert grader.grade(r"\boxed{r = \frac{43}{10}}", "4.2 (tolerance 0.1)") is Grade.CORRECT
+    assert grader.grade(r"\boxed{4.31}", "4.2 (tolerance 0.1)") is Grade.INCORRECT
+    assert grader.grade(r"\boxed{x}", "4.2 (tolerance 0.1)") is Grade.INCORRECT
 
 
 def test_a_blank_reference_is_refused() -> None:
