@@ -6,7 +6,7 @@ judge, a problem set) raises ordinary errors: `boundary` names the part that rai
 verdicts are data, not errors.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -44,6 +44,26 @@ class SplitterError(PresrmError):
 
 class EngineError(PresrmError, RuntimeError):
     """An engine could not load or run its policy."""
+
+
+class PromptTooLongError(EngineError):
+    """Prompts leave the model no room for a reply; nothing of the call was run. Of a question to a judge that is data.
+
+    Args:
+        model: Its name.
+        longest: Tokens that it reads and writes at most.
+        num_tokens: Of each such prompt, by its index in the call.
+
+    Attributes:
+        reasons: What is wrong with each, by the same index.
+    """
+
+    def __init__(self, model: str, longest: int, num_tokens: Mapping[int, int]) -> None:
+        super().__init__(
+            f"a prompt of {next(iter(num_tokens.values()))} tokens leaves no room for a reply: {model!r} reads at most "
+            f"{longest}; shorten the problem or choose a model with a longer context"
+        )
+        self.reasons = {i: f"the prompt has {num} tokens, the model reads {longest}" for i, num in num_tokens.items()}
 
 
 class JudgeError(PresrmError, RuntimeError):

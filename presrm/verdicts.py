@@ -8,15 +8,18 @@ A judge that reads its replies itself tells with `tell` what it read, so that th
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
+from presrm.errors import PromptTooLongError
 from presrm.prompts import Prompt
-from presrm.protocols import Engine, Request, Sampling
+from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
-from presrm.types import Status, Stop
+from presrm.types import Judgement, Status, Stop
 
+AskedT = TypeVar("AskedT")
+ReplyT = TypeVar("ReplyT")
 EXPLANATION = Sampling(max_tokens=512)
 """How an explained verdict is written unless a judge is told otherwise: greedily."""
 LEAST_MASS = 0.1
@@ -36,6 +39,10 @@ class Verdict:
     probability: float | None
     status: Status = Status.OK
     rationale: str = ""
+
+    def judgement(self) -> Judgement:
+        """Take the probability for a score."""
+        return Judgement(self.probability, self.status, self.rationale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,25 @@ def tell(engine: object, readings: Sequence[Reading]) -> None:
         engine.tell(readings)
 
 
+def ask_fitting(ask: Callable[[Sequence[AskedT]], Sequence[ReplyT]], asked: Sequence[AskedT]) -> list[ReplyT | Verdict]:
+    """Ask what the model can read; what is longer gets, in place of a reply, a verdict that says so.
+
+    Candidates and problems come from anywhere, so a giant one among them must not end the work on all.
+
+    Args:
+        ask: `generate` of an engine, or `logprobs` for certain options; not called for nothing.
+        asked: The questions.
+    """
+    if not asked:
+        return []
+    try:
+        return list(ask(asked))
+    except PromptTooLongError as error:
+        reasons = error.reasons
+    replies = iter(ask_fitting(ask, [question for i, question in enumerate(asked) if i not in reasons]))
+    return [Verdict(None, Status.REFUSED, reasons[i]) if i in reasons else next(replies) for i in range(len(asked))]
+
+
 def ask_explained(
     engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str], sampling: Sampling
 ) -> list[Verdict]:
@@ -82,16 +108,22 @@ def ask_explained(
     so neither order nor company of the questions changes a verdict.
     """
     requests = [Request(p, sampling=sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
-    verdicts = [_read(found.text, found.stop, words) for (found,) in engine.generate(requests)] if requests else []
-    tell(engine, [_reading(verdict, words) for verdict in verdicts])
+    replies = ask_fitting(engine.generate, requests)
+    verdicts = [reply if isinstance(reply, Verdict) else _read(reply[0], words) for reply in replies]
+    _tell_verdicts(engine, verdicts, words)
     return verdicts
 
 
 def ask_direct(engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str]) -> list[Verdict]:
     """Read each verdict from the probabilities with which the reply goes on with either word."""
-    verdicts = [_weigh(first, second, words) for first, second in engine.logprobs(prompts, words)] if prompts else []
-    tell(engine, [_reading(verdict, words) for verdict in verdicts])
+    replies = ask_fitting(lambda fitting: engine.logprobs(fitting, words), prompts)
+    verdicts = [reply if isinstance(reply, Verdict) else _weigh(reply[0], reply[1], words) for reply in replies]
+    _tell_verdicts(engine, verdicts, words)
     return verdicts
+
+
+def _tell_verdicts(engine: Engine, verdicts: Sequence[Verdict], words: tuple[str, str]) -> None:
+    tell(engine, [_reading(verdict, words) for verdict in verdicts if verdict.status is not Status.REFUSED])
 
 
 def _reading(verdict: Verdict, words: tuple[str, str]) -> Reading:
@@ -101,11 +133,11 @@ def _reading(verdict: Verdict, words: tuple[str, str]) -> Reading:
     return Reading(likelier, verdict.probability)
 
 
-def _read(reply: str, stop: Stop | None, words: tuple[str, str]) -> Verdict:
-    found = re.findall(rf"\[\[({'|'.join(map(re.escape, words))})\]\]", reply, re.IGNORECASE)
+def _read(reply: Completion, words: tuple[str, str]) -> Verdict:
+    found = re.findall(rf"\[\[({'|'.join(map(re.escape, words))})\]\]", reply.text, re.IGNORECASE)
     if found:
-        return Verdict(float(found[-1].lower() == words[0].lower()), rationale=reply)
-    return Verdict(None, Status.TRUNCATED if stop is Stop.MAX_TOKENS else Status.UNREADABLE, reply)
+        return Verdict(float(found[-1].lower() == words[0].lower()), rationale=reply.text)
+    return Verdict(None, Status.TRUNCATED if reply.stop is Stop.MAX_TOKENS else Status.UNREADABLE, reply.text)
 
 
 def _weigh(logp_first: float, logp_second: float, words: tuple[str, str]) -> Verdict:

@@ -13,7 +13,7 @@ from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, St
 
 from presrm.encoding import PromptEncoder
 from presrm.engines.hf_loading import load_policy
-from presrm.errors import EngineError, SplitterError, boundary
+from presrm.errors import EngineError, PromptTooLongError, SplitterError, boundary
 from presrm.packed_forward import packed_logps, rotary_group, takes_packs, tree_attention_in
 from presrm.packing import Pack, Scored, fill_packs, pack
 from presrm.prompts import Prompt
@@ -77,7 +77,7 @@ class HFEngine:
         self._batch_tokens = batch_tokens
         self._takes_packs: bool | None = None
         self._end_ids = _find_end_ids(base, self.encoder)
-        self._longest: int | None = getattr(base.config.get_text_config(), "max_position_embeddings", None)
+        self._longest = int(getattr(base.config.get_text_config(), "max_position_embeddings", None) or 2**31)
         base.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # a model's own penalties and filters would creep into ours
         self._model: PreTrainedModel | None = base
 
@@ -108,13 +108,16 @@ class HFEngine:
         is dropped. The same call gives the same bytes on the same device and number of threads.
 
         Raises:
-            EngineError: if a prompt is longer than the model can read, or memory does not suffice for one row.
+            PromptTooLongError: if the model cannot read a prompt, or write a token behind it; nothing has been run.
+            EngineError: if memory does not suffice for one row.
             SplitterError: if a splitter raises or breaks its law.
         """
+        asked = [tuple(self.encoder.encode(request.prompt)) for request in requests]
+        self._require_room([len(ids) for ids in asked])
         groups: defaultdict[Sampling, list[_Row]] = defaultdict(list)
-        for index, request in enumerate(requests):
-            ids = tuple(self.encoder.encode(request.prompt))
-            sampling = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, self._room(ids)))
+        for index, (request, ids) in enumerate(zip(requests, asked, strict=True)):
+            most = min(request.sampling.max_tokens, self._longest - len(ids))
+            sampling = replace(request.sampling, max_tokens=most)
             groups[sampling] += [_Row(index, number, request, ids, sampling) for number in range(request.num)]
         done: dict[tuple[int, int], Completion] = {}
         for sampling, rows in groups.items():
@@ -138,8 +141,7 @@ class HFEngine:
         if not targets:
             return [()] * len(prompts)
         asked = [tuple(self.encoder.encode(prompt)) for prompt in prompts]
-        for ids in asked:
-            self._room(ids + max(targets, key=len)[:-1])
+        self._require_room([len(ids) + max(map(len, targets)) - 1 for ids in asked])
         if self._takes_packs is None:
             self._takes_packs = takes_packs(self._running())
         groups = [[Scored(ids + target, len(ids)) for target in targets] for ids in asked]
@@ -160,16 +162,10 @@ class HFEngine:
             raise EngineError("the engine is closed")
         return self._model
 
-    def _room(self, ids: Sequence[int]) -> int:
-        """How many tokens the model can write behind `ids`."""
-        if self._longest is None:
-            return 2**31
-        if len(ids) >= self._longest:
-            raise EngineError(
-                f"a prompt of {len(ids)} tokens leaves no room for a reply: {self.checkpoint.model!r} reads at most "
-                f"{self._longest}; shorten the problem or choose a model with a longer context"
-            )
-        return self._longest - len(ids)
+    def _require_room(self, lengths: Sequence[int]) -> None:
+        """Refuse prompts, of `lengths` tokens, behind which the model can write nothing."""
+        if too_long := {index: length for index, length in enumerate(lengths) if length >= self._longest}:
+            raise PromptTooLongError(self.checkpoint.model, self._longest, too_long)
 
     def _in_batches(
         self, rows: list[RowT], run: Callable[[list[RowT]], list[ResultT]], extra: int = 0

@@ -11,7 +11,7 @@ from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory
-from presrm.verdicts import EXPLANATION, Reading, tell
+from presrm.verdicts import EXPLANATION, Reading, Verdict, ask_fitting, tell
 
 
 class FirstErrorJudge:
@@ -49,25 +49,23 @@ class FirstErrorJudge:
 
         def judgement(item: Candidates, step: Step) -> Judgement:
             solution = covered_by[item.prefix.problem, texts_up_to(item, step)]
-            return found[solution].judgement(len(item.prefix.steps))
+            finding = found[solution]
+            return finding.judgement() if isinstance(finding, Verdict) else finding.at(len(item.prefix.steps))
 
         return [tuple(judgement(item, step) for step in item.steps) for item in batch]
 
-    def _ask(self, solutions: Sequence[tuple[Problem, Texts]]) -> list["_Finding"]:
+    def _ask(self, solutions: Sequence[tuple[Problem, Texts]]) -> list["_Finding | Verdict"]:
         prompts = [
             self._prompts.first_error(Trajectory(problem, tuple(map(Step, texts)))) for problem, texts in solutions
         ]
         requests = [Request(p, self._votes, self._sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
-        drawn = self._engine.generate(requests) if requests else []
-        tell(
-            self._engine,
-            [
-                _reading(reply, len(texts))
-                for replies, (_, texts) in zip(drawn, solutions, strict=True)
-                for reply in replies
-            ],
-        )
-        return [_vote(replies, len(texts)) for replies, (_, texts) in zip(drawn, solutions, strict=True)]
+        findings = [
+            drawn if isinstance(drawn, Verdict) else _vote(drawn, len(texts))
+            for drawn, (_, texts) in zip(ask_fitting(self._engine.generate, requests), solutions, strict=True)
+        ]
+        asked = [finding for finding in findings if isinstance(finding, _Finding)]
+        tell(self._engine, [_reading(reply, finding.num_steps) for finding in asked for reply in finding.replies])
+        return findings
 
 
 def _read(reply: str, num_steps: int) -> int | None:
@@ -111,7 +109,7 @@ class _Finding:
     tally: str
     replies: tuple[Completion, ...]
 
-    def judgement(self, position: int) -> Judgement:
+    def at(self, position: int) -> Judgement:
         """Judge the step at a 0-based position."""
         told_at = self.num_steps - 1 if self.first is None else min(self.first, self.num_steps - 1)
         said = [reply.text for reply in self.replies] if position == told_at else []

@@ -3,13 +3,14 @@
 import random
 import re
 from collections.abc import Sequence
+from itertools import islice
 from typing import Literal
 
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Status, Step, Stop
-from presrm.verdicts import EXPLANATION, Reading, tell
+from presrm.verdicts import EXPLANATION, Reading, Verdict, ask_fitting, tell
 
 _HIGHEST = 10
 
@@ -49,15 +50,17 @@ class ListwiseJudge:
             Request(prompt, sampling=self._sampling, seed=derive_seed("verdict", prompt.text, vote))
             for prompt, vote in zip(prompts, votes, strict=True)
         ]
-        drawn = self._engine.generate(requests) if requests else []
+        drawn = ask_fitting(self._engine.generate, requests)
+        replies = [reply if isinstance(reply, Verdict) else reply[0] for reply in drawn]
         shown = [order for of_item in orders for order in of_item]
-        tell(self._engine, [_reading(reply, len(order)) for order, (reply,) in zip(shown, drawn, strict=True)])
-        replies = iter(drawn)
-        judged = []
-        for item, of_item in zip(batch, orders, strict=True):
-            votes_on = [(order, reply) for order in of_item for reply in next(replies)]
-            judged.append(tuple(_judgement(step.text, votes_on) for step in item.steps))
-        return judged
+        asked = list(zip(shown, replies, strict=True))
+        tell(self._engine, [_reading(vote, len(order)) for order, vote in asked if isinstance(vote, Completion)])
+        rest = iter(asked)
+        votes_on = [list(islice(rest, len(of_item))) for of_item in orders]
+        return [
+            tuple(_judgement(step.text, of_item) for step in item.steps)
+            for item, of_item in zip(batch, votes_on, strict=True)
+        ]
 
     def _orders(self, item: Candidates) -> list[tuple[str, ...]]:
         """Give the order in which each vote shows the candidates; none where there is nothing to compare."""
@@ -86,10 +89,14 @@ def _reading(reply: Completion, num: int) -> Reading:
     return Reading(", ".join(map(str, points)))
 
 
-def _judgement(text: str, drawn: Sequence[tuple[tuple[str, ...], Completion]]) -> Judgement:
+def _judgement(text: str, votes: Sequence[tuple[tuple[str, ...], Completion | Verdict]]) -> Judgement:
     """Score one candidate from the votes on it and its siblings: (order shown, reply) of each."""
-    if not drawn:
+    if not votes:
         return Judgement(None, Status.UNREADABLE, "only one distinct candidate: nothing to compare it with")
+    drawn = [(order, reply) for order, reply in votes if isinstance(reply, Completion)]
+    if not drawn:
+        reasons = dict.fromkeys(reply.rationale for _, reply in votes if isinstance(reply, Verdict))
+        return Judgement(None, Status.REFUSED, "\n\n".join(reasons))
     read = [(order, _read(reply.text, len(order))) for order, reply in drawn]
     points = [scores[order.index(text)] for order, scores in read if scores is not None]
     said = [f"shown as number {order.index(text) + 1}:\n{reply.text}" for order, reply in drawn]

@@ -87,4 +87,4 @@ def _judgement(text: str, texts: Sequence[str], verdicts: dict[tuple[str, str], 
     if wins:
         return Judgement(fmean(wins), rationale=rationale)
     causes = {verdicts[pair].status for other in others for pair in ((text, other), (other, text))} - {Status.OK}
-    return Judgement(None, Status.TRUNCATED if causes == {Status.TRUNCATED} else Status.UNREADABLE, rationale)
+    return Judgement(None, causes.pop() if len(causes) == 1 else Status.UNREADABLE, rationale)

@@ -48,8 +48,5 @@ class PointwiseJudge:
             verdicts = ask_direct(self._engine, prompts, _WORDS)
         else:
             verdicts = ask_explained(self._engine, prompts, _WORDS, self._sampling)
-        judged = {
-            key: Judgement(found.probability, found.status, found.rationale)
-            for key, found in zip(asked, verdicts, strict=True)
-        }
+        judged = {key: verdict.judgement() for key, verdict in zip(asked, verdicts, strict=True)}
         return [tuple(judged[number, step.text] for step in item.steps) for number, item in enumerate(batch)]

@@ -62,8 +62,7 @@ class PrmJudge:
 
         def judgement(item: Candidates, step: Step) -> Judgement:
             solution = covered_by[item.prefix.problem, texts_up_to(item, step)]
-            verdict = found[solution][len(item.prefix.steps)]
-            return Judgement(verdict.probability, verdict.status, verdict.rationale)
+            return found[solution][len(item.prefix.steps)].judgement()
 
         return [tuple(judgement(item, step) for step in item.steps) for item in batch]
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ from presrm.engines.scripted import ScriptedEngine
 from presrm.ledger import Ledger, short_hash
 from presrm.types import Judgement
 
-make_judge = judge_assembly.make_judge
+make_judge, open_engine = judge_assembly.make_judge, assembly.open_engine
 
 
 class SumJudge:
@@ -214,3 +215,21 @@ def test_every_question_is_in_the_ledger_beside_the_output(run, rows, monkeypatc
     ends = {row["steps"][-1] for row in ROWS}
     assert {digest for _, digest in shown} >= {short_hash(step) for step in ends}
     assert {(call.policy, call.verdict, call.value) for call in calls} == {("embedded", "yes", 1.0)}
+
+
+@pytest.mark.parametrize("kind", ["pointwise", "first-error"])
+def test_a_step_longer_than_the_model_reads_is_counted_and_the_other_rows_are_judged(run, rows, monkeypatch, kind):
+    monkeypatch.setattr(assembly, "open_engine", open_engine)
+    monkeypatch.setattr(judge_assembly, "make_judge", make_judge)
+    giant = {"problem": "1+1?", "steps": ["1+1=2", "x1+" * 5_000]}
+    rows.write_text("".join(json.dumps(row) + "\n" for row in (ROWS[0], giant, ROWS[1])))
+    verdict = "direct" if kind == "pointwise" else "explained"
+    ended = run(
+        "judge-steps", rows, "--judge", kind, "--set", f"judge.verdict={verdict}", "--set", "judge.max_tokens=8"
+    )
+    assert ended.code == 0, ended.err
+    before, found, after = (row["judged"] for row in read(rows.with_name("rows.judged.jsonl")))
+    assert found[1]["status"] == "refused"
+    assert re.fullmatch(r"the prompt has \d+ tokens, the model reads 1024", found[1]["rationale"])
+    assert {judged["status"] for judged in before + after}.isdisjoint({"refused", "error"})
+    assert re.search(r"^ *refused +[12] ", ended.out, re.MULTILINE)

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 from presrm.encoding import PromptEncoder
 from presrm.engines.hf import HFEngine, step_end
-from presrm.errors import EngineError, SplitterError
+from presrm.errors import EngineError, PromptTooLongError, SplitterError
 from presrm.packing import Pack
 from presrm.prompts import Part, Prompt, PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling, StepSplitter
@@ -214,8 +214,10 @@ def test_a_prompt_that_does_not_fit_is_refused(writer: Writer, encoder: PromptEn
 
     with pytest.raises(EngineError, match=f"a prompt of {len(encoder.encode(too_long))} tokens .* at most {LONGEST}"):
         engine.generate([Request(too_long)])
-    with pytest.raises(EngineError, match="a prompt of"):
-        engine.logprobs([too_long], ["A"])
+    with pytest.raises(PromptTooLongError, match="a prompt of") as refused:
+        engine.logprobs([ask(), too_long], ["A"])
+    num = len(encoder.encode(too_long))
+    assert refused.value.reasons == {1: f"the prompt has {num} tokens, the model reads {LONGEST}"}
 
 
 @pytest.fixture
