@@ -14,8 +14,8 @@ def escape_controls(text: str) -> str:
     do the two joiners that words of Persian or Hindi and many emoji are written with. All else is given back as it is,
     backslashes too: the result is for reading, and cannot be turned back.
 
-    >>> print(escape_controls("x = 5\x1b[2K\tright\u202e, not wrong\n"), end="")
-    x = 5\x1b[2K	right\u202e, not wrong
+    >>> print(escape_controls("x = 5\x1b[2K is right\u202e, not wrong\n"), end="")
+    x = 5\x1b[2K is right\u202e, not wrong
     """
     return _SUSPECT.sub(lambda found: _spell(found[0]), text)
 

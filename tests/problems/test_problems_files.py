@@ -33,7 +33,7 @@ def test_math_takes_the_answer_or_the_last_box(tmp_path: Path) -> None:
     assert (first.answer, second.answer, second.id) == (r"\frac{1}{2}", "0.5", "test/7")
 
 
-@pytest.mark.parametrize("solution", ["no box", r"so \boxed 2", r"so \boxed{}", r"so \boxed{{2}"])
+@pytest.mark.parametrize("solution", ["no box", r"so \boxed{}", r"so \boxed{{2}"])
 def test_math_without_an_answer_is_a_bad_row(tmp_path: Path, solution: str) -> None:
     with pytest.raises(DataError, match=r"line 1: no 'answer', and no \\boxed\{\}"):
         load_problems(f"math:{rows(tmp_path, {'problem': 'p', 'solution': solution})}", split="train")
@@ -115,7 +115,7 @@ def test_an_empty_file_a_folder_and_wrong_bytes_are_refused_by_name(tmp_path: Pa
 
 @pytest.mark.parametrize("source", ["nowhere.jsonl", "./data/nowhere.jsonl", "What is two and two? " * 50])
 def test_a_path_that_is_not_there_is_no_name_either(source: str) -> None:
-    with pytest.raises(UnknownNameError, match="is neither a file nor a problem set; known: arithmetic") as error:
+    with pytest.raises(UnknownNameError, match="is neither a file nor a problem set; known: aime24") as error:
         load_problems(source, split="train")
     assert len(str(error.value)) < 250
 
@@ -139,7 +139,7 @@ def test_a_hub_out_of_reach_says_what_to_pass_instead(monkeypatch: pytest.Monkey
 
 
 def test_a_bad_row_of_the_hub_is_set_aside(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    subject = [{"problem": "p", "solution": r"\boxed{1}"}, {"problem": "p", "solution": r"\boxed 2"}]
+    subject = [{"problem": "p", "solution": r"\boxed{1}"}, {"problem": "p", "solution": "no box"}]
     monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: subject)
     problems = load_problems("math", split="test")
     assert len(problems) == 7
