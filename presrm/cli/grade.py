@@ -15,7 +15,8 @@ import typer
 
 from presrm.cli.files import STANDARD, input_file
 from presrm.errors import DataError, RequestError
-from presrm.jsonl import BadRow, Row, dump_row, read_rows
+from presrm.jsonl import BadRow, Row, dump_row
+from presrm.tables import count_rows, read_table
 
 if TYPE_CHECKING:
     from presrm.journal import Journal
@@ -27,15 +28,16 @@ _Done = tuple[list[dict[str, Any]], list[BadRow]]
 
 
 def grade(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines with 'solution' and 'answer'; - is stdin.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Rows with 'solution' and 'answer'; - is stdin.")],
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where graded rows go; - is standard output.")],
     grader: Annotated[str, typer.Option("--grader", metavar="G", help="A registered grader.")] = "auto",
 ) -> None:
     """Compare final answers with references.
 
-    Rows gain 'grade' (correct, incorrect or no_answer) and 'extracted', the answer that was found. The 'answer' is
-    text, a number, a list of them, or an object (countdown: numbers and target); a number under 'tolerance' is how far
-    off counts as correct. Bad rows are set aside. All cores work; the same command goes on where it was stopped.
+    Rows (JSON Lines, a JSON list, CSV or Parquet) gain 'grade' (correct, incorrect or no_answer) and 'extracted', the
+    answer that was found. The 'answer' is text, a number, a list of them, or an object (countdown: numbers and target);
+    a number under 'tolerance' is how far off counts as correct. Bad rows are set aside. All cores work; the same
+    command goes on where it was stopped.
 
     \b
       $ presrm grade solved.jsonl --grader gsm8k --out graded.jsonl
@@ -53,7 +55,7 @@ def grade(
 def _grade_to_stdout(source: Path, name: str) -> None:
     counts: dict[str, float] = {}
     reasons: list[str] = []
-    with _graded(read_rows(source), name) as groups:
+    with _graded(read_table(source), name) as groups:
         for _, (rows, rejected) in groups:
             sys.stdout.write(b"".join(map(dump_row, rows)).decode())
             counts = {key: counts.get(key, 0) + number for key, number in _count(rows, rejected).items()}
@@ -68,13 +70,13 @@ def _grade_to_file(source: Path, out: Path, name: str) -> None:
 
     if out.resolve() == source.resolve():
         raise RequestError(f"--out {out}: would overwrite the input")
-    num_rows = sum(1 for _ in read_rows(source))
+    num_rows = count_rows(source)
     rejected_path = Path(f"{out}.rejected.jsonl")
     journal = Journal(out, {"input_sha256": hash_path(source), "grader": name})
     reasons: list[str] = []
     if not journal.is_done:
         next_line = int(journal.totals.get("lines", 0)) + 1
-        rest = (row for row in read_rows(source) if row.line >= next_line)
+        rest = read_table(source, start=next_line)
         with RichProgress().stage("grade", num_rows) as advance, _graded(rest, name) as groups:
             advance(journal.num_rows + int(journal.totals.get("rejected", 0)))
             for last_line, (rows, rejected) in groups:

@@ -24,7 +24,7 @@ from presrm.graders.math import MathGrader
 from presrm.types import Grade
 
 TIME_LIMIT = 3.0  # seconds of a comparison
-START = 30.0  # seconds that a new worker may take on a busy machine
+START = 120.0  # seconds that a new worker may take on a busy machine
 quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 LATEX = r"""\boxed{ \boxed \fbox{ { } \{ \} $ $$ \( \) \[ \] #### <answer> </answer> </think> answer: **answer is**
