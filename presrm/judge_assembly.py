@@ -1,7 +1,7 @@
 """Config -> judge: a registered kind, its votes, and what it is asked through."""
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from presrm.config import JudgeConfig, parse_config
 from presrm.errors import ConfigError
@@ -13,43 +13,66 @@ from presrm.protocols import Engine, Judge, Sampling
 _TIE_TOLERANCE = {"explained": 0.0, "direct": 0.02}
 
 
-def make_judge(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> Judge:
-    """Make the judge that `engine` runs.
+def asks_policy(config: JudgeConfig) -> bool:
+    """Whether the judge asks an engine: a process reward model, a function or a checker does not.
+
+    Raises:
+        RequestError: if there is no such judge, or the members of a jury are not given as they should be.
+    """
+    members = _member_settings(config) if "judges" in config.options else {}
+    return "engine" in _keywords(JUDGES.factory(config.kind)) or any(map(asks_policy, members.values()))
+
+
+def make_judge(config: JudgeConfig, engine: Engine | None, prompts: PromptSet) -> Judge:
+    """Make a judge.
 
     Its factory gets those of ``engine``, ``prompts``, ``verdict``, ``sampling`` and ``votes`` that it takes, and the
     options. A judge that does not count votes itself judges several times.
+
+    Args:
+        config: Its settings.
+        engine: Runs the policy that judges; may be none unless `asks_policy`.
+        prompts: What it is asked with.
 
     Raises:
         ConfigError: if the settings contradict each other, or the factory does not take the options.
     """
     factory = JUDGES.factory(config.kind)
     signature = inspect.signature(factory)
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
-    keywords = {"engine", "verdict"} if takes_any else signature.parameters.keys()
+    keywords = _keywords(factory)
     _check_verdict(config, keywords)
     _check_votes(config, keywords)
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
-    ours = {"engine": engine, "prompts": prompts, "verdict": config.verdict, "sampling": sampling}
-    counts_votes = "votes" in signature.parameters
-    if counts_votes:
+    ours: dict[str, object] = {"engine": engine, "prompts": prompts, "verdict": config.verdict, "sampling": sampling}
+    if counts_votes := "votes" in signature.parameters:
         ours["votes"] = config.votes
     if taken := ours.keys() & config.options.keys():
         raise ConfigError(f"judge.options: {', '.join(sorted(taken))} is set by other keys of judge")
-    arguments = {name: value for name, value in ours.items() if takes_any or name in signature.parameters}
+    arguments = {name: value for name, value in ours.items() if name in keywords}
     arguments |= config.options
     if "judges" in config.options:
-        arguments["judges"] = _members(config, engine, prompts)
+        members = _member_settings(config).items()
+        arguments["judges"] = {name: make_judge(member, engine, prompts) for name, member in members}
     try:
         signature.bind(**arguments)
     except TypeError as error:
         raise ConfigError(f"judge.options of judge {config.kind!r}: {error}") from error
     if config.votes == 1 or counts_votes:
         return factory(**arguments)
+    assert engine is not None  # only a judge that asks one has votes
     return VotedJudge(lambda reseeded: factory(**{**arguments, "engine": reseeded}), engine, config.votes)
 
 
-def _members(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> dict[str, Judge]:
-    """Make the judges of a jury: with its settings, but options and votes of their own."""
+def _keywords(factory: Callable[..., Judge]) -> Collection[str]:
+    """The keywords that the factory of a judge takes, of those that we offer if it takes any."""
+    parameters = inspect.signature(factory).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return {"engine", "prompts", "verdict", "sampling", *parameters}
+    return parameters.keys()
+
+
+def _member_settings(config: JudgeConfig) -> dict[str, JudgeConfig]:
+    """Give the settings of a jury's judges by name: those of the jury, but options and votes of their own."""
     listed = config.options["judges"]
     if not isinstance(listed, list) or not all(isinstance(member, str | Mapping) for member in listed):
         raise ConfigError(
@@ -60,7 +83,7 @@ def _members(config: JudgeConfig, engine: Engine, prompts: PromptSet) -> dict[st
     for number, member in enumerate(listed, start=1):
         own = {"kind": member} if isinstance(member, str) else member
         settings = parse_config({"judge": {**inherited, **own}}, f"judge.options.judges, number {number}").judge
-        members[f"{number} {settings.kind}"] = make_judge(settings, engine, prompts)
+        members[f"{number} {settings.kind}"] = settings
     return members
 
 

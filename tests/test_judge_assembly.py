@@ -3,7 +3,8 @@ import pytest
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import ConfigError
-from presrm.judge_assembly import make_judge
+from presrm.judge_assembly import asks_policy, make_judge
+from presrm.judges import JUDGES
 from presrm.prompts import PromptSet
 
 PROMPTS = PromptSet("paper")
@@ -24,3 +25,44 @@ def test_a_member_of_a_jury_may_explain_where_the_others_are_read_directly() -> 
         make_judge(
             JudgeConfig(kind="jury", verdict="direct", options={"judges": ["pointwise", "additive"]}), ENGINE, PROMPTS
         )
+
+
+FUNCTION = {"function": "math:prod"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "asks"),
+    [
+        *((kind, {}, True) for kind in ("additive", "first-error", "listwise", "pairwise", "pointwise")),
+        ("callable", FUNCTION, False),
+        ("checker", {}, False),
+        ("prm", {"model": "nowhere"}, False),
+        ("jury", {"judges": ["checker", {"kind": "callable", "options": FUNCTION}]}, False),
+        ("jury", {"judges": ["checker", "pointwise"]}, True),
+    ],
+)
+def test_a_judge_that_asks_no_policy_is_made_without_an_engine(
+    kind: str, options: dict[str, object], asks: bool
+) -> None:
+    config = JudgeConfig(kind=kind, options=options, verdict="explained")
+
+    assert asks_policy(config) is asks
+    assert make_judge(config, ENGINE if asks else None, PROMPTS).scale in ("absolute", "relative")
+
+
+def test_a_judge_that_takes_any_keyword_may_ask_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mine:
+        scale = "absolute"
+
+        def __init__(self, **options: object) -> None:
+            self.options = options
+
+    monkeypatch.setitem(JUDGES._table, "mine", Mine)
+
+    assert asks_policy(JudgeConfig(kind="mine"))
+    assert make_judge(JudgeConfig(kind="mine"), ENGINE, PROMPTS).options.keys() == {
+        "engine",
+        "prompts",
+        "verdict",
+        "sampling",
+    }

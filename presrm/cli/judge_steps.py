@@ -141,7 +141,6 @@ def _shared_engine(config: Config) -> "Iterator[Callable[[], Engine]]":
 
         @cache
         def engine() -> "Engine":
-            assembly.limit_threads(config.threads)
             return stack.enter_context(assembly.open_engine(Checkpoint(config.model.id), config.model))
 
         yield engine
@@ -162,6 +161,10 @@ def _judge(
 
     @contextmanager
     def open_judge() -> "Iterator[Judge]":
+        assembly.limit_threads(config.threads)
+        if not judge_assembly.asks_policy(config.judge):
+            yield judge_assembly.make_judge(config.judge, None, prompts)
+            return
         with (
             Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger,
             RecordingEngine(

@@ -233,3 +233,23 @@ def test_a_step_longer_than_the_model_reads_is_counted_and_the_other_rows_are_ju
     assert re.fullmatch(r"the prompt has \d+ tokens, the model reads 1024", found[1]["rationale"])
     assert {judged["status"] for judged in before + after}.isdisjoint({"refused", "error"})
     assert re.search(r"^ *refused +[12] ", ended.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("callable", {"function": "test_judge_steps:always"}), ("checker", {}), ("jury", {"judges": ["checker"]})],
+)
+def test_a_judge_that_asks_no_policy_loads_none(run, rows, monkeypatch, kind, options):
+    def load(policy, model):
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(assembly, "open_engine", load)
+    monkeypatch.setattr(judge_assembly, "make_judge", make_judge)
+    ended = run("judge-steps", rows, "--judge", kind, "--set", f"judge.options={json.dumps(options)}")
+    assert ended.code == 0, ended.err
+    assert len(read(rows.with_name("rows.judged.jsonl"))) == 3
+    assert not rows.with_name("rows.judged.jsonl.ledger.sqlite").exists()
+
+
+def always(problem, steps_before, step):
+    return 1.0
