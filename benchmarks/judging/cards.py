@@ -1,0 +1,198 @@
+"""Judge cards: how well judges find the first wrong step of labelled solutions, each through ``presrm judge-steps``.
+
+    python benchmarks/judging/cards.py --steps DIR --smol SmolLM2-135M-Instruct-Q4_1.gguf --work DIR
+    python benchmarks/judging/cards.py --summary
+
+--steps holds processbench.jsonl and bigbench_mistake_arithmetic.jsonl (`problem`, `steps`, `label`); what is missing is
+left out. Judged rows stay in --work, so that a stopped run goes on; figures alone go into results_cards.json.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from presrm import Step
+from presrm.problems.arithmetic import LARGEST, Plan, apply, load_arithmetic
+from presrm.splitters.newline import NewlineSplitter
+from presrm.training.eft import perturbed
+
+HERE = Path(__file__).parent
+SEED = 0
+ARITHMETIC, BIGBENCH, PROCESSBENCH = "arithmetic", "bigbench_mistake_arithmetic", "processbench"
+SMOL = "SmolLM2-135M-Instruct"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One judge on one set of rows; `num` is how many are drawn, all unless said."""
+
+    model: str
+    judge: str
+    rows: str
+    num: int | None = None
+    settings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the table calls the judge."""
+        return " ".join([self.model, self.judge, *(s.partition("=")[2] for s in self.settings if "verdict" in s)])
+
+
+BOUNDED = ("prompts=compact", "search.group_size=16", "judge.max_tokens=96")
+DIRECT = (*BOUNDED, "judge.verdict=direct")
+WRITTEN = (*BOUNDED, "judge.verdict=explained")
+RECOMPUTE = ("judge.options.function=recompute:score",)
+CASES = (
+    Case("no model", "checker", ARITHMETIC),
+    Case("no model", "callable", ARITHMETIC, None, RECOMPUTE),
+    Case("no model", "callable", BIGBENCH, None, RECOMPUTE),
+    Case("no model", "callable", PROCESSBENCH, None, RECOMPUTE),
+    Case("embedded", "pointwise", ARITHMETIC, None, ("judge.verdict=explained",)),
+    Case(SMOL, "pointwise", BIGBENCH, 80, DIRECT),
+    Case(SMOL, "pointwise", PROCESSBENCH, 60, DIRECT),
+    Case(SMOL, "pointwise", BIGBENCH, 16, WRITTEN),
+    Case(SMOL, "first-error", BIGBENCH, 24, BOUNDED),
+    Case(SMOL, "pointwise", PROCESSBENCH, 16, WRITTEN),
+    Case(SMOL, "first-error", PROCESSBENCH, 24, BOUNDED),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=Path, help="folder with the labelled rows")
+    parser.add_argument("--smol", type=Path, help=f"the .gguf of {SMOL}")
+    parser.add_argument("--work", type=Path, help="where judged rows stay")
+    parser.add_argument("--only", default="", help="cases with this in their name, as printed")
+    parser.add_argument("--arithmetic", type=int, default=240, help="solutions of arithmetic problems")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=HERE / "results_cards.json")
+    parser.add_argument("--summary", action="store_true", help="measure nothing, show the results")
+    options = parser.parse_args()
+    if not options.summary:
+        if options.work is None:
+            parser.error("give --work, or --summary")
+        options.work.mkdir(parents=True, exist_ok=True)
+        for case in CASES:
+            if options.only in f"{case.name} {case.rows}":
+                measure(case, options)
+    print(table(json.loads(options.results.read_text())))
+
+
+def measure(case: Case, options: argparse.Namespace) -> None:
+    """Judge the rows of a case, and put its card among the results."""
+    rows = read_rows(case, options)
+    if not rows or (case.model == SMOL and options.smol is None):
+        print(f"left out: {case.name} on {case.rows}", flush=True)
+        return
+    stem = f"{case.name} {case.rows} {len(rows)}".replace(" ", "_")
+    source, out = (options.work / f"{stem}.{end}" for end in ("jsonl", "judged.jsonl"))
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = str(options.smol) if case.model == SMOL else "embedded"
+    settings = (*case.settings, "model.dtype=float32", "model.device=cpu", f"threads={options.threads}")
+    flags = [flag for setting in settings for flag in ("--set", setting)]
+    command = [sys.executable, "-m", "presrm", "judge-steps", source, "--out", out]
+    path = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
+    began = time.perf_counter()
+    subprocess.run(
+        [*command, "--judge", case.judge, "--model", model, *flags],
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.DEVNULL,
+    )
+    print(f"{case.name} on {case.rows}: {len(rows)} solutions, {time.perf_counter() - began:.0f} s", flush=True)
+    found = {
+        **json.loads(subprocess.check_output([sys.executable, HERE.parent / "machine.py"])),
+        "threads": options.threads,
+        "judge": case.name,
+        "rows": case.rows,
+        "seed": SEED,
+        "settings": case.settings,
+        "card": json.loads(Path(f"{out}.card.json").read_text()),
+    }
+    results = json.loads(options.results.read_text()) if options.results.exists() else {}
+    results[f"{case.name} on {case.rows}"] = found
+    options.results.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def read_rows(case: Case, options: argparse.Namespace) -> list[Row]:
+    """Give the rows of a case; fewer drawn are the first of more."""
+    if case.rows == ARITHMETIC:
+        return planted(options.arithmetic)
+    path = options.steps / f"{case.rows}.jsonl" if options.steps else None
+    if path is None or not path.is_file():
+        return []
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return rows if case.num is None else random.Random(SEED).sample(rows, len(rows))[: case.num]
+
+
+def planted(num: int) -> list[Row]:
+    """Solutions of arithmetic problems; in every other one a digit of a step is changed, and the rest follows."""
+    problems = load_arithmetic(split="test", num=num, seed=SEED)
+    rows = []
+    for number, problem in enumerate(problems):
+        steps, label = Plan.of(problem).steps(), -1
+        if number % 2:
+            [error] = perturbed([problem], NewlineSplitter(), 1, SEED + number)
+            label = len(error.prefix.steps)
+            steps = [*steps[:label], *follow(Plan.of(problem), label, error.bad)] if error.bad else steps
+        rows.append({"id": problem.id, "problem": problem.question, "steps": steps, "label": label})
+    return rows
+
+
+def follow(plan: Plan, place: int, wrong: Step) -> list[str]:
+    """Write the rest of a solution from its wrong step on, as far as its numbers stay in the world of the problems."""
+    steps, value = [wrong.text], int(wrong.text.split()[-1])
+    for operator, n in plan.operations[place + 1 :]:
+        result = apply(operator, value, n)
+        if not 0 <= result <= LARGEST:
+            return steps
+        steps.append(f" {value} {operator} {n} = {result}\n")
+        value = result
+    return steps if "####" in wrong.text else [*steps, f"#### {value}"]
+
+
+def table(results: dict[str, Row]) -> str:
+    """Markdown, a line a case; in brackets 95 % intervals."""
+    names = ("judge", "rows", "solutions", "erroneous, %", "clean, %", "F1, %", "AUC", "Brier", "of p", "ECE")
+    lines = [f"| {' | '.join((*names, 'unknown, %'))} |", "|---|---|" + "---:|" * (len(names) - 1)]
+    for found in results.values():
+        card, steps = found["card"], found["card"]["steps"]
+        num_scored = steps["num_right"] + steps["num_wrong"]
+        right = steps["num_right"] / num_scored if num_scored else None
+        cells = [
+            found["judge"],
+            found["rows"],
+            f"{card['erroneous']['num']} + {card['clean']['num']}",
+            *(percent(card[name]["value"], card[name]["interval"]) for name in ("erroneous", "clean")),
+            percent(card["f1"], card["f1_interval"]),
+            *(decimal(steps[name]["value"], steps[name]["interval"]) for name in ("auc", "brier")),
+            decimal(None if right is None else right * (1 - right), None),
+            decimal(steps["calibration_error"]["value"], steps["calibration_error"]["interval"]),
+            percent(card["unknown"]["value"], card["unknown"]["interval"]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def percent(value: float | None, ends: list[float] | None) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f}" + (f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" if ends else "")
+
+
+def decimal(value: float | None, ends: list[float] | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + (f" [{ends[0]:.3f}, {ends[1]:.3f}]" if ends else "")
+
+
+if __name__ == "__main__":
+    main()
