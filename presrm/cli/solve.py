@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from presrm.types import Candidates, Judgement, SearchTree
 
 _STANDARD = "-"
+_ONLY = "the only one"
 
 
 def solve(
@@ -82,7 +83,7 @@ class _Live:
         if depth < self.num_shown:
             self._console.print(Text(f"tied: back to step {depth + 1}", style="yellow"))
         for step in item.prefix.steps[self.num_shown :]:
-            self._console.print(_line(step.text, None, "the only one", is_kept=True), soft_wrap=True)
+            self._console.print(_line(step.text, None, _ONLY, is_kept=True), soft_wrap=True)
         ranked = sorted(
             zip(item.steps, judgements, strict=True),
             key=lambda of: -1 if of[1].score is None else of[1].score,
@@ -104,17 +105,17 @@ def _print_rest(found: "SearchTree", num_shown: int, console: Console) -> None:
     for number, candidate in way[::-1][num_shown:]:
         made = found.expansions[number]
         judgement = made.judgements[candidate]
-        told = judgement.status if judgement.score is not None else "the only one"
+        told = judgement.status if judgement.score is not None else _ONLY
         console.print(_line(made.steps[candidate].text, judgement.score, told, is_kept=True), soft_wrap=True)
 
 
 def _line(text: str, score: float | None, told: str, *, is_kept: bool) -> Text:
     """One candidate: its score, or why it has none."""
-    shown = "" if score is None else f"{score:.3f}"
+    shown = "    -" if score is None else f"{score:.3f}"
     line = Text(f"{'>' if is_kept else ' '} {shown:5}  ", style="bold green" if is_kept else "dim")
     line.append(visible(text.strip("\n")) or "(end)", style="not dim not bold default" if is_kept else "dim")
     if score is None:
-        line.append(f"  [{told}]", style="yellow")
+        line.append(f"  ({told})", style="dim" if told == _ONLY else "yellow")
     return line
 
 

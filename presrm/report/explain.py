@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.constrain import Constrain
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +27,7 @@ from presrm.rundir import LEDGER
 from presrm.types import Expansion, Judgement, PreferencePair, SearchTree
 
 _WIDE = 120
-"""Columns from which the two steps stand side by side."""
+"""Columns from which the two steps stand side by side, and the most that are used: longer lines are hard to read."""
 _VALUES = {"pairwise": "P(A better)", "pointwise": "P(right)"}
 _STYLES = {"chosen": "green", "rejected": "red"}
 
@@ -200,8 +201,8 @@ def draw(explanation: Explanation, width: int) -> RenderableType:
     pair = explanation.pair
     made_for = f"  made for M{explanation.iteration}, judged by M{explanation.iteration - 1}"
     heading = Text.assemble(("Pair ", "bold"), (_safe(pair.id), "bold cyan"), made_for)
-    steps = [Text(_safe(step.text).rstrip("\n")) for step in pair.prefix.steps]
-    return Group(
+    steps = [Text(_safe(step.text).strip()) for step in pair.prefix.steps]
+    drawn = Group(
         heading,
         *_section("Problem", [Text(_safe(pair.prefix.problem.question))]),
         *_section("Steps before", steps or [Text("none: this is the first step", "dim")]),
@@ -213,6 +214,7 @@ def draw(explanation: Explanation, width: int) -> RenderableType:
         *_matrix(explanation),
         Text(),
     )
+    return Constrain(drawn, _WIDE)
 
 
 def _safe(text: str) -> str:
@@ -236,7 +238,7 @@ def _both_steps(explanation: Explanation, width: int) -> RenderableType:
         Group(
             Text.assemble((title, f"bold {style}"), f"  score {_score(explanation.judgement(step.text))}"),
             Padding(
-                Text(_safe(step.text).rstrip("\n") or "(empty: the solution ends here)", style),
+                Text(_safe(step.text).strip() or "(empty: the solution ends here)", style),
                 (0, 0, 0, 2),
                 expand=False,
             ),
@@ -286,7 +288,7 @@ def _verdicts(explanation: Explanation) -> Iterator[RenderableType]:
         if not shown or not (both.issuperset(shown) or both.issubset(shown)):
             continue
         if not is_first:
-            yield Text()
+            yield Text(" ")  # an empty text has no line where it is padded
         is_first = False
         yield _call_heading(call, shown)
         yield Padding(Text(_said(call), "dim"), (0, 0, 0, 2), expand=False)
@@ -296,7 +298,7 @@ def _verdicts(explanation: Explanation) -> Iterator[RenderableType]:
 
 def _call_heading(call: Call, shown: Sequence[str]) -> Text:
     marks = "AB" if call.template == "pairwise" else "123456789"
-    text = Text(f"{_safe(call.template)}: ", "underline")
+    text = Text.assemble((_safe(call.template), "bold"), ": ")
     for i, name in enumerate(shown):
         mark = f"{marks[i]} = " if len(shown) > 1 and i < len(marks) else ""
         text.append(f"{', ' if i else ''}{mark}").append(name, _STYLES.get(name, ""))
@@ -316,7 +318,7 @@ def _said(call: Call) -> str:
         return ", ".join(
             f"P({word}) {'unknown' if logp is None else f'= {math.exp(logp):.4f}'}" for word, logp in logps.items()
         )
-    return _safe(call.reply).rstrip("\n") or "(empty reply)"
+    return _safe(call.reply).strip() or "(empty reply)"
 
 
 def _matrix(explanation: Explanation) -> Iterator[RenderableType]:

@@ -157,7 +157,7 @@ def _table(name: str, *columns: str, width: int = 34) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
     table.add_column(Text(name), min_width=width)
     for column in columns:
-        table.add_column(Text(column), justify="right")
+        table.add_column(Text(column), justify="right", min_width=7)
     return table
 
 
