@@ -63,6 +63,7 @@ def draw(folder: Path, name: str, *arguments: str) -> None:
         console.print(Text.assemble(("$ ", "dim"), _command(arguments)))
         console.print(Text.from_ansi(presrm(folder, *arguments, width=width)))
         svg = console.export_svg(title="presrm", theme=MONOKAI, unique_id=f"{name}-{width}")
+        svg = svg.replace("<svg ", '<svg xml:space="preserve" ', 1)  # some viewers drop even hard spaces
         lines = (line.rstrip() for line in svg.splitlines())
         (HERE / f"{name}-{width}.svg").write_text("\n".join(lines) + "\n", "utf-8")
 
