@@ -195,7 +195,8 @@ def _stated(rest: str) -> str | None:
             last += 1
         return _last_run(rest, formulas[:last])
     sentence = rest[: end.start()] if (end := _SENTENCE_END.search(rest)) else rest
-    if (verb := _VERB.match(sentence)) and (find_numbers(sentence[verb.end() :]) or "$" in sentence[verb.end() :]):
+    verb = _VERB.match(sentence) if _has_prose(sentence) else None
+    if verb and (find_numbers(sentence[verb.end() :]) or "$" in sentence[verb.end() :]):
         sentence = sentence[verb.end() :]
     if within := _last_run(sentence, _formulas(sentence)):
         return within

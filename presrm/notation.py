@@ -69,9 +69,12 @@ _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"(?<=[0-9])[eE]([-+]?[0-9]{1,3})(?![\w.])", r" \\times 10^{\1}"),
         (r"\*\*", "^"),
         (r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
-        (r"(?<![\\A-Za-z])a(?:rc)?((?:sin|cos|tan)h)(?![A-Za-z])", r"\\operatorname{arc\1} "),
-        (r"(?<![\\A-Za-z])a(?:rc)?(sin|cos|tan)(?![A-Za-z])", r"\\arc\1 "),
-        (r"(?<![\\A-Za-z])((?:sin|cos|tan)h?|cot|sec|csc|log|ln|exp|pi|theta|infty|sqrt)(?![A-Za-z])", r"\\\1 "),
+        (r"(?<!name\{)(?<![\\A-Za-z])a(?:rc)?((?:sin|cos|tan)h)(?![A-Za-z])", r"\\operatorname{arc\1} "),
+        (r"(?<!name\{)(?<![\\A-Za-z])a(?:rc)?(sin|cos|tan)(?![A-Za-z])", r"\\arc\1 "),
+        (
+            r"(?<!name\{)(?<![\\A-Za-z])((?:sin|cos|tan)h?|cot|sec|csc|log|ln|exp|pi|theta|infty|sqrt)(?![A-Za-z])",
+            r"\\\1 ",
+        ),
         (r"(?<![\\A-Za-z])(?:infinity|oo)(?![A-Za-z])", r"\\infty "),
         # A whole number and a proper fraction.
         (r"(?<![\w.^}/])([0-9]+)\s*\\frac\s*\{\s*([0-9]+)\s*\}\s*\{\s*([0-9]+)\s*\}", lambda found: _mixed(found)),
