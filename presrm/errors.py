@@ -70,6 +70,10 @@ class JudgeError(PresrmError, RuntimeError):
     """A judge raised."""
 
 
+class AlarmError(PresrmError):
+    """A sign of the judge lies outside its bounds, and ``watch.on_alarm`` is ``stop``."""
+
+
 class NoPairsError(PresrmError):
     """An iteration mined no preference pairs; the message says why, with counts."""
 

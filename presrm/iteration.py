@@ -15,10 +15,10 @@ from typing import Any, Protocol, TypeVar
 from pydantic import TypeAdapter
 
 from presrm.config import Config, WatchConfig
-from presrm.errors import NoPairsError
+from presrm.errors import AlarmError, NoPairsError
 from presrm.evaluation import Answer, Comparison, compare, score
 from presrm.health import Health, with_alarms
-from presrm.judge_watch import Alarm, AlarmError
+from presrm.judge_watch import Alarm
 from presrm.ledger import Call
 from presrm.pairs import explain_no_pairs, mine_pairs
 from presrm.prompts import PromptSet

@@ -13,7 +13,6 @@ from statistics import fmean, pstdev
 from scipy import stats
 
 from presrm.config import WatchConfig
-from presrm.errors import PresrmError
 from presrm.ledger import Call, short_hash
 from presrm.statistics import bootstrap_mean, wilson_interval
 from presrm.types import Candidates, Judgement, SearchTree, Step, Stop, Trajectory
@@ -23,10 +22,6 @@ _EXTREME = 1e-3
 _NORMAL_95 = 1.96
 _SPEARMAN_ERROR = 1.03
 """Standard error of Fisher's z of a rank correlation, times sqrt(n - 3) (Fieller, Hartley and Pearson 1957)."""
-
-
-class AlarmError(PresrmError):
-    """A sign of the judge lies outside its bounds, and ``watch.on_alarm`` is ``stop``."""
 
 
 @dataclass(frozen=True, slots=True)

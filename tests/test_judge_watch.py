@@ -16,10 +16,10 @@ from presrm.assembly import Parts
 from presrm.assembly import train as train_run
 from presrm.config import Config, WatchConfig, changed_fixed, load_config
 from presrm.engines.scripted import ScriptedEngine
+from presrm.errors import AlarmError
 from presrm.health import Health
 from presrm.iteration import train
 from presrm.judge_watch import (
-    AlarmError,
     Figure,
     Judged,
     Signs,

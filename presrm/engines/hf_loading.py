@@ -20,7 +20,7 @@ import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
 from peft import PeftModel
 from pydantic import TypeAdapter
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from presrm.errors import ConfigError, EngineError, PresrmError, RequestError
 from presrm.types import Checkpoint
@@ -74,24 +74,60 @@ def load_policy(
         RequestError: if there is nothing to load at the place given, or the adapter was trained on other weights.
         EngineError: if what is there cannot be loaded.
     """
-    source = _locate(checkpoint.model)
-    place = _resolve_device(device)
-    number = _resolve_dtype(dtype, place)
-    if source.gguf_file:
-        logger.info("%s: GGUF weights are dequantised to %s in memory", source.name, number)
-    tokenizer = _load_tokenizer(source)
-    base = _load_model(source, number)
-    with _plainly(f"model {source.name!r} on {place}"):
-        base.to(place)  # type: ignore[arg-type]
+    tokenizer = load_tokenizer(checkpoint.model)
+    base = load_model(checkpoint.model, AutoModelForCausalLM, dtype=dtype, device=device)
     model = base if checkpoint.adapter is None else _add_adapter(base, checkpoint, trainable)
     model.eval()
-    logger.info("policy %s (adapter: %s) on %s as %s", source.name, checkpoint.adapter, place, number)
+    logger.info("policy %s (adapter: %s) on %s as %s", checkpoint.model, checkpoint.adapter, base.device, base.dtype)
     return model, tokenizer
 
 
 def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a policy alone, as `load_policy` would with its weights."""
-    return _load_tokenizer(_locate(model))
+    tokenizer: PreTrainedTokenizerBase = _from_pretrained(AutoTokenizer, _locate(model))
+    if not tokenizer.is_fast:
+        raise EngineError(f"the tokenizer of {model!r} has no fast version (tokenizer.json)")
+    if tokenizer.eos_token_id is None:
+        raise EngineError(f"the tokenizer of {model!r} names no end token (eos_token)")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_architectures(model: str) -> list[str]:
+    """Read what a model's ``config.json`` says of its architecture."""
+    return list(_from_pretrained(AutoConfig, _locate(model)).architectures or [])
+
+
+def load_model(model: str, loader: Any, *, dtype: str = "auto", device: str = "auto") -> PreTrainedModel:
+    """Load weights, in evaluation mode, onto one device.
+
+    Args:
+        model: As `Checkpoint.model`.
+        loader: The class of transformers, or an automatic one, whose ``from_pretrained`` makes the model.
+        dtype: As for `load_policy`.
+        device: The same.
+
+    Raises:
+        RequestError: if there is nothing to load.
+        EngineError: if it cannot be loaded, or weights are missing.
+    """
+    source = _locate(model)
+    place = _resolve_device(device)
+    number = _resolve_dtype(dtype, place)
+    options: dict[str, Any] = {} if source.gguf_file else {"use_safetensors": True}
+    loaded: PreTrainedModel
+    loaded, found = _from_pretrained(loader, source, dtype=number, output_loading_info=True, **options)
+    missing = sorted(found["missing_keys"])
+    if missing:  # transformers would go on with random numbers in their place
+        raise EngineError(f"model {model!r} lacks {len(missing)} of its weights, the first {missing[0]!r}")
+    if source.gguf_file:
+        logger.info("%s: GGUF weights are dequantised to %s in memory", model, number)
+        _forget_quantisation(loaded)
+    with plainly(f"model {model!r} on {place}"):
+        loaded.to(place)  # type: ignore[arg-type]
+    loaded.eval()  # type: ignore[no-untyped-call]
+    return loaded
 
 
 def set_threads(threads: int) -> None:
@@ -127,28 +163,6 @@ def _gguf(name: str, path: Path) -> _Source:
     return _Source(name, str(path.parent), gguf_file=path.name)
 
 
-def _load_tokenizer(source: _Source) -> PreTrainedTokenizerBase:
-    tokenizer: PreTrainedTokenizerBase = _from_pretrained(AutoTokenizer, source)
-    if not tokenizer.is_fast:
-        raise EngineError(f"the tokenizer of {source.name!r} has no fast version (tokenizer.json)")
-    if tokenizer.eos_token_id is None:
-        raise EngineError(f"the tokenizer of {source.name!r} names no end token (eos_token)")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def _load_model(source: _Source, dtype: torch.dtype) -> PreTrainedModel:
-    options: dict[str, Any] = {} if source.gguf_file else {"use_safetensors": True}
-    model, found = _from_pretrained(AutoModelForCausalLM, source, dtype=dtype, output_loading_info=True, **options)
-    missing = sorted(found["missing_keys"])
-    if missing:  # transformers would go on with random numbers in their place
-        raise EngineError(f"model {source.name!r} lacks {len(missing)} of its weights, the first {missing[0]!r}")
-    if source.gguf_file:
-        _forget_quantisation(model)
-    return model  # type: ignore[no-any-return]
-
-
 def _forget_quantisation(model: PreTrainedModel) -> None:
     """Drop the marks of a GGUF model: its weights are plain by now, but a Trainer would refuse to train them."""
     model.is_quantized = False  # type: ignore[assignment,unused-ignore]
@@ -163,7 +177,7 @@ def _from_pretrained(loader: Any, source: _Source, **options: Any) -> Any:
     options |= {"trust_remote_code": False}
     if source.gguf_file:
         options["gguf_file"] = source.gguf_file
-    with _plainly(f"model {source.name!r}"):
+    with plainly(f"model {source.name!r}"):
         try:
             return loader.from_pretrained(source.where, local_files_only=True, **options)
         except OSError:
@@ -185,7 +199,7 @@ def _add_adapter(model: PreTrainedModel, checkpoint: Checkpoint, trainable: bool
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         if not (adapter / name).is_file():
             raise RequestError(f"no adapter in {str(adapter)!r}: it has no {name}")
-    with _plainly(f"adapter {str(adapter)!r}"):
+    with plainly(f"adapter {str(adapter)!r}"):
         _check_base(checkpoint.model, adapter)
         # Not merged: in bfloat16 the small steps of an adapter would be rounded away.
         return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
@@ -243,7 +257,7 @@ def _hash_file(path: Path, size: int, changed: int) -> str:
 
 
 @contextmanager
-def _plainly(what: str) -> Iterator[None]:
+def plainly(what: str) -> Iterator[None]:
     """Say in one line what could not be loaded: damaged files fail in any way at all."""
     try:
         yield

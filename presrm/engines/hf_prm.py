@@ -22,10 +22,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForTokenClassification,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     Qwen2Config,
     Qwen2Model,
@@ -34,14 +32,7 @@ from transformers import (
 from transformers.modeling_outputs import TokenClassifierOutput
 
 from presrm.encoding import PromptEncoder
-from presrm.engines.hf_loading import (
-    _from_pretrained,
-    _load_tokenizer,
-    _locate,
-    _plainly,
-    _resolve_device,
-    _resolve_dtype,
-)
+from presrm.engines.hf_loading import load_architectures, load_model, load_tokenizer, plainly
 from presrm.errors import ConfigError, EngineError
 from presrm.prompts import Part
 from presrm.types import Status
@@ -108,29 +99,17 @@ class StepScorer:
         device: str = "auto",
         batch_tokens: int = 16_384,
     ) -> None:
-        source = _locate(model)
-        self._format: Format = format or _tell_format(model, _from_pretrained(AutoConfig, source).architectures)
-        self._reader = _Reader(_load_tokenizer(source), self._format, separator)
+        self._format: Format = format or _tell_format(model, load_architectures(model))
+        self._reader = _Reader(load_tokenizer(model), self._format, separator)
         self._name = model
         self._batch_tokens = batch_tokens
-        place = _resolve_device(device)
         loaders = {"token-classification": AutoModelForTokenClassification, "qwen-prm": Qwen2ForProcessRewardModel}
-        self._model: PreTrainedModel
-        self._model, found = _from_pretrained(
-            loaders.get(self._format, AutoModelForCausalLM),
-            source,
-            dtype=_resolve_dtype(dtype, place),
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-        if missing := sorted(found["missing_keys"]):  # transformers would go on with random numbers in their place
-            raise EngineError(f"model {model!r} lacks {len(missing)} of its weights, the first {missing[0]!r}")
-        with _plainly(f"model {model!r} on {place}"):
-            self._model.to(place)  # type: ignore[arg-type]
-            self._model.eval()  # type: ignore[no-untyped-call]
+        loader = loaders.get(self._format, AutoModelForCausalLM)
+        self._model = load_model(model, loader, dtype=dtype, device=device)
+        with plainly(f"model {model!r} on {self._model.device}"):
             self._check_head()
         self._longest = int(getattr(self._model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
-        logger.info("process reward model %s (%s) on %s", model, self._format, place)
+        logger.info("process reward model %s (%s) on %s", model, self._format, self._model.device)
 
     def score(self, solutions: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[Verdict, ...]]:
         """Score solutions, given as a question and the texts of at least one step: one verdict for each step.
@@ -303,13 +282,13 @@ def _mark(number: int) -> str:
     return f"\ufdd2{number}\ufdd3"
 
 
-def _tell_format(model: str, architectures: Sequence[str] | None) -> Format:
+def _tell_format(model: str, architectures: Sequence[str]) -> Format:
     """Tell the format by the architecture.
 
     Raises:
         ConfigError: if it does not say.
     """
-    names = ", ".join(architectures or ["unnamed"])
+    names = ", ".join(architectures) or "unnamed"
     if names.endswith("ForTokenClassification"):
         return "token-classification"
     if names == "Qwen2ForProcessRewardModel":
