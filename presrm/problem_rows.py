@@ -13,15 +13,16 @@ from presrm.types import Problem
 
 logger = logging.getLogger(__name__)
 
+Reader = Callable[[Mapping[str, Any], str], Problem | None]
+"""Makes a problem from a row and a fallback id, gives none for a row that was not asked for, or raises ValueError."""
 
-def problems_from_file(
-    path: str, read: Callable[[Mapping[str, Any], str], Problem], *, num: int | None, seed: int
-) -> list[Problem]:
+
+def problems_from_file(path: str, read: Reader, *, num: int | None, seed: int) -> list[Problem]:
     """Read the problems of a JSON Lines or Parquet file; bad rows are set aside and counted.
 
     Args:
         path: The file.
-        read: Makes a problem from a row and a fallback id, or raises ValueError saying what is wrong.
+        read: Reads a row; the ValueError of a bad one says what is wrong.
         num: How many, drawn by `seed`; a larger number gives the same ones and more. None: all, in the file's order.
         seed: Decides the draw.
 
@@ -36,20 +37,27 @@ def problems_from_file(
 def _good(
     source: str,
     rows: Iterable[tuple[str, str, Mapping[str, Any] | BadRow]],
-    read: Callable[[Mapping[str, Any], str], Problem],
+    read: Reader,
 ) -> list[Problem]:
     """Read (place, fallback id, row) triples; bad rows and later rows of an id already seen are set aside."""
     found: dict[str, Problem] = {}
     bad: list[str] = []
+    num_left_out = 0
     for place, fallback_id, row in rows:
         try:
             if isinstance(row, BadRow):
                 raise ValueError(row.reason)
             problem = read(row, fallback_id)
-            if found.setdefault(problem.id, problem) is not problem:
+            if problem is None:
+                num_left_out += 1
+            elif found.setdefault(problem.id, problem) is not problem:
                 raise ValueError(f"id {problem.id!r} stands in an earlier row")
         except ValueError as error:
             bad.append(f"{place}: {error}")
+    if num_left_out:
+        logger.info("%s: %d rows left out, as they were not asked for", source, num_left_out)
+    if num_left_out and not found:
+        raise DataError(f"{source}: no row is left: {num_left_out} were not asked for, {len(bad)} are bad")
     if not found:
         raise DataError(f"{source}: all {len(bad)} rows are bad; first: {bad[0]}" if bad else f"{source} is empty")
     if bad:
@@ -99,9 +107,7 @@ def question_of(row: Mapping[str, Any], *names: str) -> str:
     return question
 
 
-def problems_from_hub(
-    name: str, configs: tuple[str | None, ...], split: str, read: Callable[[Mapping[str, Any], str], Problem], flag: str
-) -> list[Problem]:
+def problems_from_hub(name: str, configs: tuple[str | None, ...], split: str, read: Reader, flag: str) -> list[Problem]:
     """Load a data set from the Hub; bad rows are set aside and counted.
 
     Raises:

@@ -38,17 +38,17 @@ def load_numina(
     return sample(problems_from_hub("AI-MO/NuminaMath-CoT", ("default",), split, read, "numina"), num, seed)
 
 
-def read_row(row: Mapping[str, Any], fallback_id: str, sources: Collection[str] | None = None) -> Problem:
-    r"""Make a problem of a row with ``problem``, ``solution`` and ``source``.
+def read_row(row: Mapping[str, Any], fallback_id: str, sources: Collection[str] | None = None) -> Problem | None:
+    r"""Make a problem of a row with ``problem``, ``solution`` and ``source``; none if the source is not to be kept.
 
     Where ``presrm split --segmenter model`` has added ``segmented``, that is the solution.
 
     Raises:
-        ValueError: if a field is missing, the solution has no ``\boxed{}`` (proofs), or the source is not kept.
+        ValueError: if a field is missing, the solution has no ``\boxed{}`` (proofs).
     """
     source = text_of(row, "source")
     if sources is not None and source not in sources:
-        raise ValueError(f"source {source!r:.40} is not among {', '.join(sorted(sources))}")
+        return None
     question = question_of(row, "problem")
     solution = text_of(row, "segmented", "solution")
     answer = last_boxed(solution) if solution else None

@@ -34,12 +34,24 @@ def test_the_answer_is_the_last_box_and_the_solution_is_kept(tmp_path: Path) -> 
 def test_sources_can_be_chosen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (problem,) = load_problems(rows(tmp_path, ROW, OTHER), split="train", sources=["cn_k12", "olympiads"])
     assert problem.question == "How many?"
-    assert "line 1: source 'synthetic_math' is not among cn_k12, olympiads" in caplog.text
+    assert "bad rows" not in caplog.text
+
+
+def test_rows_of_other_sources_are_counted_apart_from_bad_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    load_problems(rows(tmp_path, ROW, OTHER, {"source": "cn_k12"}), split="train", sources=["cn_k12"])
+    assert "1 rows left out, as they were not asked for" in caplog.text
+    assert "1 bad rows set aside; first: line 3" in caplog.text
+    with pytest.raises(DataError, match="no row is left: 2 were not asked for, 1 are bad"):
+        load_problems(rows(tmp_path, ROW, OTHER, {"source": ["aops_forum"]}), split="train", sources=["aops_forum"])
 
 
 def test_a_solution_that_a_model_segmented_is_read_with_its_markers() -> None:
     segmented = "Step 1: Count.\nStep 2: \\boxed{3}"
     problem = read_row(OTHER | {"steps": ["Count. ", "\\boxed{3}"], "segmented": segmented}, "id")
+    assert problem is not None
     assert (problem.solution, problem.answer) == (segmented, "3")
 
 
