@@ -43,7 +43,7 @@ class Journal:
         if self._state_path.exists():
             self._resume()
         elif path.exists():
-            raise RunConfigError(f"{path} exists and is no unfinished output; remove it or choose another folder")
+            raise RunConfigError(f"{path} exists and is no unfinished output; remove it or choose another place")
 
     def append(self, rows: Sequence[Mapping[str, Any]], **totals: float) -> None:
         """Write a group of rows, sync them, and only then say so in the state."""
@@ -83,7 +83,7 @@ class Journal:
             raise RunError(f"{self._state_path} is damaged; remove it and {self.path} to begin anew") from error
         if changes:
             told = "; ".join(changes)
-            raise RunConfigError(f"{self.path} was begun with another request ({told}); choose another folder")
+            raise RunConfigError(f"{self.path} was begun with another request ({told}); choose another place")
 
     def _save(self) -> None:
         state = {

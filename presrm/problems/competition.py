@@ -49,6 +49,8 @@ def load_olympiadbench(
 def read_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
     """Make a problem of a row with ``problem`` or ``question``, and ``answer``: text, a number, or a list of texts.
 
+    OlympiadBench's ``error`` is how far a number may be off.
+
     Raises:
         ValueError: if one is missing or something else.
     """
@@ -63,6 +65,8 @@ def read_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
         answer = text_of(row, "answer")
     if answer is None:
         raise ValueError("no 'answer'")
+    if tolerance := text_of(row, "error"):
+        answer += f" (tolerance {float(tolerance):g})"  # as the grader `math` reads it
     return Problem(text_of(row, "unique_id", "id") or fallback_id, question, answer, text_of(row, "solution"))
 
 

@@ -19,6 +19,14 @@ def test_several_answers_are_a_list() -> None:
     assert read_row({"problem": "?", "answer": 7, "id": 60}, "x").id == "60"
 
 
+def test_a_tolerance_stands_behind_the_answer_where_the_grader_reads_it() -> None:
+    problem = read_row({"problem": "?", "answer": ["4.2"], "error": "1e-1"}, "x")
+    assert problem.answer == "4.2 (tolerance 0.1)"
+    with GRADERS.create("math") as grader:
+        assert grader.grade("It is \\boxed{4.25}", problem.answer) is Grade.CORRECT
+        assert grader.grade("It is \\boxed{4.4}", problem.answer) is Grade.INCORRECT
+
+
 @pytest.mark.parametrize("answer", [None, [], [None], [["a"]], {"a": 1}, True])
 def test_an_answer_of_another_kind_is_refused(answer: object) -> None:
     with pytest.raises(ValueError, match="answer"):
