@@ -87,6 +87,15 @@ def after_hashes(text: str) -> str | None:
     return str(found[-1]).strip() if found else None
 
 
+def after_phrases(text: str) -> list[str]:
+    r"""Give the rest of each line after its first "the answer is", "answer:" or the like.
+
+    >>> after_phrases("**Answer:** x + y\nThe answer is not known.\nSo it is 3.")
+    ['x + y', 'not known.']
+    """
+    return [line[phrase.end() :] for line in text.split("\n") if (phrase := _PHRASE.search(line))]
+
+
 def find_numbers(text: str) -> list[str]:
     """List the numbers that stand in `text`, without currency signs and thousands separators."""
     return [

@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from presrm.answers import after_hashes, last_boxed
+from presrm.answers import after_hashes, after_phrases, last_boxed
 from presrm.errors import DataError
 from presrm.jsonl import BadRow, read_rows
 from presrm.types import PreferencePair, Problem, Step, Stop, Trajectory
@@ -29,7 +29,6 @@ from presrm.types import PreferencePair, Problem, Step, Stop, Trajectory
 _NUM_SHOWN = 3
 _MAX_ID = 2**31
 _ROLES = ("user", "assistant", "system")
-_ANSWER = re.compile(r"\banswer\s*+(?:\*\*)?\s*+(?:is|:|=)([^\n]++)", re.IGNORECASE)
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _FORMULA = re.compile(r"[0-9$\\]")
 _KINDS = {"NoneType": "null", "str": "text", "dict": "an object", "list": "a list", "bool": "true or false"}
@@ -141,7 +140,7 @@ def holds_answer(step: str) -> bool:
 
     Behind the latter two only a value counts: ``#### Step 2: add`` and *whether the answer is right* hold none.
     """
-    said = [rest for rest in _ANSWER.findall(step) if _FORMULA.search(rest) or _is_value(rest)]
+    said = [rest for rest in after_phrases(step) if _FORMULA.search(rest) or _is_value(rest)]
     return bool(last_boxed(step)) or _is_value(after_hashes(step) or "") or bool(said)
 
 

@@ -184,7 +184,8 @@ class PreferencePair:
     """Two steps after one prefix, of which the judge preferred the first.
 
     Attributes:
-        id: ``<problem id>/<expansion>``: leads to the judgements that it came from.
+        id: ``<problem id>/<expansion>``, or ``<problem id>/<expansion>/<candidate>`` where `rejected` is that candidate
+            and not the lowest: leads to the judgements that it came from.
         prefix: The partial trajectory before the step.
         chosen: The preferred step.
         rejected: The other.
