@@ -49,8 +49,8 @@ class PairwiseJudge:
     def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
         """Judge every candidate of every item with one call of the engine.
 
-        A rationale holds the replies to the questions that showed the candidate as A; those that showed it as B stand
-        with the other candidate.
+        A rationale holds the replies to the questions that showed the candidate as A, each with the beginning of the
+        other; those that showed it as B stand with the other candidate.
         """
         # Sorted, so that the engine is asked the same whatever the order of the candidates.
         distinct = [sorted({step.text for step in item.steps}) for item in batch]
@@ -78,7 +78,7 @@ def _judgement(text: str, texts: Sequence[str], verdicts: dict[tuple[str, str], 
     others = [other for other in texts if other != text]
     if not others:
         return Judgement(None, Status.UNREADABLE, "only one distinct candidate: nothing to compare it with")
-    rationale = "\n\n".join(f"A, against B = {other!r}:\n{verdicts[text, other].rationale}" for other in others)
+    rationale = "\n\n".join(f"A, against B = {other!r:.80}:\n{verdicts[text, other].rationale}" for other in others)
     wins = []
     for other in others:
         first, second = verdicts[text, other].probability, verdicts[other, text].probability

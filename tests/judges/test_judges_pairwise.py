@@ -136,6 +136,12 @@ def test_probabilities_that_are_no_numbers_are_unreadable() -> None:
     assert scores(judged) == [None, None]
 
 
+def test_a_giant_candidate_does_not_swell_the_rationale_of_the_other() -> None:
+    [(short, _)] = PairwiseJudge(explaining(longer_wins), PROMPTS).judge([item("a", "b" * 10_000)])
+
+    assert short.rationale == f"A, against B = '{'b' * 79}:\nThey differ in length, so [[B]]"
+
+
 def test_one_distinct_candidate_is_not_judged() -> None:
     [judged] = PairwiseJudge(explaining(lambda first, second: pytest.fail("asked")), PROMPTS).judge([item("a", "a")])
 
