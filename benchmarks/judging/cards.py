@@ -4,7 +4,8 @@
     python benchmarks/judging/cards.py --summary
 
 --steps holds processbench.jsonl and bigbench_mistake_arithmetic.jsonl (`problem`, `steps`, `label`); what is missing is
-left out. Judged rows stay in --work, so that a stopped run goes on; figures alone go into results_cards.json.
+left out. Judged rows stay in --work, so that a stopped run goes on; figures alone go into results_cards.json. Rows are
+drawn in random order, so those finished when --seconds are over are a random draw, too.
 """
 
 import argparse
@@ -14,11 +15,13 @@ import random
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from presrm import Step
+from presrm.judge_card import JudgedSolution, make_card
 from presrm.problems.arithmetic import LARGEST, Plan, apply, load_arithmetic
 from presrm.splitters.newline import NewlineSplitter
 from presrm.training.eft import perturbed
@@ -46,7 +49,7 @@ class Case:
         return " ".join([self.model, self.judge, *(s.partition("=")[2] for s in self.settings if "verdict" in s)])
 
 
-BOUNDED = ("prompts=compact", "search.group_size=16", "judge.max_tokens=96")
+BOUNDED = ("prompts=compact", "search.group_size=4", "model.batch_tokens=4096", "judge.max_tokens=96")
 DIRECT = (*BOUNDED, "judge.verdict=direct")
 WRITTEN = (*BOUNDED, "judge.verdict=explained")
 RECOMPUTE = ("judge.options.function=recompute:score",)
@@ -73,6 +76,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases with this in their name, as printed")
     parser.add_argument("--arithmetic", type=int, default=240, help="solutions of arithmetic problems")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--part", default=":", metavar="A:B", help="judge these of the drawn rows, in files of their own"
+    )
+    parser.add_argument("--seconds", type=float, help="a case may take; the card is then of the rows finished")
     parser.add_argument("--results", type=Path, default=HERE / "results_cards.json")
     parser.add_argument("--summary", action="store_true", help="measure nothing, show the results")
     options = parser.parse_args()
@@ -93,21 +100,29 @@ def measure(case: Case, options: argparse.Namespace) -> None:
         print(f"left out: {case.name} on {case.rows}", flush=True)
         return
     stem = f"{case.name} {case.rows} {len(rows)}".replace(" ", "_")
-    source, out = (options.work / f"{stem}.{end}" for end in ("jsonl", "judged.jsonl"))
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    name = stem if options.part == ":" else f"{stem}.part{options.part.replace(':', '-')}"
+    source, out = (options.work / f"{name}.{end}" for end in ("jsonl", "judged.jsonl"))
+    part = slice(*(int(end) if end else None for end in options.part.split(":")))
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows[part]))
     model = str(options.smol) if case.model == SMOL else "embedded"
     settings = (*case.settings, "model.dtype=float32", "model.device=cpu", f"threads={options.threads}")
     flags = [flag for setting in settings for flag in ("--set", setting)]
     command = [sys.executable, "-m", "presrm", "judge-steps", source, "--out", out]
     path = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
     began = time.perf_counter()
-    subprocess.run(
-        [*command, "--judge", case.judge, "--model", model, *flags],
-        check=True,
-        env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.DEVNULL,
-    )
-    print(f"{case.name} on {case.rows}: {len(rows)} solutions, {time.perf_counter() - began:.0f} s", flush=True)
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(
+            [*command, "--judge", case.judge, "--model", model, *flags],
+            check=True,
+            env={**os.environ, "PYTHONPATH": path},
+            stdout=subprocess.DEVNULL,
+            timeout=options.seconds,
+        )
+    judged = finished(options.work, stem)
+    took = time.perf_counter() - began
+    print(f"{case.name} on {case.rows}: {len(judged)} of {len(rows)} solutions, {took:.0f} s", flush=True)
+    if not judged:
+        return
     found = {
         **json.loads(subprocess.check_output([sys.executable, HERE.parent / "machine.py"])),
         "threads": options.threads,
@@ -115,11 +130,23 @@ def measure(case: Case, options: argparse.Namespace) -> None:
         "rows": case.rows,
         "seed": SEED,
         "settings": case.settings,
-        "card": json.loads(Path(f"{out}.card.json").read_text()),
+        "drawn": len(rows),
+        "card": asdict(make_card([JudgedSolution.of_row(row, row["label"]) for row in judged])),
     }
     results = json.loads(options.results.read_text()) if options.results.exists() else {}
     results[f"{case.name} on {case.rows}"] = found
     options.results.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def finished(work: Path, stem: str) -> list[Row]:
+    """Read what is judged so far, of all parts."""
+    lines = [
+        line
+        for path in sorted(work.glob(f"{stem}.*judged.jsonl"))
+        for line in path.read_text("utf-8").splitlines(keepends=True)
+    ]
+    rows = {row["id"]: row for row in map(json.loads, (line for line in lines if line.endswith("\n")))}
+    return list(rows.values())
 
 
 def read_rows(case: Case, options: argparse.Namespace) -> list[Row]:

@@ -12,7 +12,9 @@ import re
 from fractions import Fraction
 
 _SIGNS = (
-    (r"\\text\s*\{[^{}]*\}|\\(?:left|right|,|;|!)|[$\\]?\$|\\[\[\]()]", ""),
+    (r"(\d\s*)\\text\s*\{[^{}]*\}", r"\1"),  # a unit
+    (r"\\text\s*\{[^{}]*\}", "x"),
+    (r"\\(?:left|right|,|;|!)|[$\\]?\$|\\[\[\]()]", ""),
     (r"\\d?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"((\1)/(\2))"),
     (r"\\boxed\s*\{([^{}]*)\}", r"\1"),
     (r"\\times|\\cdot|[\u00d7\u00b7\u22c5]", "*"),
@@ -71,7 +73,8 @@ def _last(side: str) -> Side | None:
         return None
     while text.count("(") > text.count(")") and "(" in text[:2]:
         text = text.replace("(", "", 1)
-    return _read(text)
+    found = _read(text)
+    return None if found and before.strip() and not found[1] else found  # as in "25% of 20 = 5"
 
 
 def _first(side: str) -> Side | None:
