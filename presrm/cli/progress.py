@@ -1,5 +1,6 @@
 """What a long command tells while it works: a live bar on a terminal, now and then a line elsewhere."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +40,9 @@ class RichProgress:
     def _bar(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
         counted = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
         columns = (SpinnerColumn(), TextColumn("{task.description}"), *(counted if total is not None else ()))
-        with Progress(*columns, console=self._console, transient=True) as bar:
+        # What goes to a file by way of standard output must not be drawn above the bar instead.
+        is_seen = sys.stdout.isatty()
+        with Progress(*columns, console=self._console, transient=True, redirect_stdout=is_seen) as bar:
             task = bar.add_task(one_line(name), total=total, rate="")
             pace = _Pace(total)
 

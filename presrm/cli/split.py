@@ -84,22 +84,28 @@ def _by_rules(splitter: str | None) -> Iterator[_Work]:
 def _by_model(source: Path, model: str | None, settings: list[str] | None) -> Iterator[_Work]:
     """Give what segments the rows of `source`, asked in their order; tell the counts at the end."""
     from presrm.assembly import limit_threads, open_engine
-    from presrm.jsonl import BadRow, read_rows
+    from presrm.jsonl import BadRow
     from presrm.prompts import PromptSet
     from presrm.segmenting import SegmentationError, segment_rows
+    from presrm.tables import count_rows, read_table
     from presrm.types import Checkpoint
 
     name = model or _EMBEDDED
     overrides = [f"model.id={json.dumps(name)}", *(settings or [])]
     config = load_config(_EMBEDDED if name == _EMBEDDED else None, overrides)
-    counts = Counter[str]()
+    counts, progress = Counter[str](), RichProgress()
     limit_threads(config.threads)
-    with open_engine(Checkpoint(config.model.id), config.model) as engine:
-        rows = (row.value for row in read_rows(source) if not isinstance(row, BadRow))
+    with (
+        open_engine(Checkpoint(config.model.id), config.model) as engine,
+        progress.stage("segment", count_rows(source)) as advance,
+    ):
+        rows = (row.value for row in read_table(source) if not isinstance(row, BadRow))
+        advance(0)
         segmented = segment_rows(rows, engine, PromptSet(config.prompts), group_size=config.search.group_size)
 
         def work(row: dict[str, Any]) -> dict[str, Any]:
             done = next(segmented)  # those of the rows that `transform_rows` asks for, in the same order
+            advance(1)
             if isinstance(done, DataError):
                 counts["refused"] += isinstance(done, SegmentationError)
                 raise done
@@ -109,4 +115,4 @@ def _by_model(source: Path, model: str | None, settings: list[str] | None) -> It
         try:
             yield work
         finally:
-            RichProgress().note(f"{counts['segmented']} solutions segmented, {counts['refused']} refused")
+            progress.note(f"{counts['segmented']} solutions segmented, {counts['refused']} refused")

@@ -1,5 +1,6 @@
 """Progress: occasional lines where there is no terminal."""
 
+import sys
 from io import StringIO
 
 from rich.console import Console
@@ -37,6 +38,14 @@ def test_a_terminal_gets_a_bar_and_markup_is_text():
     with RichProgress(console).stage("M2: [search]", 3) as advance:
         advance(3)
     assert "[search]" in console.file.getvalue()
+
+
+def test_rows_on_standard_output_pass_by_a_bar(capsys):
+    console = lines(force_terminal=True)
+    with RichProgress(console).stage("segment", 1):
+        sys.stdout.write('{"id": 1}\n')
+    assert capsys.readouterr().out == '{"id": 1}\n'
+    assert "id" not in console.file.getvalue()
 
 
 def test_a_stage_of_unknown_length_has_no_count():

@@ -105,8 +105,17 @@ def test_a_model_cuts_and_what_it_changes_is_refused_and_counted(run, old_soluti
     assert [row["line"] for row in rejected] == [2, 3, 4]
     assert rejected[0]["reason"] == "step 2 of the reply is not what the solution says there"
     assert "1 solutions segmented, 2 refused" in ended.err
+    assert "segment: done, 4 in " in ended.err
     assert "3 rows set aside" in ended.err
     assert models == ["embedded"]
+
+
+def test_a_model_cuts_what_stands_in_a_table(run, old_solutions, models):
+    table = old_solutions.with_suffix(".csv")
+    table.write_text("problem,solution\nWhat?,First this. Then that.\n")
+    ended = run("split", table, "--segmenter", "model")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["steps"] == ["First this. ", "Then that."]
 
 
 def test_the_counts_are_told_even_where_no_row_is_left(run, old_solutions, models):
