@@ -1,4 +1,4 @@
-r"""Old solutions -> steps, where the policy says where each begins (the segmentation of IFT data, paper section 1.3).
+r"""Old solutions -> steps, where the policy says where each begins (the segmentation of IFT data, paper section 3.2).
 
 The policy writes a solution anew with ``Step n:`` put before each step. Its reply is only read for where the markers
 stand: steps are cut out of the solution itself, and only if the reply holds the solution's text, all of it and nothing

@@ -12,10 +12,9 @@ def settings_for(models: Sequence[str], overrides: Sequence[str]) -> Config:
     """Settle the settings: those of the run that made the policies, of the shipped config, or the defaults.
 
     A policy of a run (``RUN/iterations/3/policy``) was trained on that run's prompts and steps, and is used with them;
-    so is the embedded policy. Of several policies from different places none decides.
+    so is the embedded policy. Of several policies the first decides.
     """
-    places = {_config_of(model) for model in models}
-    return load_config(places.pop() if len(places) == 1 else None, overrides)
+    return load_config(_config_of(models[0]), overrides)
 
 
 def _config_of(model: str) -> str | None:

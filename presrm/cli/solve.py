@@ -113,7 +113,7 @@ def _line(text: str, score: float | None, told: str, *, is_kept: bool) -> Text:
     """One candidate: its score, or why it has none."""
     shown = "    -" if score is None else f"{score:.3f}"
     line = Text(f"{'>' if is_kept else ' '} {shown:5}  ", style="bold green" if is_kept else "dim")
-    line.append(visible(text.strip("\n")) or "(end)", style="not dim not bold default" if is_kept else "dim")
+    line.append(visible(text.strip()) or "(end)", style="not dim not bold default" if is_kept else "dim")
     if score is None:
         line.append(f"  ({told})", style="dim" if told == _ONLY else "yellow")
     return line
