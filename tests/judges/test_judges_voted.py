@@ -100,7 +100,7 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any
         make(lambda prompt, rng: "[[yes]]", **settings)
 
 
-def test_a_judge_of_the_old_signature_still_works() -> None:
+def test_a_judge_of_the_old_signature_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
     class Half:
         scale = "absolute"
 
@@ -110,5 +110,6 @@ def test_a_judge_of_the_old_signature_still_works() -> None:
         def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
             return [tuple(Judgement(0.5) for _ in item.steps) for item in batch]
 
+    monkeypatch.setattr(JUDGES, "_table", {**JUDGES._table})  # what is registered here is forgotten again
     JUDGES.register("half")(Half)
     assert make(saying(), kind="half", votes=1).judge([item("a")]) == [(Judgement(0.5),)]
