@@ -128,7 +128,9 @@ def _draw(found: "SearchTree") -> Tree:
         for i, (step, judgement) in enumerate(zip(expansion.steps, expansion.judgements, strict=True)):
             first = [other.text for other in expansion.steps].index(step.text)
             if first == i or i in expansion.kept:
-                line = _line(step.text, judgement.score, judgement.status, is_kept=i in expansion.kept)
+                is_kept = i in expansion.kept
+                told = _ONLY if is_kept and judgement.score is None else judgement.status
+                line = _line(step.text, judgement.score, told, is_kept=is_kept)
                 if (number, i) in found.solutions:
                     line.append("  (solution)", style="cyan")
                 drawn[number, i] = under.add(line)
