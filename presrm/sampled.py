@@ -159,10 +159,10 @@ def summarize(items: Sequence[Item]) -> dict[str, Metric]:
     if num > 1 and any(sample.score is not None for item in items for sample in item.samples):
         found[f"best of {num}"] = _share([_is_right(item) for item in items])
         found[f"judge-weighted vote of {num}"] = _mean([_weighted_vote(item.samples) for item in items])
-    samples = [sample for item in items for sample in item.samples]
-    if samples:
-        found["no answer"] = _share([sample.grade is Grade.NO_ANSWER for sample in samples])
-        found["cut off"] = _share([sample.stop is Stop.MAX_TOKENS for sample in samples])
+    drawn = [item.samples for item in items if item.samples]
+    if drawn:
+        found["no answer"] = _mean([fmean(one.grade is Grade.NO_ANSWER for one in of) for of in drawn])
+        found["cut off"] = _mean([fmean(one.stop is Stop.MAX_TOKENS for one in of) for of in drawn])
     if any(item.is_search for item in items):
         found["nothing found"] = _share([not item.samples for item in items])
     return found
@@ -245,6 +245,8 @@ def _share(hits: Sequence[bool]) -> Metric:
 
 def _mean(values: Sequence[float | None]) -> Metric:
     known = [value for value in values if value is not None]
+    if set(known) <= {0.0, 1.0}:
+        return _share([value == 1 for value in known])
     interval = bootstrap_mean(known)
     assert interval is not None
     return Metric(fmean(known), interval)

@@ -138,3 +138,11 @@ def test_best_of_n_keeps_all_solutions_and_a_search_by_steps_the_one_it_ends_wit
         assert item.chosen is None or not readable or item.samples[item.chosen].solution == min(readable, key=len)
     assert {item.is_search for item in best} == {False}
     assert {len(item.samples) for item in solve("beam")} <= {0, 1}
+
+
+def test_solutions_without_an_answer_are_a_mean_over_problems_whose_samples_hang_together() -> None:
+    silent, loud = item(*[sample(None)] * 8), item(*[sample("3")] * 8)
+    found = summarize([silent, loud])["no answer"]
+    assert found.value == 0.5
+    low, high = found.interval
+    assert high - low > 0.5, "two problems, not sixteen independent solutions"
