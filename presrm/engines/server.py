@@ -10,11 +10,11 @@ import asyncio
 import logging
 import math
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from presrm.encoding import PromptEncoder
-from presrm.engines.server_client import Choice, Logprobs, NotTakenError, Reply, ServerClient
-from presrm.errors import EngineError, RequestError
+from presrm.engines.server_client import Choice, Logprobs, NotTakenError, Reply, ServerClient, TooLongError
+from presrm.errors import EngineError, PromptTooLongError, RequestError
 from presrm.prompts import Part, Prompt
 from presrm.protocols import Completion, Request, Sampling
 from presrm.seeding import derive_seed
@@ -29,16 +29,19 @@ _STOPS = {"stop": Stop.EOS, "length": Stop.MAX_TOKENS}
 _PLAIN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "skip_special_tokens": False, "return_token_ids": True}
 """What vLLM and SGLang would else take from the model's generation_config.json, and what they would leave out."""
 _GREETING = Prompt((Part("Say hello."),))
+AskedT = TypeVar("AskedT")
 
 
-class _Way(Protocol):
-    """A way of asking."""
+class _Way(Protocol[AskedT]):
+    """A way of asking: by what it makes of the prompts, before anything is sent."""
 
     cuts_steps: bool
 
-    async def complete(self, request: Request, number: int) -> Completion: ...
+    def read(self, prompts: Sequence[Prompt], options: Sequence[str] = ()) -> Sequence[AskedT]: ...
 
-    async def weigh(self, prompt: Prompt, options: Sequence[str]) -> tuple[float, ...]: ...
+    async def complete(self, asked: AskedT, request: Request, number: int) -> Completion: ...
+
+    async def weigh(self, asked: AskedT, options: Sequence[str]) -> tuple[float, ...]: ...
 
 
 class ServerEngine:
@@ -68,7 +71,7 @@ class ServerEngine:
     ) -> None:
         self.checkpoint = checkpoint
         self._encoder = encoder
-        self._way: _Way | None = None
+        self._way: _Way[Any] | None = None
         self._client = ServerClient(
             checkpoint.model, concurrency=concurrency, timeout=timeout, deadline=deadline, retries=retries
         )
@@ -100,6 +103,8 @@ class ServerEngine:
 
         Raises:
             RequestError: if a request has a splitter, and the server does not tell the ids that it drew.
+            PromptTooLongError: if the server cannot read a prompt, or write a token behind it; asked by ids, where it
+                tells how much it reads, nothing has been sent.
             EngineError: if the server cannot be reached, or refuses, after all retries.
             SplitterError: if a splitter raises or breaks its law.
         """
@@ -109,8 +114,12 @@ class ServerEngine:
                 "this server does not tell the ids of the tokens that it draws (vLLM does, asked by ids: set "
                 "model.tokenizer), so its model can judge but not search step by step"
             )
-        rows = [(request, number) for request in requests for number in range(request.num)]
-        found = iter(self._client.each(rows, lambda row: way.complete(*row)))
+        asked = way.read([request.prompt for request in requests])
+        rows = [(index, number) for index, request in enumerate(requests) for number in range(request.num)]
+        try:
+            found = iter(self._client.each(rows, lambda row: way.complete(asked[row[0]], requests[row[0]], row[1])))
+        except TooLongError as error:
+            raise TooLongError({rows[place][0]: reason for place, reason in error.reasons.items()}) from None
         return [[next(found) for _ in range(request.num)] for request in requests]
 
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
@@ -121,14 +130,15 @@ class ServerEngine:
 
         Raises:
             ValueError: if an option is empty.
+            PromptTooLongError: as `generate`.
             EngineError: as `generate`, or if the server gives no log-probabilities.
         """
         if not all(options):
             raise ValueError("an option is empty")
         way = self._find_way()
-        return self._client.each(prompts, lambda prompt: way.weigh(prompt, options))
+        return self._client.each(way.read(prompts, options), lambda asked: way.weigh(asked, options))
 
-    def _find_way(self) -> _Way:
+    def _find_way(self) -> _Way[Any]:
         """Try once whether the server takes ids."""
         if self._way is None:
             if self._encoder is not None:
@@ -179,13 +189,27 @@ class _ByIds:
         self._longest = longest
         self._end_ids = sorted({encoder.eos_id, int(encoder.tokenizer.eos_token_id)})
 
-    async def complete(self, request: Request, number: int) -> Completion:
-        """Write one completion.
+    def read(self, prompts: Sequence[Prompt], options: Sequence[str] = ()) -> Sequence[list[int]]:
+        """Give the ids of prompts, which leave room for a token behind all of an option but its last.
+
+        Raises:
+            PromptTooLongError: if they do not.
+        """
+        read = [self._encoder.encode(prompt) for prompt in prompts]
+        if self._longest is not None:
+            extra = max((len(self._encoder.scaffold(option)) - 1 for option in options), default=0)
+            if too_long := {i: len(ids) + extra for i, ids in enumerate(read) if len(ids) + extra >= self._longest}:
+                raise PromptTooLongError(self._client.name, self._longest, too_long)
+        return read
+
+    async def complete(self, ids: list[int], request: Request, number: int) -> Completion:
+        """Write one completion behind `ids`.
 
         With a splitter: up to a hint, then a few tokens more to see whether the step is over, and on if it is not.
         """
-        ids = self._encoder.encode(request.prompt)
-        left = min(request.sampling.max_tokens, self._room(ids))
+        left = request.sampling.max_tokens
+        if self._longest is not None:
+            left = min(left, self._longest - len(ids))
         hints = request.splitter.stop if request.splitter is not None else ()
         drawn: list[int] = []
         looks_ahead, turn = not hints, 0
@@ -211,11 +235,9 @@ class _ByIds:
                 return self._completion(drawn, stop)
             looks_ahead, turn = not hints or not looks_ahead, turn + 1
 
-    async def weigh(self, prompt: Prompt, options: Sequence[str]) -> tuple[float, ...]:
+    async def weigh(self, ids: list[int], options: Sequence[str]) -> tuple[float, ...]:
         """Add up the log-probabilities of each option's tokens; what options begin with alike is asked once."""
-        ids = self._encoder.encode(prompt)
         targets = [tuple(self._encoder.scaffold(option)) for option in options]
-        self._room(ids + list(max(targets, key=len)[:-1]))
         nexts: dict[tuple[int, ...], dict[int, float]] = {}
         for target in targets:
             for depth in range(len(target)):
@@ -259,17 +281,6 @@ class _ByIds:
     def _completion(self, tokens: list[int], stop: Stop | None) -> Completion:
         return Completion(self._encoder.decode(tokens), tuple(tokens), stop)
 
-    def _room(self, ids: list[int]) -> int:
-        """How many tokens the model can write behind `ids`."""
-        if self._longest is None:
-            return 2**31
-        if len(ids) >= self._longest:
-            raise EngineError(
-                f"a prompt of {len(ids)} tokens leaves no room for a reply: {self._client.name!r} reads at most "
-                f"{self._longest}; shorten the problem or choose a model with a longer context"
-            )
-        return self._longest - len(ids)
-
 
 class _ByChat:
     """Chat completions."""
@@ -281,11 +292,15 @@ class _ByChat:
         self._continues: bool | None = None
         self._probing = asyncio.Lock()
 
-    async def complete(self, request: Request, number: int) -> Completion:
+    def read(self, prompts: Sequence[Prompt], options: Sequence[str] = ()) -> Sequence[Prompt]:
+        """Leave the reading, and whether they are too long, to the server."""
+        return prompts
+
+    async def complete(self, prompt: Prompt, request: Request, number: int) -> Completion:
         """Write one completion, as text."""
         how = request.sampling
         reply = await self._ask(
-            request.prompt,
+            prompt,
             max_tokens=how.max_tokens,
             temperature=how.temperature,
             top_p=how.top_p,

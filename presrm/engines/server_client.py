@@ -6,8 +6,11 @@ does, and so that the counters change in one place only.
 """
 
 import asyncio
+import json
 import os
+import re
 import threading
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,10 +19,12 @@ from urllib.parse import urlsplit
 from openai import APIStatusError, AsyncOpenAI, OpenAIError
 from pydantic import TypeAdapter, ValidationError
 
-from presrm.errors import EngineError, RequestError
+from presrm.errors import EngineError, PromptTooLongError, RequestError
 
 _NO_KEY = "none"
 _NOT_TAKEN = {400, 404, 405, 415, 422, 501}
+_TOO_LONG = re.compile(r"context.?(length|size|window)|(prompt|input) is too long|maximum (prompt|input) length", re.I)
+"""In the 400 of vLLM, SGLang, llama.cpp ("exceed_context_size_error"), OpenAI ("context_length_exceeded"), ..."""
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
@@ -100,6 +105,18 @@ class NotTakenError(EngineError):
     """The server does not take such a request: no such address, or a field that it does not know."""
 
 
+class TooLongError(PromptTooLongError):
+    """The server says that prompts are too long for it. What else was asked has been answered.
+
+    Args:
+        reasons: What it says of each, by its index in the call.
+    """
+
+    def __init__(self, reasons: dict[int, str]) -> None:
+        EngineError.__init__(self, next(iter(reasons.values())))
+        self.reasons = reasons
+
+
 class ServerClient:
     """Sends requests to one model of a server.
 
@@ -129,6 +146,8 @@ class ServerClient:
         self._key = os.environ.get("PRESRM_API_KEY") or os.environ.get("OPENAI_API_KEY") or _NO_KEY
         self._concurrency = concurrency
         self._deadline = deadline
+        self._replies: defaultdict[str, list[Reply]] = defaultdict(list)
+        self._kept: dict[str, list[Reply]] = {}
         self._client = AsyncOpenAI(base_url=self.url, api_key=self._key, timeout=timeout, max_retries=retries)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="presrm-server", daemon=True)
@@ -160,7 +179,10 @@ class ServerClient:
     def each(self, items: Sequence[ItemT], ask: Callable[[ItemT], Awaitable[ResultT]]) -> list[ResultT]:
         """Ask for every item, at most `concurrency` at once; results in the order of the items.
 
+        Where some are too long, the replies to the others are kept, so that asking again without those costs nothing.
+
         Raises:
+            TooLongError: if the server says that of some, when all others are done.
             EngineError: the first of `ask`; what else is under way is given up.
         """
         return self.run(self._each(items, ask))
@@ -169,9 +191,16 @@ class ServerClient:
         """Ask for a completion.
 
         Raises:
+            TooLongError: if it is too long for the server.
             NotTakenError: if the server does not take such a request.
             EngineError: if it cannot be reached, refuses, is too slow, or its answer makes no sense.
         """
+        key = json.dumps([path, body])
+        reply = self._kept[key].pop() if self._kept.get(key) else await self._post(path, body)
+        self._replies[key].append(reply)
+        return reply
+
+    async def _post(self, path: str, body: dict[str, Any]) -> Reply:
         raw = await self._within(self._client.post(path, cast_to=object, body={"model": self.name, **body}))
         reply: Reply = self._read(_REPLY, raw)
         if reply.usage is not None:
@@ -194,11 +223,16 @@ class ServerClient:
 
     async def _each(self, items: Sequence[ItemT], ask: Callable[[ItemT], Awaitable[ResultT]]) -> list[ResultT]:
         found: dict[int, ResultT] = {}
+        too_long: dict[int, str] = {}
         left = iter(enumerate(items))
+        self._replies, self._kept = defaultdict(list), self._replies
 
         async def work() -> None:
             for number, item in left:
-                found[number] = await ask(item)
+                try:
+                    found[number] = await ask(item)
+                except TooLongError as error:
+                    too_long[number] = str(error)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -206,6 +240,9 @@ class ServerClient:
                     group.create_task(work())
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
+        if too_long:
+            raise TooLongError(dict(sorted(too_long.items())))
+        self._replies.clear()
         return [found[number] for number in range(len(items))]
 
     async def _within(self, request: Awaitable[object]) -> object:
@@ -215,7 +252,10 @@ class ServerClient:
         except TimeoutError:
             raise EngineError(f"{self.url}: no answer within {self._deadline:g} s") from None
         except APIStatusError as error:
-            kind = NotTakenError if error.status_code in _NOT_TAKEN else EngineError
+            is_not_taken = error.status_code in _NOT_TAKEN
+            if error.status_code == 413 or (is_not_taken and _TOO_LONG.search(f"{error} {error.body}")):
+                raise TooLongError({0: f"too long for the server: {self._plain(error)}"}) from None
+            kind = NotTakenError if is_not_taken else EngineError
             raise kind(f"{self.url}: {self._plain(error)}") from None
         except OpenAIError as error:
             raise EngineError(f"{self.url}: {self._plain(error)}") from None

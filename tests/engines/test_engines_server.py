@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,12 +17,14 @@ pytest.importorskip("openai")
 from presrm.encoding import PromptEncoder
 from presrm.engines.hf_loading import load_tokenizer
 from presrm.engines.server import ServerEngine
-from presrm.errors import EngineError, RequestError
-from presrm.prompts import Part, Prompt
+from presrm.errors import EngineError, PromptTooLongError, RequestError
+from presrm.judges.pointwise import PointwiseJudge
+from presrm.judging import judge_file
+from presrm.prompts import Part, Prompt, PromptSet
 from presrm.protocols import Completion, Request, Sampling
 from presrm.splitters.newline import NewlineSplitter
 from presrm.types import Checkpoint, Status, Step, Stop
-from presrm.verdicts import ask_direct
+from presrm.verdicts import ask_direct, ask_explained
 
 ASK = Prompt((Part("1 + 1?"),))
 BEGUN = Prompt((Part("1 + 1 = 2, is it?"),), forced="[[")
@@ -292,6 +295,65 @@ def test_a_closed_engine_says_so(serve):
         engine.generate([Request(ASK)])
 
 
+# Prompts that are too long
+
+
+TOO_LONG = [
+    (400, {"message": "This model's maximum context length is 64 tokens. However, your prompt contains 99"}),  # vLLM
+    (400, {"error": {"message": "Please reduce it", "code": "context_length_exceeded"}}),  # OpenAI
+    (400, {"error": {"code": 400, "type": "exceed_context_size_error", "n_prompt_tokens": 99}}),  # llama.cpp
+    (413, b"<html>too large</html>"),
+]
+
+
+def short_sighted(refusal):
+    """A server that says yes to all in which no word `long` stands."""
+
+    def answer(path, body):
+        return refusal if "long" in body["messages"][0]["content"] else (200, said("[[yes]]"))
+
+    return answer
+
+
+@pytest.mark.parametrize("refusal", TOO_LONG)
+def test_a_question_that_the_server_finds_too_long_is_refused_alone_and_none_is_asked_twice(serve, refusal):
+    server = serve(short_sighted(refusal))
+    asked = [Prompt((Part(text),)) for text in ("a", "a", "long", "b", "longer", "c")]
+    with ServerEngine(server.model) as engine:
+        verdicts = ask_explained(engine, asked, ("yes", "no"), Sampling())
+        assert [verdict.status for verdict in verdicts] == [
+            Status.REFUSED if "long" in prompt.text else Status.OK for prompt in asked
+        ]
+        assert "too long for the server" in verdicts[2].rationale
+        assert len(server.asked) == len(asked)
+        engine.generate([Request(asked[0])])
+        engine.generate([Request(asked[0])])
+    assert len(server.asked) == len(asked) + 2, "a reply is kept for the next call only"
+
+
+def test_what_is_too_long_is_told_by_the_request_and_not_the_draw(serve):
+    asked = [Request(Prompt((Part("a"),)), num=3), Request(Prompt((Part("long"),)), num=3)]
+    server = serve(short_sighted(TOO_LONG[0]))
+    with ServerEngine(server.model) as engine, pytest.raises(PromptTooLongError, match="context length") as refused:
+        engine.generate(asked)
+    assert list(refused.value.reasons) == [1]
+
+
+def test_a_file_is_judged_around_a_step_that_is_too_long_for_the_server(serve, tmp_path):
+    source, out = tmp_path / "solutions.jsonl", tmp_path / "judged.jsonl"
+    rows = [{"problem": "1 + 1?", "steps": ["It is 2.\n", step]} for step in ("Done.", "And so long.", "Yes.")]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with ServerEngine(serve(short_sighted(TOO_LONG[0])).model) as engine:
+        judge = PointwiseJudge(engine, PromptSet("compact"))
+        silent = nullcontext(lambda num_done: None)
+        judge_file(source, out, lambda: nullcontext(judge), NewlineSplitter(), {}, lambda *stage: silent)
+    first, second, third = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["first_error"] for row in (first, second, third)] == [-1, None, -1]
+    fine, refused = second["judged"]
+    assert (fine["status"], refused["status"], refused["score"]) == ("ok", "refused", None)
+    assert "maximum context length is 64 tokens" in refused["rationale"]
+
+
 # Keys
 
 
@@ -417,8 +479,24 @@ def test_no_more_is_asked_than_the_model_reads(serve, encoder):
     with ServerEngine(serve(FakeVLLM(encoder, "2 " * 90)).model, encoder=encoder) as engine:
         ((completion,),) = engine.generate([Request(ASK, sampling=Sampling(max_tokens=500))])
         assert len(encoder.encode(ASK)) + len(completion.tokens) == 64
-        with pytest.raises(EngineError, match="no room"):
-            engine.generate([Request(Prompt((Part("1 + " * 64),)))])
+
+
+def test_where_a_prompt_leaves_no_room_nothing_is_sent(serve, encoder):
+    server = serve(FakeVLLM(encoder, "2", tops=lambda ids: {}))
+    long, full = (Prompt((Part("1 + " * num),)) for num in (64, 1))
+    while len(encoder.encode(full)) < 62:
+        full = replace(full, trunk=(Part(full.text + "1"),))
+    with ServerEngine(server.model, encoder=encoder) as engine:
+        engine.generate([Request(ASK)])
+        num_asked = len(server.asked)
+        with pytest.raises(PromptTooLongError, match="no room") as refused:
+            engine.generate([Request(prompt) for prompt in (ASK, long, full)])
+        assert list(refused.value.reasons) == [1]
+        with pytest.raises(PromptTooLongError, match="reads at most 64") as refused:
+            engine.logprobs([ASK, full], ("yes 1 2", "no"))
+        assert list(refused.value.reasons) == [1]
+        assert len(server.asked) == num_asked
+        assert len(engine.logprobs([ASK, full], ("y", "n"))) == 2
 
 
 def test_options_are_weighed_a_token_at_a_time(serve, encoder):
