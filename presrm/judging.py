@@ -5,8 +5,6 @@ Rows are worked in lockstep groups. At least every second, and however the work 
 """
 
 import json
-import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
@@ -14,10 +12,11 @@ from functools import cache
 from heapq import nsmallest
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any
 
-from presrm.errors import DataError, JudgeError, RequestError, RunConfigError, RunError, boundary
-from presrm.jsonl import BadRow, Row, dump_row
+from presrm.errors import DataError, JudgeError, RequestError, boundary
+from presrm.journal import Journal
+from presrm.jsonl import BadRow, Row
 from presrm.judge_card import JudgeCard, JudgedSolution, make_card
 from presrm.judge_tally import JudgeTally
 from presrm.protocols import Judge, StepSplitter
@@ -27,8 +26,6 @@ from presrm.tables import count_rows, read_table
 from presrm.types import Candidates, Judgement
 
 Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
-_FORMAT = 2
-_SECONDS_BETWEEN_SYNCS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +105,9 @@ def judge_file(
         raise RequestError(f"--out {out}: would overwrite the input")
     num_rows = count_rows(source)
     out.parent.mkdir(parents=True, exist_ok=True)
-    journal = _Journal.open(source, out, {**settings, "group_size": group_size, "threshold": threshold})
-    tally = journal.tally
+    request = {"input_sha256": hash_path(source), **settings, "group_size": group_size, "threshold": threshold}
+    journal = Journal(out, request)
+    tally = JudgeTally.load(journal.notes.get("tally", {}))
     if not journal.is_done:
         with ExitStack() as stack:
 
@@ -122,12 +120,13 @@ def judge_file(
             advance = stack.enter_context(stage("judge steps", num_rows))
             advance(tally.num_judged + tally.num_rejected)
             stack.enter_context(journal)
-            for group in _groups(source, journal.next_row, group_size):
-                journal.add(group[-1].line + 1, *_judge_group(group, judge, splitter, threshold, tally))
+            for group in _groups(source, journal.notes.get("next_line", 1), group_size):
+                rows, rejected = _judge_group(group, judge, splitter, threshold, tally)
+                journal.append(rows, rejected, {"next_line": group[-1].line + 1, "tally": tally.dump()})
                 advance(len(group))
-            if tally.num_judged:
+            if journal.num_rows:
                 journal.finish()
-    if not tally.num_judged:
+    if not journal.num_rows:
         journal.discard()
         raise DataError(f"{source}: no row can be judged, the reasons are in {journal.rejected}")
     return JudgedFile(tally, _write_card(out, splitter) if tally.num_labelled else None)
@@ -156,136 +155,9 @@ def read_first_errors(out: Path) -> list[int | None]:
     return [row["first_error"] for row in _judged_rows(out)]
 
 
-@dataclass
-class _Journal:
-    """What is finished of an output: all that a further start trusts. Leaving it syncs what was added."""
-
-    out: Path
-    state: dict[str, Any]
-    tally: JudgeTally
-
-    def __post_init__(self) -> None:
-        self._files: dict[Path, BinaryIO] = {}
-        self._synced = time.monotonic()
-
-    @classmethod
-    def open(cls, source: Path, out: Path, settings: Mapping[str, Any]) -> "_Journal":
-        """Begin an output, or go on with it if input and settings are the same."""
-        state = {"format": _FORMAT, "input_sha256": hash_path(source), "settings": json.loads(json.dumps(settings))}
-        journal = cls(out, {**state, "next_row": 1, "bytes": {}, "is_done": False}, JudgeTally())
-        if not journal._path.exists():
-            if out.exists():
-                raise RequestError(
-                    f"--out {out}: the file exists and is no unfinished output; remove it or choose another"
-                )
-            return journal
-        try:
-            old = json.loads(journal._path.read_text("utf-8"))
-            before = {"input_sha256": old["input_sha256"], **old["settings"]}
-            changes = [
-                f"{key}: {before.get(key)!r} -> {value!r}"
-                for key, value in state["settings"].items()
-                if before.get(key) != value
-            ]
-            if before["input_sha256"] != state["input_sha256"]:
-                changes.insert(0, "the input has changed")
-            if old.get("format") != _FORMAT:
-                changes.insert(0, "it is of another version of presrm")
-            if not changes:
-                journal.state, journal.tally = {**journal.state, **old}, JudgeTally.load(old["tally"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{journal._path} is damaged; remove it and {out} to begin anew") from error
-        if changes:
-            raise RunConfigError(
-                f"{out} was begun with another request ({'; '.join(changes)}); choose another --out, "
-                f"or remove it and {journal._path}"
-            )
-        return journal
-
-    @property
-    def _path(self) -> Path:
-        return Path(f"{self.out}.state.json")
-
-    @property
-    def rejected(self) -> Path:
-        return Path(f"{self.out}.rejected.jsonl")
-
-    @property
-    def is_done(self) -> bool:
-        return bool(self.state["is_done"])
-
-    @property
-    def next_row(self) -> int:
-        return int(self.state["next_row"])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        try:
-            self._sync()
-        finally:
-            for file in self._files.values():
-                file.close()
-
-    def add(self, next_row: int, judged: Sequence[Mapping[str, Any]], rejected: Sequence[BadRow]) -> None:
-        """Write the rows of a group; it counts as finished once synced."""
-        sizes = [
-            self._append(self.out, judged),
-            self._append(self.rejected, [{"line": row.line, "reason": row.reason} for row in rejected]),
-        ]
-        self.state["bytes"] |= {path.name: size for path, size in zip((self.out, self.rejected), sizes, strict=True)}
-        self.state |= {"next_row": next_row, "tally": self.tally.dump()}
-        if time.monotonic() - self._synced >= _SECONDS_BETWEEN_SYNCS:
-            self._sync()
-
-    def finish(self) -> None:
-        """Say that all rows are done."""
-        self.state["is_done"] = True
-
-    def discard(self) -> None:
-        """Take back an output without a row, so that the same command may follow once the input is mended."""
-        self.out.unlink(missing_ok=True)
-        self._path.unlink(missing_ok=True)
-
-    def _append(self, path: Path, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Write rows; gives the size of the file with them."""
-        if path not in self._files:
-            size = self.state["bytes"].get(path.name, 0)
-            if not rows and not size and path != self.out:
-                path.unlink(missing_ok=True)
-                return 0
-            self._files[path] = self._open(path, size)
-        self._files[path].write(b"".join(dump_row(row) for row in rows))
-        return self._files[path].tell()
-
-    def _open(self, path: Path, size: int) -> BinaryIO:
-        if not self._path.exists():
-            self._save()
-        file = path.open("ab")
-        if file.tell() < size:
-            file.close()
-            raise RunError(f"{path} is shorter than it was when the last group was finished; remove it to begin anew")
-        file.seek(file.truncate(size))
-        return file
-
-    def _sync(self) -> None:
-        """Make durable what was added, and only then say so in the state."""
-        if not self._files:
-            return
-        for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
-        self._save()
-        self._synced = time.monotonic()
-
-    def _save(self) -> None:
-        replace_file(self._path, json.dumps(self.state, indent=1) + "\n")
-
-
-def _groups(source: Path, next_row: int, size: int) -> Iterator[list[Row | BadRow]]:
-    """Cut the rows from `next_row` on into lockstep groups."""
-    rows = read_table(source, start=next_row)
+def _groups(source: Path, next_line: int, size: int) -> Iterator[list[Row | BadRow]]:
+    """Cut the rows from `next_line` on into lockstep groups."""
+    rows = read_table(source, start=next_line)
     while group := list(islice(rows, size)):
         yield group
 

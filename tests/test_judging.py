@@ -9,9 +9,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from presrm import judging
+from presrm import journal
 from presrm.errors import DataError, JudgeError, RequestError, RunConfigError, RunError
-from presrm.judge_tally import JudgeTally
 from presrm.judging import find_worst, judge_file, read_first_errors
 from presrm.types import Judgement, Status
 
@@ -260,22 +259,22 @@ def test_counts_are_those_of_the_whole_file_after_a_stop_too(tmp_path):
 
 def test_cheap_groups_are_synced_together_and_dear_ones_each(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(judging.os, "fsync", synced.append)
-    monkeypatch.setattr(judging, "_SECONDS_BETWEEN_SYNCS", 3600.0)
+    monkeypatch.setattr(journal.os, "fsync", synced.append)
+    monkeypatch.setattr(journal, "_SECONDS_BETWEEN_SYNCS", 3600.0)
     judge(many_rows(tmp_path / "in.jsonl"), tmp_path / "cheap.jsonl")
     cheap = len(synced)
-    monkeypatch.setattr(judging, "_SECONDS_BETWEEN_SYNCS", 0.0)
+    monkeypatch.setattr(journal, "_SECONDS_BETWEEN_SYNCS", 0.0)
     judge(tmp_path / "in.jsonl", tmp_path / "dear.jsonl")
     assert len(synced) - cheap > cheap
 
 
-def test_what_was_killed_between_two_syncs_is_judged_again(tmp_path, monkeypatch):
+def test_what_was_killed_between_two_syncs_is_judged_again(tmp_path):
     source = many_rows(tmp_path / "in.jsonl")
     whole, out = tmp_path / "a" / "out.jsonl", tmp_path / "b" / "out.jsonl"
     judge(source, whole)
     judge(source, out)
     state = Path(f"{out}.state.json")
-    kept = {"next_row": 1, "bytes": {}, "is_done": False, "tally": JudgeTally().dump()}
+    kept = {"num_rows": 0, "bytes": 0, "bytes_rejected": 0, "is_done": False, "notes": {}}
     state.write_text(json.dumps({**json.loads(state.read_text()), **kept}))
     judge(source, out)
     assert outputs(out) == outputs(whole)
@@ -286,8 +285,7 @@ def test_an_output_of_another_version_is_refused_with_what_to_do(tmp_path):
     judge(source, out)
     state = Path(f"{out}.state.json")
     old = json.loads(state.read_text())
-    del old["format"], old["tally"]
-    state.write_text(json.dumps(old))
+    state.write_text(json.dumps({**old, "format": old["format"] - 1}))
     with pytest.raises(RunConfigError, match=r"another version .*choose another --out, or remove it"):
         judge(source, out)
 

@@ -19,7 +19,6 @@ from presrm.jsonl import BadRow, Row, dump_row
 from presrm.tables import count_rows, read_table
 
 if TYPE_CHECKING:
-    from presrm.journal import Journal
     from presrm.protocols import Grader
 
 _GROUP_SIZE = 512  # rows: the unit of durability
@@ -71,26 +70,21 @@ def _grade_to_file(source: Path, out: Path, name: str) -> None:
     if out.resolve() == source.resolve():
         raise RequestError(f"--out {out}: would overwrite the input")
     num_rows = count_rows(source)
-    rejected_path = Path(f"{out}.rejected.jsonl")
     journal = Journal(out, {"input_sha256": hash_path(source), "grader": name})
     reasons: list[str] = []
     if not journal.is_done:
-        next_line = int(journal.totals.get("lines", 0)) + 1
-        rest = read_table(source, start=next_line)
-        with RichProgress().stage("grade", num_rows) as advance, _graded(rest, name) as groups:
+        rest = read_table(source, start=journal.notes.get("next_line", 1))
+        with RichProgress().stage("grade", num_rows) as advance, _graded(rest, name) as groups, journal:
             advance(journal.num_rows + int(journal.totals.get("rejected", 0)))
             for last_line, (rows, rejected) in groups:
                 reasons += [f"line {row.line}: {row.reason}" for row in rejected[: _NUM_SHOWN - len(reasons)]]
-                num_bytes = _append_rejected(rejected_path, journal, rejected)
-                lines = last_line - int(journal.totals.get("lines", 0))
-                journal.append(rows, lines=lines, rejected_bytes=num_bytes, **_count(rows, rejected))
+                journal.append(rows, rejected, {"next_line": last_line + 1}, **_count(rows, rejected))
                 advance(len(rows) + len(rejected))
-        if journal.num_rows:
-            journal.finish()
+            if journal.num_rows:
+                journal.finish()
     if not journal.num_rows:
-        for path in (out, Path(f"{out}.state.json")):
-            path.unlink(missing_ok=True)
-    where = f", see {rejected_path}" if journal.totals.get("rejected") else ""
+        journal.discard()
+    where = f", see {journal.rejected}" if journal.totals.get("rejected") else ""
     _conclude(source, journal.totals, reasons, where, sys.stdout.write)
 
 
@@ -152,21 +146,6 @@ def _answer_text(answer: Any) -> str:
     raise DataError("expected text or a number under 'answer'")
 
 
-def _append_rejected(path: Path, journal: "Journal", rejected: Sequence[BadRow]) -> int:
-    """Write the rows set aside, behind those that the journal knows of; give how many bytes they took."""
-    size = int(journal.totals.get("rejected_bytes", 0))
-    if not rejected and not size:
-        path.unlink(missing_ok=True)
-        return 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.truncate(size)
-        file.write(b"".join(dump_row({"line": row.line, "reason": row.reason}) for row in rejected))
-        file.flush()
-        os.fsync(file.fileno())
-        return file.tell() - size
-
-
 def _count(rows: Sequence[Mapping[str, Any]], rejected: Sequence[BadRow]) -> dict[str, float]:
     grades = [row["grade"] for row in rows]
     counts = {name: grades.count(name) for name in ("correct", "incorrect", "no_answer")}
@@ -185,7 +164,7 @@ def _conclude(
         int(counts.get(name, 0)) for name in ("correct", "incorrect", "no_answer", "unextracted", "rejected")
     )
     num = correct + incorrect + none
-    shown = "; ".join(reasons) + ("; ..." if rejected > len(reasons) else "")
+    shown = "; ".join([*reasons, *(["..."] if rejected > len(reasons) else [])])
     if not num:
         raise DataError(f"{source}: no row can be used; {shown}")
     if rejected:
