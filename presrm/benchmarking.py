@@ -1,7 +1,8 @@
 """A policy on a benchmark, into a folder: ``samples_<benchmark>_<way>.jsonl`` item by item, and ``results.json``.
 
-Both in the shape of lm-evaluation-harness, with our own fields besides. Items are worked in lockstep groups; a killed
-evaluation goes on behind its last finished group, to the same samples. Beside them ``audit_<benchmark>_<way>.jsonl``
+Both in the shape of lm-evaluation-harness, with our own fields besides. Items are worked in lockstep groups, the longest
+questions first, so that those of a group are alike; a killed evaluation goes on behind its last finished group, to the
+same samples. Beside them ``audit_<benchmark>_<way>.jsonl``
 lists where two extractors disagree.
 """
 
@@ -115,13 +116,15 @@ def run_benchmark(
         RunConfigError: if the folder holds samples of another request.
     """
     path = folder / f"samples_{benchmark.name}_{way}.jsonl"
+    order = sorted(range(len(benchmark.problems)), key=lambda i: -len(benchmark.problems[i].question))
     journal = Journal(path, {**request, "way": way, "problems": benchmark.hash, "grader": benchmark.grader})
     if not journal.is_done:
         with stage(f"{policy}: {benchmark.name}, {way}", len(benchmark.problems)) as advance, open_engine() as engine:
             advance(journal.num_rows)
             counted, began = _counts(engine), time.monotonic()
-            for group in solve(engine, benchmark.problems[journal.num_rows :], journal.num_rows):
-                rows = [to_row(item, journal.num_rows + i, second) for i, item in enumerate(group)]
+            left = [benchmark.problems[i] for i in order[journal.num_rows :]]
+            for group in solve(engine, left, journal.num_rows):
+                rows = [to_row(item, i, second) for i, item in zip(order[journal.num_rows :], group, strict=False)]
                 now, clock = _counts(engine), time.monotonic()
                 spent = {name: now[name] - counted[name] for name in now}
                 journal.append(rows, seconds=clock - began, **spent)
@@ -189,8 +192,11 @@ def read_items(path: Path, problems: Sequence[Problem]) -> list[Item]:
     return items
 
 
-def write_results(folder: Path, results: Sequence[Result], about: Mapping[str, Any]) -> None:
-    """Write ``results.json`` as lm-evaluation-harness does, one entry a benchmark and way; others there stay."""
+def write_results(folder: Path, results: Sequence[Result], about: Mapping[str, Any], num_shots: int = 0) -> None:
+    """Write ``results.json`` as lm-evaluation-harness does, one entry a benchmark and way; others there stay.
+
+    `num_shots` is the number of worked examples before every question.
+    """
     path = folder / "results.json"
     whole: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     for result in results:
@@ -204,7 +210,7 @@ def write_results(folder: Path, results: Sequence[Result], about: Mapping[str, A
         entry |= {f"{key},none": value for key, value in spent.items()} | {"seconds": round(result.seconds, 3)}
         whole.setdefault("results", {})[name] = entry
         whole.setdefault("n-samples", {})[name] = {"original": result.num, "effective": result.num}
-        whole.setdefault("n-shot", {})[name] = 0
+        whole.setdefault("n-shot", {})[name] = num_shots
         whole.setdefault("higher_is_better", {})[name] = {"exact_match": True}
         whole.setdefault("task_hashes", {})[name] = result.benchmark_hash
         if result.audit is not None:

@@ -9,17 +9,19 @@ from typing import Any, TypeVar, cast
 
 import torch
 from peft import PeftModel
-from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, PreTrainedModel
 
 from presrm.encoding import PromptEncoder
+from presrm.engines.drafting import Draft
+from presrm.engines.hf_decoding import decode, pad_rows, positions
 from presrm.engines.hf_loading import load_policy
-from presrm.errors import EngineError, PromptTooLongError, SplitterError, boundary
+from presrm.errors import EngineError, PromptTooLongError
 from presrm.packed_forward import packed_logps, rotary_group, takes_packs, tree_attention_in
 from presrm.packing import Pack, Scored, fill_packs, pack
 from presrm.prompts import Prompt
-from presrm.protocols import Completion, Request, Sampling, StepSplitter
+from presrm.protocols import Completion, Request, Sampling
 from presrm.seeding import derive_seed
-from presrm.types import Checkpoint, Stop
+from presrm.types import Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class HFEngine:
 
     Attributes:
         encoder: Prompts -> the ids that the policy reads.
-        tokens_read: Prompt tokens read so far; what completions of one prompt share counts once.
+        tokens_read: Prompt tokens read so far; what prompts of one batch have in common is read, and counts, once.
         tokens_generated: Tokens drawn so far, the dropped ends of steps included.
 
     Raises:
@@ -77,6 +79,7 @@ class HFEngine:
         self._batch_tokens = batch_tokens
         self._takes_packs: bool | None = None
         self._end_ids = _find_end_ids(base, self.encoder)
+        self._pad_id = int(self.encoder.tokenizer.pad_token_id)
         self._longest = int(getattr(base.config.get_text_config(), "max_position_embeddings", None) or 2**31)
         base.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # a model's own penalties and filters would creep into ours
         self._model: PreTrainedModel | None = base
@@ -196,50 +199,19 @@ class HFEngine:
 
     @torch.inference_mode()
     def _complete(self, batch: list[_Row]) -> list[Completion]:
-        model = self._running()
-        drafts = [_Draft(row, self.encoder, self._end_ids) for row in batch]
-        prompts = {ids: number for number, ids in enumerate(dict.fromkeys(row.ids for row in batch))}
-        ids_P_T, mask_P_T = self._pad(list(prompts))
-        prompt_B = torch.tensor([prompts[row.ids] for row in batch], device=model.device)
-        shared = {"past_key_values": self._prefill(ids_P_T, mask_P_T, prompt_B)} if len(prompts) < len(batch) else {}
-        devices = [model.device] if model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(derive_seed("hf", *(f"{row.request.seed}/{row.number}" for row in batch)))
-            model.generate(  # type: ignore[operator]
-                ids_P_T[prompt_B],
-                attention_mask=mask_P_T[prompt_B],
-                generation_config=self._generation_config(batch[0].sampling),
-                stopping_criteria=StoppingCriteriaList([_Writing(drafts)]),
-                **shared,
-            )
-        self.tokens_read += sum(map(len, prompts))
+        drafts = [
+            Draft(row.sampling.max_tokens, row.request.splitter, self.encoder.decode, self._end_ids) for row in batch
+        ]
+        self.tokens_read += decode(
+            self._running(),
+            [row.ids for row in batch],
+            drafts,
+            batch[0].sampling,
+            self._pad_id,
+            derive_seed("hf", *(f"{row.request.seed}/{row.number}" for row in batch)),
+        )
         self.tokens_generated += sum(draft.num_drawn for draft in drafts)
         return [draft.completion() for draft in drafts]
-
-    def _prefill(self, ids_P_T: torch.Tensor, mask_P_T: torch.Tensor, prompt_B: torch.Tensor) -> Any:
-        """Read each prompt but its last token once: the cache of P prompts, laid out for B rows."""
-        if ids_P_T.shape[1] == 1:
-            return None
-        mask_P_T = mask_P_T[:, :-1]
-        cache = self._running()(
-            input_ids=ids_P_T[:, :-1],
-            attention_mask=mask_P_T,
-            position_ids=_positions(mask_P_T),
-            use_cache=True,
-            logits_to_keep=1,
-        ).past_key_values
-        cache.batch_select_indices(prompt_B)
-        return cache
-
-    def _generation_config(self, sampling: Sampling) -> GenerationConfig:
-        """Plain sampling, or greedy at temperature 0; the end of a reply is watched by `_Writing`."""
-        how: dict[str, Any] = {"do_sample": False}
-        if sampling.temperature > 0:
-            how = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        pad = self.encoder.tokenizer.pad_token_id
-        return GenerationConfig(  # type: ignore[no-untyped-call]
-            max_new_tokens=sampling.max_tokens, pad_token_id=pad, use_cache=True, **how
-        )
 
     def _score_packs(self, groups: Sequence[Sequence[Scored]]) -> dict[Scored, float]:
         """Score groups of sequences, what they have in common once."""
@@ -266,127 +238,18 @@ class HFEngine:
     @torch.inference_mode()
     def _score_rows(self, batch: list[Scored]) -> list[float]:
         """The same for a model that cannot take packs: every sequence alone in a row."""
-        ids_B_T, mask_B_T = self._pad([row.ids for row in batch])
+        ids_B_T, mask_B_T = pad_rows([row.ids for row in batch], self._pad_id, self._running().device)
         keep = max(len(row.ids) - row.start for row in batch) + 1
         logits_B_K_V = self._running()(
             input_ids=ids_B_T,
             attention_mask=mask_B_T,
-            position_ids=_positions(mask_B_T),
+            position_ids=positions(mask_B_T),
             use_cache=False,
             logits_to_keep=keep,
         ).logits[:, -keep:]
         self.tokens_read += sum(len(row.ids) for row in batch)
         logps_B_K = logits_B_K_V[:, :-1].float().log_softmax(-1).gather(-1, ids_B_T[:, 1 - keep :, None])[..., 0]
         return [float(logps[row.start - len(row.ids) :].sum()) for logps, row in zip(logps_B_K, batch, strict=True)]
-
-    def _pad(self, rows: list[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Left-pad rows of ids: ids and mask, both (rows, longest), on the device."""
-        longest = max(map(len, rows))
-        pad = self.encoder.tokenizer.pad_token_id
-        ids_B_T = torch.tensor([[pad] * (longest - len(row)) + list(row) for row in rows])
-        mask_B_T = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-        device = self._running().device
-        return ids_B_T.to(device), mask_B_T.to(device)
-
-
-class _Draft:
-    """A completion being written, a token at a time."""
-
-    def __init__(self, row: _Row, encoder: PromptEncoder, end_ids: frozenset[int]) -> None:
-        self._splitter = row.request.splitter
-        self._max_tokens = row.sampling.max_tokens
-        self._decode = encoder.decode
-        self._end_ids = end_ids
-        self._tokens: list[int] = []
-        self._stop: Stop | None = None
-        self.num_drawn = 0
-        self.is_done = False
-
-    def add(self, token: int) -> None:
-        """Take the next token that was drawn; once done, what comes is ignored."""
-        if self.is_done:
-            return
-        self.num_drawn += 1
-        if token in self._end_ids:
-            self._finish(Stop.EOS)
-            return
-        self._tokens.append(token)
-        if self.num_drawn == self._max_tokens:
-            self._finish(Stop.MAX_TOKENS)
-        elif self._splitter is not None:
-            self._cut(self._splitter, self._splitter.stop)
-
-    def completion(self) -> Completion:
-        """Give what was written."""
-        return Completion(self._decode(self._tokens), tuple(self._tokens), self._stop)
-
-    def _finish(self, stop: Stop) -> None:
-        """End the completion, at a step boundary that the splitter's hints did not announce if there is one."""
-        self.is_done = True
-        if self._splitter is None or not self._cut(self._splitter):
-            self._stop = stop
-
-    def _cut(self, splitter: StepSplitter, hints: Sequence[str] = ()) -> bool:
-        end = step_end(self._tokens, splitter, self._decode, hints)
-        if end is None:
-            return False
-        del self._tokens[end:]
-        self.is_done = True
-        return True
-
-
-class _Writing(StoppingCriteria):
-    """Shows every drawn token to its draft; a row is done when its draft is."""
-
-    def __init__(self, drafts: Sequence[_Draft]) -> None:
-        self.drafts = drafts
-
-    def __call__(self, input_ids: torch.Tensor, scores: object, **kwargs: Any) -> torch.Tensor:
-        for draft, token in zip(self.drafts, input_ids[:, -1].tolist(), strict=True):
-            draft.add(token)
-        return torch.tensor([draft.is_done for draft in self.drafts], device=input_ids.device)
-
-
-def step_end(
-    tokens: Sequence[int], splitter: StepSplitter, decode: Callable[[Sequence[int]], str], hints: Sequence[str] = ()
-) -> int | None:
-    """Find the first step: how many of `tokens` it takes, or none while it may go on.
-
-    It is over when the splitter cuts the text in two, and ends with the first token that ends at or after the cut: a
-    token may straddle it. Bytes of an unfinished character decode to U+FFFD: they are not text yet.
-
-    Args:
-        tokens: Ids drawn so far.
-        splitter: Cuts their text.
-        decode: Ids -> text.
-        hints: If any, there is no cut unless the text holds one of them.
-
-    Raises:
-        SplitterError: if the splitter raises, or its first step does not begin the text.
-    """
-    text = decode(tokens).rstrip("\ufffd")
-    if hints and not any(hint in text for hint in hints):
-        return None
-    name = f"splitter {type(splitter).__name__}"
-    with boundary(SplitterError, name):
-        pieces = splitter.split(text)
-    if len(pieces) < 2:
-        return None
-    if not pieces[0] or not text.startswith(pieces[0]):
-        raise SplitterError(f"{name} cut {text!r:.80} into {pieces!r:.80}: the pieces do not join to the text")
-    end = None
-    for count in range(len(tokens), 0, -1):
-        head = decode(tokens[:count])
-        if len(head) < len(pieces[0]):
-            break
-        if text.startswith(head):
-            end = count
-    return end
-
-
-def _positions(mask_B_T: torch.Tensor) -> torch.Tensor:
-    """Position ids of left-padded rows, 0 at the first real token."""
-    return (mask_B_T.cumsum(-1) - 1).clamp(min=0)
 
 
 def _find_end_ids(model: PreTrainedModel, encoder: PromptEncoder) -> frozenset[int]:

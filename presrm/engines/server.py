@@ -226,7 +226,7 @@ class _ByIds:
             left -= len(new)
             stop = Stop.EOS if ended else Stop.MAX_TOKENS if left <= 0 or not new else None
             if request.splitter is not None:
-                from presrm.engines.hf import step_end  # needs torch, which the tokenizer has brought along
+                from presrm.engines.drafting import step_end
 
                 end = step_end(drawn, request.splitter, self._encoder.decode, hints if stop is None else ())
                 if end is not None:

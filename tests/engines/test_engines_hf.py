@@ -13,7 +13,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from presrm.encoding import PromptEncoder
-from presrm.engines.hf import HFEngine, step_end
+from presrm.engines.drafting import step_end
+from presrm.engines.hf import HFEngine
 from presrm.errors import EngineError, PromptTooLongError, SplitterError
 from presrm.packing import Pack
 from presrm.prompts import Part, Prompt, PromptSet
