@@ -9,8 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from multiprocessing import get_context
 from threading import Lock
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from weakref import finalize
 
 from pebble import ProcessPool
@@ -21,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Worker:
-    """Runs functions of a module in one other process, started by the first call and used again.
+    """Runs functions of a module in one other process, started by the first call and used again; it ends with this one.
 
     In a script, guard the entry point by ``if __name__ == "__main__"``, as for every use of `multiprocessing`.
 
@@ -35,21 +34,6 @@ class Worker:
         self._modules = modules
         self._lock = Lock()
         self._pool: ProcessPool | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the process; the next call starts another."""
-        with self._lock:
-            if self._pool is not None:
-                _stop(self._pool)
-                self._pool = None
 
     def run(self, function: Callable[..., T], *arguments: Any) -> T | None:
         """Call ``function(*arguments)`` there; none if it passed a limit or raised.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from presrm.answers import after_hashes, last_boxed
+from presrm.answers import after_hashes, after_phrases, last_boxed
 from presrm.errors import DataError
 from presrm.types import Grade
 
@@ -22,7 +22,6 @@ _LONGEST = 1000  # characters of an expression: far more than the game needs
 _DEEPEST = 50  # brackets
 _LONGEST_NUMBER = 20  # digits
 _TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL)
-_PHRASE = re.compile(r"\banswer\s*+(?:\*\*)?\s*+(?:is\b|:)[\s:*]*+([^\n]*+)", re.IGNORECASE)
 _SIGNS = (
     (re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r"((\1)/(\2))"),
     (re.compile(r"\\times|\\cdot|\\ast|[\u00d7\u00b7\u22c5\u2217\u2715]|(?<=[\d)])\s*[xX]\s*(?=[\d(])"), "*"),
@@ -53,7 +52,7 @@ class CountdownGrader:
     def extract(self, solution: str) -> str | None:
         """Find the expression."""
         tagged = _TAGGED.findall(solution)
-        phrases = _PHRASE.findall(solution)
+        phrases = after_phrases(solution)
         marked = (tagged and tagged[-1]) or last_boxed(solution) or after_hashes(solution) or (phrases and phrases[-1])
         if marked and marked.strip():
             return _sides(marked) or marked.strip()

@@ -1,14 +1,12 @@
 r"""Integrals: an antiderivative up to its constant, or a value.
 
->>> with IntegralGrader() as grader:
-...     grader.grade(r"So it is \boxed{\sin^2 x + C}", r"-\cos^2 x").value
+>>> IntegralGrader().grade(r"So it is \boxed{\sin^2 x + C}", r"-\cos^2 x").value
 'correct'
 """
 
 import re
 from math import isfinite
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from presrm.answers import find_answer, last_boxes
 from presrm.errors import DataError
@@ -47,18 +45,6 @@ class IntegralGrader:
 
     def __init__(self, time_limit: float = 10.0) -> None:
         self._worker = Worker(time_limit, "math_verify")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the worker; the next comparison starts another."""
-        self._worker.close()
 
     def extract(self, solution: str) -> str | None:
         """Find the final answer."""

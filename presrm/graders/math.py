@@ -1,7 +1,6 @@
 r"""Mathematical equality, by math-verify, in one notation and with the order of tuples.
 
->>> with MathGrader() as grader:
-...     grader.grade(r"Half of it: \boxed{0.5}", r"\frac{1}{2}").value
+>>> MathGrader().grade(r"Half of it: \boxed{0.5}", r"\frac{1}{2}").value
 'correct'
 """
 
@@ -9,8 +8,7 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 from math import isfinite
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from presrm.answers import equal_numbers, find_answer, last_boxes, read_number
 from presrm.errors import DataError
@@ -55,18 +53,6 @@ class MathGrader:
 
     def __init__(self, time_limit: float = 5.0) -> None:
         self._worker = Worker(time_limit, "math_verify")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the worker; the next comparison starts another."""
-        self._worker.close()
 
     def extract(self, solution: str) -> str | None:
         """Find the final answer."""

@@ -19,6 +19,7 @@ GAME = '{"numbers": [1, 5, 5, 5], "target": 24}'
         r"\boxed{5 \times \left(5 - \frac{1}{5}\right)}",
         "<think>5 * 5 - 1 uses 3</think> <answer>5 \u00d7 (5 \u2212 1 \u00f7 5)</answer>",
         "**Answer: 5 * (5 - 1/5)**",
+        "The answer = 5 * (5 - 1/5)\nI also tried 5 * 5 - 1.",
         "24 = (5 - 1/5) * 5",
         "#### 5*(5-1/5)",
         "So $5(5 - 1/5)$, that is $5 * (5 - 1/5) = 24$.",

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,9 +12,8 @@ DATA = Path(__file__).parents[3] / "shared" / "data" / "integration" / "mit_bee.
 
 
 @pytest.fixture(scope="module")
-def grader() -> Iterator[IntegralGrader]:
-    with IntegralGrader() as grader:
-        yield grader
+def grader() -> IntegralGrader:
+    return IntegralGrader()
 
 
 @pytest.mark.parametrize(
