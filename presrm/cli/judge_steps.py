@@ -67,12 +67,14 @@ def judge_steps(
     Rows that cannot be judged go to <out>.rejected.jsonl, with line and reason. With a 'label' (0-based index of the
     first wrong step, -1 for none) rows also make a judge card, <out>.card.json: how far the judge is to be trusted.
 
-    Stopped, the same command goes on where it was. Another judge, model or input needs another --out.
+    Stopped, the same command goes on behind the last group of rows that it finished. Another judge, model or input needs
+    another --out. A group has search.group_size rows: with a slow model a small one loses less.
 
     \b
       $ presrm judge-steps solutions.jsonl
       $ presrm judge-steps solutions.parquet --model DIR --show 5
       $ presrm judge-steps processbench.jsonl --model DIR --set judge.verdict=direct
+      $ presrm judge-steps processbench.jsonl --model DIR --set search.group_size=8
       $ presrm judge-steps processbench.jsonl --compare pointwise,first-error
       $ cat solutions.jsonl | presrm judge-steps - > judged.jsonl
     """

@@ -106,11 +106,11 @@ def wrong_step(found: WrongStep, rank: str) -> RenderableType:
         found: The step.
         rank: Its heading, as ``1 of 5``.
     """
-    solution, judgement = found.solution, found.judgements[-1]
+    solution, rationale = found.solution, found.judgements[-1]["rationale"]
     title = Text.assemble(
         (f"{rank}   ", "bold"),
         (f"score {_decimal(found.score)}", _WRONG),
-        f", {judgement['status']}   step {found.index + 1} of {len(solution.steps)}   solution {found.place}",
+        f"   step {found.index + 1} of {len(solution.steps)}   solution {found.place}",
     )
     if solution.id is not None:
         title.append(f" ({_cut(solution.id, 60)})".replace("\n", " "))
@@ -130,8 +130,8 @@ def wrong_step(found: WrongStep, rank: str) -> RenderableType:
     mark = Text(f"-> {found.index + 1}", _WRONG)
     score = Text(f"{_decimal(found.score)} wrong", _WRONG)
     steps.add_row(mark, score, _text(solution.steps[found.index], 2 * _STEP, _WRONG))
-    if judgement["rationale"].strip():
-        steps.add_row("", Text("judge", "dim"), _text(judgement["rationale"], _RATIONALE, "italic"))
+    if rationale.strip():
+        steps.add_row("", Text("judge", "dim"), _text(rationale, _RATIONALE, "italic"))
     return Group(title, steps, "")
 
 

@@ -92,7 +92,7 @@ def test_judges_without_labels_are_compared_by_what_they_found():
 def test_a_wrong_step_stands_in_context():
     text = shown(wrong_step(wrong(steps=[f"step {i}" for i in range(9)], index=7, label=7), "1 of 5"))
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert lines[0] == "1 of 5 score 0.03, ok step 8 of 9 solution 7 (mine-1) label: this step"
+    assert lines[0] == "1 of 5 score 0.03 step 8 of 9 solution 7 (mine-1) label: this step"
     assert "question What is 17 + 5?" in lines
     assert "... 3 steps before ..." in lines
     assert "4 0.90 step 3" in lines
