@@ -67,8 +67,8 @@ def judge_steps(
     Rows that cannot be judged go to <out>.rejected.jsonl, with line and reason. With a 'label' (0-based index of the
     first wrong step, -1 for none) rows also make a judge card, <out>.card.json: how far the judge is to be trusted.
 
-    Stopped, the same command goes on behind the last group of rows that it finished. Another judge, model or input needs
-    another --out. A group has search.group_size rows: with a slow model a small one loses less.
+    Stopped, the same command goes on behind the last group of rows that it finished. Another judge, model or input
+    needs another --out. A group has search.group_size rows: with a slow model a small one loses less.
 
     \b
       $ presrm judge-steps solutions.jsonl
