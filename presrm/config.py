@@ -39,7 +39,9 @@ class ModelConfig(Section):
     engine_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of vllm or of a server, see docs/servers.md.", json_schema_extra=FREE
     )
-    chat_template: str | None = Field(None, description="'chatml' or a Jinja file; none: the tokenizer's own.")
+    chat_template: str | None = Field(
+        None, description="'chatml', 'plain' (a base model) or a Jinja file; none: the tokenizer's own."
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bf16 on a GPU, else fp32."
     )

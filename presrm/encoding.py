@@ -9,7 +9,9 @@ import json
 import re
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from functools import cached_property
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from presrm.types import Step
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_USER = "\ufdd2user\ufdd3"
+_TURN = "\ufdd2turn\ufdd3"
 _SYSTEM = "\ufdd2system\ufdd3"
 _REPLY = "\ufdd2reply\ufdd3"
 _TAG = re.compile(r"\s*[<\[].*[>\]]\s*", re.DOTALL)
@@ -30,6 +32,30 @@ CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+PLAIN = (
+    "{% for message in messages %}"
+    "{% if message.role == 'user' %}Question: {{ message.content }}\nAnswer:"
+    "{% elif message.role == 'assistant' %} {{ message.content }}\n\n"
+    "{% else %}{{ message.content }}\n\n{% endif %}"
+    "{% endfor %}"
+)
+"""For a base model: no markup. lm-evaluation-harness puts GSM8K so, with the same blank line between examples."""
+TEMPLATES = {"chatml": CHATML, "plain": PLAIN}
+
+
+_HOW_TO_SET = "set model.chat_template to 'chatml', to 'plain' for a base model, or to the path of a Jinja file"
+_NEXT_QUESTION = re.compile(r"^Question:", re.MULTILINE)
+
+
+class TurnSplitter:
+    """Cuts before every line that opens the next question of the template ``plain``: the first cut ends a reply."""
+
+    stop: Sequence[str] = ("Question:",)
+
+    def split(self, text: str) -> list[str]:
+        """Cut `text` into turns."""
+        cuts = (found.start() for found in _NEXT_QUESTION.finditer(text))
+        return [text[a:b] for a, b in pairwise([0, *cuts, len(text)]) if a < b]
 
 
 class PromptEncoder:
@@ -37,7 +63,7 @@ class PromptEncoder:
 
     Args:
         tokenizer: A fast transformers tokenizer.
-        chat_template: ``chatml``, the path of a Jinja file, or none for the tokenizer's own.
+        chat_template: ``chatml``, ``plain``, the path of a Jinja file, or none for the tokenizer's own.
 
     Raises:
         ConfigError: if there is no chat template.
@@ -46,22 +72,20 @@ class PromptEncoder:
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", chat_template: str | None = None) -> None:
         self.tokenizer: PreTrainedTokenizerBase = _without_added_spaces(tokenizer)
         self._template = _read_template(chat_template)
+        self._is_plain = chat_template == "plain"
         if not (self._template or tokenizer.chat_template):
-            raise ConfigError(
-                f"the tokenizer of {tokenizer.name_or_path!r} has no chat template; "
-                "set model.chat_template to 'chatml' or to the path of a Jinja file"
-            )
+            raise ConfigError(f"the tokenizer of {tokenizer.name_or_path!r} has no chat template; {_HOW_TO_SET}")
         self._has_system_role = True
         added = self.tokenizer.added_tokens_decoder.items()
         # Not every control token is marked as special: <think> of Qwen3 is not. Runs of spaces are added tokens too.
         self._control = {i for i, token in added if token.special or _TAG.fullmatch(token.content)}
         self._control.discard(self.tokenizer.unk_token_id)  # text that the vocabulary lacks
-        self._wrappers: dict[bool, tuple[str, ...]] = {}
+        self._wrappers: dict[int, list[str]] = {}
 
     @cached_property
     def eos_id(self) -> int:
         """The token that ends a reply (id): what the chat template puts behind one, else the tokenizer's end token."""
-        messages = [{"role": "user", "content": _USER}, {"role": "assistant", "content": _REPLY}]
+        messages = [{"role": "user", "content": _TURN}, {"role": "assistant", "content": _REPLY}]
         try:
             _, _, after = self._apply(messages, add_generation_prompt=False).partition(_REPLY)
         except TemplateError:
@@ -93,12 +117,18 @@ class PromptEncoder:
 
     def trunk(self, prompt: Prompt) -> list[int]:
         """The ids that `prompt` shares with others of the same trunk."""
-        before, _ = self._wrap(prompt.system)
-        return [*self.scaffold(before), *self.parts(prompt.trunk)]
+        *befores, _ = self._wrap(prompt)
+        shown = [
+            (Part(text, is_content=True),)
+            for example in prompt.examples
+            for text in (example.question, example.solution)
+        ]
+        turns = map(self._turn, befores, [*shown, prompt.trunk])
+        return [*self._start_ids, *chain.from_iterable(turns)]
 
     def tail(self, prompt: Prompt) -> list[int]:
         """The ids behind the trunk: the rest of the user turn, the steps replied so far, and what is forced."""
-        _, after = self._wrap(prompt.system)
+        after = self._wrap(prompt)[-1]
         reply = [i for step in prompt.reply for i in self.step(step)]
         return [*self.parts(prompt.tail), *self.scaffold(after), *reply, *self.scaffold(prompt.forced)]
 
@@ -110,36 +140,52 @@ class PromptEncoder:
         """Text of `ids`, control tokens included, spaces as they are."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def _wrap(self, system: str | None) -> tuple[str, str]:
-        """What the chat template puts before and after the content of the user turn."""
-        messages = [{"role": "user", "content": _USER}]
-        if system is not None and self._has_system_role:
+    def _turn(self, before: str, parts: Sequence[Part]) -> list[int]:
+        """Tokenise markup and the turn that it opens.
+
+        Without markup the space between them belongs to the first word, as everywhere in the text a base model knows.
+        """
+        if self._is_plain and before.endswith(" ") and parts:
+            first, *rest = parts
+            before, parts = before[:-1], [replace(first, text=f" {first.text}"), *rest]
+        return [*self.scaffold(before), *self.parts(parts)]
+
+    @cached_property
+    def _start_ids(self) -> list[int]:
+        """What the tokenizer puts before a text (ids): a chat template says that itself, plain text does not."""
+        first = list(self.tokenizer("")["input_ids"])[:1]
+        return first if self._is_plain and first == [self.tokenizer.bos_token_id] else []
+
+    def _wrap(self, prompt: Prompt) -> list[str]:
+        """What the chat template puts before the content of each turn, examples first, and after the last."""
+        roles = [*("user", "assistant") * len(prompt.examples), "user"]
+        messages = [{"role": role, "content": _TURN} for role in roles]
+        if prompt.system is not None and self._has_system_role:
             try:
-                before, after = self._render([{"role": "system", "content": _SYSTEM}, *messages])
+                before, *rest = self._render([{"role": "system", "content": _SYSTEM}, *messages])
             except TemplateError:
                 self._has_system_role = False
             else:
                 if _SYSTEM in before:
-                    return before.replace(_SYSTEM, system), after
+                    return [before.replace(_SYSTEM, prompt.system), *rest]
                 self._has_system_role = False
         try:
-            before, after = self._render(messages)
+            before, *rest = self._render(messages)
         except TemplateError as error:
             raise ConfigError(
-                f"the chat template of {self.tokenizer.name_or_path!r} fails: {error}; "
-                "set model.chat_template to 'chatml' or to the path of a Jinja file"
+                f"the chat template of {self.tokenizer.name_or_path!r} fails: {error}; {_HOW_TO_SET}"
             ) from error
-        return (before + f"{system}\n\n" if system is not None else before), after
+        return [before + f"{prompt.system}\n\n" if prompt.system is not None else before, *rest]
 
-    def _render(self, messages: list[dict[str, str]]) -> tuple[str, str]:
-        key = len(messages) > 1
-        if key not in self._wrappers:
-            before, found, after = self._apply(messages, add_generation_prompt=True).partition(_USER)
-            if not found:
-                raise ConfigError(f"the chat template of {self.tokenizer.name_or_path!r} drops the user's message")
-            self._wrappers[key] = (before, after)
-        before, after = self._wrappers[key]
-        return before, after
+    def _render(self, messages: list[dict[str, str]]) -> list[str]:
+        """Render turns and cut at their content; with a system turn there is an even number of messages."""
+        num = len(messages)
+        if num not in self._wrappers:
+            pieces = self._apply(messages, add_generation_prompt=True).split(_TURN)
+            if len(pieces) != sum(message["content"] == _TURN for message in messages) + 1:
+                raise ConfigError(f"the chat template of {self.tokenizer.name_or_path!r} drops or repeats a message")
+            self._wrappers[num] = pieces
+        return self._wrappers[num]
 
     def _apply(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
         options: dict[str, Any] = {"chat_template": self._template} if self._template else {}
@@ -157,11 +203,11 @@ class PromptEncoder:
 def _read_template(name: str | None) -> str | None:
     if name is None:
         return None
-    if name == "chatml":
-        return CHATML
+    if name in TEMPLATES:
+        return TEMPLATES[name]
     path = Path(name)
     if not path.is_file():
-        raise ConfigError(f"model.chat_template: {name!r} is neither 'chatml' nor a file")
+        raise ConfigError(f"model.chat_template: {name!r} is neither 'chatml', nor 'plain', nor a file")
     with boundary(ConfigError, f"model.chat_template: {name!r}"):
         return path.read_text("utf-8")
 

@@ -4,17 +4,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from presrm.assembly import Parts, limit_threads, open_engine, versions
 from presrm.audit import SECOND_OF
 from presrm.benchmarking import Benchmark, Result, file_label, run_benchmark, write_results
 from presrm.config import Config
+from presrm.encoding import TurnSplitter
 from presrm.errors import DataError, RequestError
+from presrm.examples import Examples, draw_examples
 from presrm.graders import GRADERS
 from presrm.iteration import Progress, SilentProgress
 from presrm.judges import JUDGES
 from presrm.problems import load_problems
+from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Grader, Judge, Sampling
 from presrm.sampled import Item, sample_solutions, search_solutions
 from presrm.seeding import derive_seed
@@ -47,6 +51,23 @@ def load_benchmark(source: str, config: Config, num: int | None, grader: str | N
     return Benchmark(stem, source, tuple(problems), grader or GRADER_OF.get(name, "auto" if stem != name else "math"))
 
 
+def load_examples(source: str, num: int, benchmark: Benchmark, config: Config, progress: Progress) -> Examples:
+    """Draw `num` worked examples for a benchmark from the training problems of a source.
+
+    Raises:
+        DataError: if there are not so many.
+    """
+    grader, seed = GRADERS.create(benchmark.grader), derive_seed(config.seed, "examples")
+    problems = load_problems(source, split="train")
+    drawn = draw_examples(source, problems, num, benchmark.problems, grader, seed)
+    if drawn.num_evaluated or drawn.num_unread:
+        progress.note(
+            f"{source}: passed over {drawn.num_evaluated} problems that also stand in {benchmark.name}, "
+            f"{drawn.num_unread} in whose solution its grader does not find the right answer"
+        )
+    return drawn
+
+
 def evaluate_policies(
     models: Sequence[str],
     benchmarks: Sequence[Benchmark],
@@ -56,6 +77,7 @@ def evaluate_policies(
     *,
     num_samples: int = 1,
     search: bool = False,
+    examples: Mapping[str, Examples] = MappingProxyType({}),
 ) -> list[Result]:
     """Evaluate every policy on every benchmark, or go on with it.
 
@@ -67,6 +89,7 @@ def evaluate_policies(
         progress: Where to tell what is going on.
         num_samples: Solutions a problem; 1 is greedy, more are drawn as ``search.temperature`` and ``top_p`` say.
         search: Solve by a search with a judge.
+        examples: What is shown before every question, by the benchmark's source; of one not named nothing.
 
     Raises:
         PresrmError: with one plain line that says what to do.
@@ -78,25 +101,41 @@ def evaluate_policies(
     results = []
     for model, label in zip(models, labels, strict=True):
         settings = config.model_copy(update={"model": config.model.model_copy(update={"id": model})})
-        parts = Parts(settings, progress, _drop)
-        way = _search_way(parts) if search else _sample_way(parts, num_samples)
-        found = [
-            run_benchmark(
-                benchmark,
-                label,
-                way.name,
-                out / label,
-                {"model": model, "prompts": parts.prompts.hash, "seed": config.seed, **way.request},
-                partial(open_engine, policy_at(model), settings.model),
-                partial(way.solve, GRADERS.create(benchmark.grader)),
-                progress.stage,
-                SECOND_OF[benchmark.grader]() if benchmark.grader in SECOND_OF else None,
-            )
-            for benchmark in benchmarks
-        ]
-        write_results(out / label, found, {"model": "presrm", "model_args": model, "seed": config.seed, **versions()})
+        found = []
+        for benchmark in benchmarks:
+            shown = examples.get(benchmark.source, Examples())
+            parts = Parts(settings, progress, _drop)
+            parts.prompts = PromptSet(settings.prompts, shown.shown)
+            way = _search_way(parts) if search else _sample_way(parts, num_samples)
+            found.append(_run(benchmark, label, way, out / label, parts, shown))
+        about = {"model": "presrm", "model_args": model, "seed": config.seed, **versions()}
+        if examples:
+            about["examples"] = {benchmark.name: examples[benchmark.source].about for benchmark in benchmarks}
+        num_shots = max((len(shown.shown) for shown in examples.values()), default=0)
+        write_results(out / label, found, about, num_shots)
         results += found
     return results
+
+
+def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Parts, examples: Examples) -> Result:
+    """Evaluate one policy on one benchmark, or go on with it."""
+    model, num_shots = parts.config.model, len(examples.shown)
+    request = {"model": model.id, "prompts": parts.prompts.hash, "seed": parts.config.seed, **way.request}
+    if model.chat_template is not None:
+        request["chat_template"] = model.chat_template
+    if num_shots:
+        request |= {"num_fewshot": num_shots, "examples": examples.hash}
+    return run_benchmark(
+        benchmark,
+        label,
+        f"{way.name}-{num_shots}-shot" if num_shots else way.name,
+        folder,
+        request,
+        partial(open_engine, policy_at(model.id), model),
+        partial(way.solve, GRADERS.create(benchmark.grader)),
+        parts.progress.stage,
+        SECOND_OF[benchmark.grader]() if benchmark.grader in SECOND_OF else None,
+    )
 
 
 def policy_at(model: str) -> Checkpoint:
@@ -131,6 +170,7 @@ def _sample_way(parts: Parts, num: int) -> _Way:
             group_size=search.group_size,
             seed=derive_seed(parts.config.seed, "evaluation"),
             start=start,
+            splitter=TurnSplitter() if parts.config.model.chat_template == "plain" else None,
         )
 
     request = {"sampling": [sampling.temperature, sampling.top_p, sampling.max_tokens]}
@@ -139,6 +179,7 @@ def _sample_way(parts: Parts, num: int) -> _Way:
 
 def _search_way(parts: Parts) -> _Way:
     judge, search = parts.config.judge, parts.config.search
+    _require_end(parts.config)
 
     def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Item]]:
         return search_solutions(
@@ -157,6 +198,19 @@ def _search_way(parts: Parts) -> _Way:
     return _Way(f"{search.kind}-{search.num_candidates}", {**request, "splitter": parts.config.splitter}, solve)
 
 
+def _require_end(config: Config) -> None:
+    """Refuse a search for a policy that does not end its solutions and is not told how they end."""
+    if config.model.chat_template != "plain":
+        return
+    if config.search.kind == "best-of-n":
+        raise RequestError("model.chat_template: plain cannot be searched by best-of-n: use --samples")
+    if not config.search.answer_marks:
+        raise RequestError(
+            "with model.chat_template: plain a search has to be told which step is the last, as with "
+            """--set 'search.answer_marks=["####"]'"""
+        )
+
+
 def _drop(**row: Any) -> None:
     """Evaluation keeps no metrics.jsonl."""
 
@@ -172,6 +226,7 @@ def solve_one(question: str, config: Config, watch: Watch | None = None) -> Sear
     Raises:
         PresrmError: with one plain line that says what to do.
     """
+    _require_end(config)
     limit_threads(config.threads)
     parts = Parts(config, SilentProgress(), _drop)
     with open_engine(policy_at(config.model.id), config.model) as engine:

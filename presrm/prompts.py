@@ -43,8 +43,16 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A worked problem: content, as an earlier turn and its reply."""
+
+    question: str
+    solution: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
-    """One user turn and the beginning of its reply.
+    """One user turn and the beginning of its reply, behind worked examples if there are any.
 
     Attributes:
         trunk: Parts shared with other prompts on the same prefix.
@@ -54,6 +62,7 @@ class Prompt:
         system: Scaffold of the system turn, or none.
         template: The template that made it, as ``pairwise``, or nothing.
         subject: Of a question to a judge: what it is about, or none.
+        examples: The turns before this one.
     """
 
     trunk: tuple[Part, ...]
@@ -63,11 +72,16 @@ class Prompt:
     system: str | None = None
     template: str = ""
     subject: "Subject | None" = None
+    examples: tuple[Example, ...] = ()
 
     @property
     def text(self) -> str:
-        """The user turn as a person would read it."""
-        return "".join(part.text for part in (*self.trunk, *self.tail))
+        """The user turn as a person would read it; with examples, they and it in one."""
+        turn = "".join(part.text for part in (*self.trunk, *self.tail))
+        if not self.examples:
+            return turn
+        shown = (f"Question: {example.question}\nAnswer: {example.solution}\n\n" for example in self.examples)
+        return f"{''.join(shown)}Question: {turn}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +132,16 @@ class PromptSet:
 
     Args:
         name: A shipped set (``paper``, ``compact``, ``plain``) or the path of a folder.
+        examples: Worked problems to show before every question that is to be solved.
 
     Raises:
         ConfigError: if there is no such set, or a template is malformed.
     """
 
-    def __init__(self, name: str = "paper") -> None:
+    def __init__(self, name: str = "paper", examples: Sequence[Example] = ()) -> None:
         folder = _find(name)
         self.name = name
+        self.examples = tuple(examples)
         self._sources: dict[str, str] = {}
         self._templates: dict[str, Template] = {}
         environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
@@ -148,7 +164,14 @@ class PromptSet:
         return digest.hexdigest()
 
     def solve(self, prefix: Trajectory) -> Prompt:
-        """Ask for the next steps of `prefix`."""
+        """Ask for the next steps of `prefix`.
+
+        Behind examples the question stands without words of ours, as theirs do: they show what a solution looks like,
+        and the ``solve`` template might ask for another form.
+        """
+        if self.examples:
+            question = Part(prefix.problem.question, is_content=True)
+            return Prompt((question,), reply=prefix.steps, template="solve", examples=self.examples)
         return self._render("solve", prefix.problem, {"question": prefix.problem.question}, reply=prefix.steps)
 
     def pairwise(self, prefix: Trajectory, first: Step, second: Step, *, direct: bool = False) -> Prompt:

@@ -11,7 +11,7 @@ from itertools import islice
 from statistics import fmean
 
 from presrm.prompts import PromptSet
-from presrm.protocols import Generator, Grader, Judge, Request, Sampling, Searcher
+from presrm.protocols import Generator, Grader, Judge, Request, Sampling, Searcher, StepSplitter
 from presrm.seeding import derive_seed
 from presrm.statistics import bootstrap_mean, maj_at_k, pass_at_k, wilson_interval
 from presrm.types import Grade, Problem, SearchTree, Stop, Trajectory
@@ -74,6 +74,7 @@ def sample_solutions(
     group_size: int,
     seed: int,
     start: int = 0,
+    splitter: StepSplitter | None = None,
 ) -> Iterator[list[Item]]:
     """Solve every problem `num` times; items come in lockstep groups.
 
@@ -87,6 +88,7 @@ def sample_solutions(
         group_size: Problems in one group.
         seed: Every draw derives from it and the problem's index in the whole list.
         start: That index of ``problems[0]``.
+        splitter: Of a policy that does not end its reply: its first cut does, which counts as `Stop.ANSWER`.
 
     Raises:
         ValueError: for a problem without a reference answer.
@@ -94,12 +96,13 @@ def sample_solutions(
     rest = iter(enumerate(problems, start))
     while group := list(islice(rest, group_size)):
         requests = [
-            Request(prompts.solve(Trajectory(p)), num, sampling, seed=derive_seed(seed, "samples", i)) for i, p in group
+            Request(prompts.solve(Trajectory(p)), num, sampling, splitter, derive_seed(seed, "samples", i))
+            for i, p in group
         ]
         yield [
             Item(
                 problem,
-                tuple(_sample(problem, grader, one.text, len(one.tokens), one.stop) for one in drawn),
+                tuple(_sample(problem, grader, one.text, len(one.tokens), one.stop or Stop.ANSWER) for one in drawn),
                 0 if num == 1 else None,
             )
             for (_, problem), drawn in zip(group, generator.generate(requests), strict=True)

@@ -133,7 +133,7 @@ def test_without_a_system_role_it_is_merged_into_the_user_turn(
 
 def test_no_chat_template_names_the_setting(tokenizer: PreTrainedTokenizerBase) -> None:
     tokenizer.chat_template = None
-    with pytest.raises(ConfigError, match=r"no chat template; set model\.chat_template to 'chatml' or"):
+    with pytest.raises(ConfigError, match=r"no chat template; set model\.chat_template to 'chatml', to 'plain'"):
         PromptEncoder(tokenizer)
 
 
@@ -153,7 +153,7 @@ def test_a_chat_template_can_be_given(tokenizer: PreTrainedTokenizerBase, tmp_pa
     assert [encoder.decode(encoder.encode(ask("Why?"))) for encoder in texts] == [
         "<|im_start|>user\nSolve: Why? Now.<|im_end|>\n<|im_start|>assistant\n"
     ] * 2
-    with pytest.raises(ConfigError, match="'llama' is neither 'chatml' nor a file"):
+    with pytest.raises(ConfigError, match="'llama' is neither 'chatml', nor 'plain', nor a file"):
         PromptEncoder(tokenizer, "llama")
     path.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match=r"chat\.jinja"):

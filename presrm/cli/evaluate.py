@@ -8,8 +8,9 @@ import typer
 from rich.console import Console
 
 from presrm.cli.progress import RichProgress
-from presrm.cli.settings import EMBEDDED, settings_for
+from presrm.cli.settings import EMBEDDED, SettingsOption, settings_for
 from presrm.cli.show import print_table
+from presrm.config import load_config
 from presrm.errors import RequestError
 
 if TYPE_CHECKING:
@@ -38,12 +39,16 @@ def evaluate(
     judge: Annotated[
         str | None, typer.Option("--judge", metavar="J", help="Judge of the search; beam needs an absolute one.")
     ] = None,
+    shots: Annotated[
+        int, typer.Option("--shots", metavar="N", min=0, help="Worked examples before every question.")
+    ] = 0,
+    examples: Annotated[
+        str | None, typer.Option("--examples", metavar="P", help="What they are drawn from, as gsm8k:train.jsonl.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets samples and results of each policy.")] = Path(
         "evals"
     ),
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
-    ] = None,
+    settings: SettingsOption = None,
 ) -> None:
     """Score policies on benchmarks.
 
@@ -54,27 +59,38 @@ def evaluate(
     gives the judge-weighted vote). Samples and results.json have the shape of lm-evaluation-harness. Solutions are read
     by a second, independent extractor too; audit_*.jsonl lists where it leads to another grade.
 
+    A base model wants --set model.chat_template=plain ("Question: ... Answer: ...", where the next "Question:" ends a
+    reply) and --shots N: worked examples, drawn by seed, the same before every question. None of them stands in the
+    benchmark, and the grader finds its answer; the question then stands without instructions.
+
     \b
       $ presrm eval
       $ presrm eval --model embedded --model runs/embedded/iterations/4/policy
       $ presrm eval --model DIR --problems gsm8k:test.jsonl --problems math500:math500.jsonl
       $ presrm eval --model DIR --problems gsm8k --samples 16
+      $ presrm eval --model BASE --problems gsm8k --shots 5 --examples gsm8k --set model.chat_template=plain
       $ presrm eval --model DIR --problems gsm8k --search best-of-n --judge pointwise --set search.num_candidates=16
     """
     chosen = models or [EMBEDDED]
     if samples > 1 and search is not None:
         raise RequestError("--samples and --search exclude each other; best-of-n takes --set search.num_candidates=K")
+    if (shots > 0) != (examples is not None):
+        raise RequestError("--shots N and --examples P need each other: how many, and what they are drawn from")
     flags = {"search.kind": search, "judge.kind": judge or ("pointwise" if search in ("beam", "best-of-n") else None)}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     config = settings_for(chosen, [*overrides, *(settings or [])])
-    from presrm.eval_assembly import evaluate_policies, load_benchmark
+    from presrm.eval_assembly import evaluate_policies, load_benchmark, load_examples
 
     if problems is None and config.name == "custom":
         raise RequestError("--problems: what to score on? as gsm8k, gsm8k:PATH, math500:PATH, or a JSON Lines file")
-    grader = next((s.partition("=")[2] for s in settings or [] if s.startswith("evaluation.grader=")), None)
+    is_set = "grader" in load_config(None, settings or []).evaluation.model_fields_set
+    grader = config.evaluation.grader if is_set else None
     benchmarks = [load_benchmark(source, config, num, grader) for source in problems or [config.problems.held_out]]
+    progress, shown = RichProgress(), {}
+    if examples is not None:
+        shown = {each.source: load_examples(examples, shots, each, config, progress) for each in benchmarks}
     results = evaluate_policies(
-        chosen, benchmarks, config, out, RichProgress(), num_samples=samples, search=search is not None
+        chosen, benchmarks, config, out, progress, num_samples=samples, search=search is not None, examples=shown
     )
     _print(results, Console(), out)
 

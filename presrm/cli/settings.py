@@ -1,11 +1,18 @@
-"""What settings a policy is used with, where no config is named."""
+"""What settings a policy is used with, where no config is named, and the options that several verbs share."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from presrm.config import Config, load_config
 
 EMBEDDED = "embedded"
+
+SettingsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
+]
 
 
 def settings_for(models: Sequence[str], overrides: Sequence[str]) -> Config:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from presrm.cli.settings import EMBEDDED, settings_for
+from presrm.cli.settings import EMBEDDED, SettingsOption, settings_for
 from presrm.cli.show import visible
 from presrm.errors import RequestError
 
@@ -32,9 +32,7 @@ def solve(
     ] = None,
     tree: Annotated[bool, typer.Option("--tree", help="Draw the whole search.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the search tree as one line of JSON.")] = False,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
-    ] = None,
+    settings: SettingsOption = None,
 ) -> None:
     """Solve one problem, step by step.
 
