@@ -137,13 +137,13 @@ def _require_absolute(configs: Mapping[str, Config]) -> None:
 def _shared_engine(config: Config) -> "Iterator[Callable[[], Engine]]":
     """Give a function that gives the engine, loaded when it is first asked for."""
     from presrm import assembly
-    from presrm.types import Checkpoint
+    from presrm.engines.hf_files import policy_at
 
     with ExitStack() as stack:
 
         @cache
         def engine() -> "Engine":
-            return stack.enter_context(assembly.open_engine(Checkpoint(config.model.id), config.model))
+            return stack.enter_context(assembly.open_engine(policy_at(config.model.id), config.model))
 
         yield engine
 
@@ -152,6 +152,7 @@ def _judge(
     source: Path, out: Path, config: Config, engine: "Callable[[], Engine]", progress_prefix: str = ""
 ) -> "JudgedFile":
     from presrm import assembly, judge_assembly
+    from presrm.engines.hf_files import policy_at, weights_hash
     from presrm.judging import judge_file
     from presrm.ledger import Ledger
     from presrm.prompts import PromptSet
@@ -160,11 +161,12 @@ def _judge(
 
     prompts = PromptSet(config.prompts)
     progress = RichProgress()
+    asks_policy = judge_assembly.asks_policy(config.judge)
 
     @contextmanager
     def open_judge() -> "Iterator[Judge]":
         assembly.limit_threads(config.threads)
-        if not judge_assembly.asks_policy(config.judge):
+        if not asks_policy:
             yield judge_assembly.make_judge(config.judge, None, prompts)
             return
         with (
@@ -177,6 +179,7 @@ def _judge(
 
     depends_on: dict[str, Any] = {
         "model": config.model.model_dump(mode="json", include={"id", "chat_template", "dtype"}),
+        "model_sha256": weights_hash(policy_at(config.model.id)) if asks_policy else None,
         "judge": config.judge.kind,
         "judge_settings": config.judge.model_dump(mode="json", exclude={"kind", "tie_tolerance"}),
         "splitter": config.splitter,

@@ -6,54 +6,23 @@ is loaded without touching the network.
 
 import json
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from hashlib import file_digest, sha256
-from importlib import resources
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub import HfApi
 from peft import PeftModel
-from pydantic import TypeAdapter
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from presrm.engines.hf_files import BASE_FILE, KINDS, Source, find_base, locate
+from presrm.engines.hf_files import read_base as read_base
 from presrm.errors import ConfigError, EngineError, PresrmError, RequestError
 from presrm.types import Checkpoint
 
 logger = logging.getLogger(__name__)
-
-_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-_BASE_FILE = "base.json"
-_KINDS = "give a Hub id, a folder with config.json and safetensors, a .gguf file, or 'embedded'"
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Where a model's files are: a folder (perhaps of one GGUF file that counts), or a Hub id."""
-
-    name: str
-    where: str
-    is_local: bool = True
-    gguf_file: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """What an adapter is trained on.
-
-    Attributes:
-        model: As `Checkpoint.model` named it.
-        sha256: Of its weights, in hexadecimal: that of the file or, of several, that of what ``sha256sum
-            *.safetensors`` prints, by name. None where the weights are not on this machine.
-    """
-
-    model: str
-    sha256: str | None
 
 
 def load_policy(
@@ -84,7 +53,7 @@ def load_policy(
 
 def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a policy alone, as `load_policy` would with its weights."""
-    tokenizer: PreTrainedTokenizerBase = _from_pretrained(AutoTokenizer, _locate(model))
+    tokenizer: PreTrainedTokenizerBase = _from_pretrained(AutoTokenizer, locate(model))
     if not tokenizer.is_fast:
         raise EngineError(f"the tokenizer of {model!r} has no fast version (tokenizer.json)")
     if tokenizer.eos_token_id is None:
@@ -96,7 +65,7 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 
 def load_architectures(model: str) -> list[str]:
     """Read what a model's ``config.json`` says of its architecture."""
-    return list(_from_pretrained(AutoConfig, _locate(model)).architectures or [])
+    return list(_from_pretrained(AutoConfig, locate(model)).architectures or [])
 
 
 def load_model(model: str, loader: Any, *, dtype: str = "auto", device: str = "auto") -> PreTrainedModel:
@@ -112,7 +81,7 @@ def load_model(model: str, loader: Any, *, dtype: str = "auto", device: str = "a
         RequestError: if there is nothing to load.
         EngineError: if it cannot be loaded, or weights are missing.
     """
-    source = _locate(model)
+    source = locate(model)
     place = _resolve_device(device)
     number = _resolve_dtype(dtype, place)
     options: dict[str, Any] = {} if source.gguf_file else {"use_safetensors": True}
@@ -135,34 +104,6 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _locate(name: str) -> _Source:
-    if name == "embedded":
-        return _folder(name, Path(str(resources.files("presrm") / "embedded")))
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return _folder(name, path)
-    if path.suffix.lower() == ".gguf":
-        return _gguf(name, path)
-    if not _HUB_ID.fullmatch(name):
-        raise RequestError(f"no model {name!r}: no such folder, and no Hub id; {_KINDS}")
-    return _Source(name, name, is_local=False)
-
-
-def _folder(name: str, folder: Path) -> _Source:
-    if not (folder / "config.json").is_file():
-        raise RequestError(f"no model in {name!r}: {folder} has no config.json; {_KINDS}")
-    return _Source(name, str(folder))
-
-
-def _gguf(name: str, path: Path) -> _Source:
-    if not path.is_file():
-        raise RequestError(f"no model {name!r}: there is no such file; {_KINDS}")
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise RequestError(f"model {name!r} is not a GGUF file (it does not begin with 'GGUF'); {_KINDS}")
-    return _Source(name, str(path.parent), gguf_file=path.name)
-
-
 def _forget_quantisation(model: PreTrainedModel) -> None:
     """Drop the marks of a GGUF model: its weights are plain by now, but a Trainer would refuse to train them."""
     model.is_quantized = False  # type: ignore[assignment,unused-ignore]
@@ -172,7 +113,7 @@ def _forget_quantisation(model: PreTrainedModel) -> None:
             delattr(holder, name)
 
 
-def _from_pretrained(loader: Any, source: _Source, **options: Any) -> Any:
+def _from_pretrained(loader: Any, source: Source, **options: Any) -> Any:
     """Load from this machine; only what is not on it, from the Hub."""
     options |= {"trust_remote_code": False}
     if source.gguf_file:
@@ -189,7 +130,7 @@ def _from_pretrained(loader: Any, source: _Source, **options: Any) -> Any:
         except Exception as error:
             raise RequestError(
                 f"no model {source.name!r}: no such folder, not in the Hub cache of this machine, "
-                f"and not to be had from the Hub ({_first_line(error)}); {_KINDS}"
+                f"and not to be had from the Hub ({_first_line(error)}); {KINDS}"
             ) from error
 
 
@@ -207,17 +148,11 @@ def _add_adapter(model: PreTrainedModel, checkpoint: Checkpoint, trainable: bool
 
 def write_base(model: str, adapter: Path) -> None:
     """Write beside an adapter what it was trained on; `load_policy` refuses it on other weights."""
-    (adapter / _BASE_FILE).write_text(json.dumps(asdict(_find_base(model)), indent=1) + "\n", "utf-8")
-
-
-def read_base(adapter: Path) -> Base | None:
-    """Read what an adapter was trained on; none where the folder does not say."""
-    path = adapter / _BASE_FILE
-    return TypeAdapter(Base).validate_json(path.read_bytes()) if path.is_file() else None
+    (adapter / BASE_FILE).write_text(json.dumps(asdict(find_base(model)), indent=1) + "\n", "utf-8")
 
 
 def _check_base(model: str, adapter: Path) -> None:
-    was, now = read_base(adapter), _find_base(model)
+    was, now = read_base(adapter), find_base(model)
     if was is None:
         return
     if None not in (was.sha256, now.sha256) and was.sha256 != now.sha256:
@@ -225,35 +160,6 @@ def _check_base(model: str, adapter: Path) -> None:
             f"adapter {str(adapter)!r} was trained on {was.model!r} with weights of sha256 {was.sha256}, "
             f"but {now.model!r} has weights of sha256 {now.sha256}; give the base that it was trained on"
         )
-
-
-def _find_base(model: str) -> Base:
-    files = _weight_files(_locate(model))
-    hashes = [_hash_file(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    if len(files) > 1:
-        lines = (f"{found}  {file.name}\n" for found, file in zip(hashes, files, strict=True))
-        hashes = [sha256("".join(lines).encode()).hexdigest()]
-    return Base(model, hashes[0] if hashes else None)
-
-
-def _weight_files(source: _Source) -> list[Path]:
-    """The files that hold a model's weights; none where it is not on this machine."""
-    folder = Path(source.where)
-    if source.gguf_file:
-        return [folder / source.gguf_file]
-    if not source.is_local:
-        cached = try_to_load_from_cache(source.where, "config.json")
-        if not isinstance(cached, str):
-            return []
-        folder = Path(cached).parent
-    return sorted(folder.glob("*.safetensors"))
-
-
-@lru_cache
-def _hash_file(path: Path, size: int, changed: int) -> str:
-    """SHA-256 of a file; `size` and `changed` (nanoseconds) tell when it has to be read again."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

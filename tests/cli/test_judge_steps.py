@@ -10,7 +10,7 @@ import pytest
 from presrm import assembly, judge_assembly
 from presrm.engines.scripted import ScriptedEngine
 from presrm.ledger import Ledger, short_hash
-from presrm.types import Judgement
+from presrm.types import Checkpoint, Judgement
 
 make_judge, open_engine = judge_assembly.make_judge, assembly.open_engine
 
@@ -104,6 +104,29 @@ def test_other_settings_for_the_same_output_are_refused(run, rows):
     ended = run("judge-steps", rows, "--set", "judge.max_tokens=7")
     assert ended.code == 2
     assert "judge_settings" in ended.err
+
+
+def test_another_policy_at_the_same_place_is_refused(run, rows, tmp_path):
+    policy = tmp_path / "policy"
+    policy.mkdir()
+    (policy / "config.json").write_text("{}")
+    (policy / "model.safetensors").write_text("M1")
+    assert run("judge-steps", rows, "--model", policy).code == 0
+    (policy / "model.safetensors").write_text("M2")
+    ended = run("judge-steps", rows, "--model", policy)
+    assert ended.code == 2
+    assert "the model has changed" in ended.err
+    assert run("judge-steps", rows, "--model", policy, "--out", tmp_path / "m2.jsonl").code == 0
+
+
+def test_the_folder_of_an_adapter_is_a_policy(run, rows, tmp_path, monkeypatch):
+    opened = []
+    engine = ScriptedEngine(lambda prompt, rng: "")
+    monkeypatch.setattr(assembly, "open_engine", lambda policy, model: opened.append(policy) or engine)
+    monkeypatch.setattr(judge_assembly, "make_judge", make_judge)
+    (tmp_path / "base.json").write_text('{"model": "embedded", "sha256": null}')
+    run("judge-steps", rows, "--model", tmp_path)
+    assert opened == [Checkpoint("embedded", tmp_path)]
 
 
 def test_free_settings_may_change(run, rows):

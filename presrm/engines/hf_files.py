@@ -1,0 +1,151 @@
+"""Where the files of a model are, and the hash of its weights. Loads no torch."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import file_digest, sha256
+from importlib import resources
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from presrm.errors import EngineError, RequestError
+from presrm.types import Checkpoint
+
+KINDS = "give a Hub id, a folder with config.json and safetensors, a .gguf file, or 'embedded'"
+BASE_FILE = "base.json"
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model's files are: a folder (perhaps of one GGUF file that counts), or a Hub id."""
+
+    name: str
+    where: str
+    is_local: bool = True
+    gguf_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What an adapter is trained on.
+
+    Attributes:
+        model: As `Checkpoint.model` named it.
+        sha256: Of its weights, in hexadecimal: that of the file or, of several, that of what ``sha256sum
+            *.safetensors`` prints, by name. None where the weights are not on this machine.
+    """
+
+    model: str
+    sha256: str | None
+
+
+def locate(name: str) -> Source:
+    """Find a model by its name, as `Checkpoint.model`.
+
+    Raises:
+        RequestError: if there is none.
+    """
+    if name == "embedded":
+        return _folder(name, Path(str(resources.files("presrm") / "embedded")))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _folder(name, path)
+    if path.suffix.lower() == ".gguf":
+        return _gguf(name, path)
+    if not _HUB_ID.fullmatch(name):
+        raise RequestError(f"no model {name!r}: no such folder, and no Hub id; {KINDS}")
+    return Source(name, name, is_local=False)
+
+
+def policy_at(model: str) -> Checkpoint:
+    """Find a policy: a model by whatever name, or the folder of an adapter that says what it was trained on."""
+    base = read_base(Path(model))
+    return Checkpoint(model) if base is None else Checkpoint(base.model, Path(model))
+
+
+def weights_hash(checkpoint: Checkpoint) -> str | None:
+    """Hash the weights of a policy: by it are two told apart that were trained to the same place.
+
+    Returns:
+        SHA-256 in hexadecimal, as `Base.sha256` has it, over the files of the model and then those of the adapter. None
+        where there are no such files: of a Hub id, even one in the cache, which may be filled between two starts; of a
+        server; of what cannot be read, about which loading it says more.
+    """
+    try:
+        source = locate(checkpoint.model)
+        files = _weight_files(source) if source.is_local else []
+        return _hash_files([*files, *(_safetensors(checkpoint.adapter) if checkpoint.adapter else ())])
+    except (RequestError, OSError):
+        return None
+
+
+def read_base(adapter: Path) -> Base | None:
+    """Read what an adapter was trained on; none where the folder does not say.
+
+    Raises:
+        EngineError: if what it says cannot be read.
+    """
+    path = adapter / BASE_FILE
+    if not path.is_file():
+        return None
+    try:
+        return TypeAdapter(Base).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise EngineError(f"could not load adapter {str(adapter)!r}: {BASE_FILE} is damaged") from error
+
+
+def find_base(model: str) -> Base:
+    """Hash the weights of a model as they are on this machine, the cache of the Hub included."""
+    return Base(model, _hash_files(_weight_files(locate(model))))
+
+
+def _folder(name: str, folder: Path) -> Source:
+    if not (folder / "config.json").is_file():
+        raise RequestError(f"no model in {name!r}: {folder} has no config.json; {KINDS}")
+    return Source(name, str(folder))
+
+
+def _gguf(name: str, path: Path) -> Source:
+    if not path.is_file():
+        raise RequestError(f"no model {name!r}: there is no such file; {KINDS}")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise RequestError(f"model {name!r} is not a GGUF file (it does not begin with 'GGUF'); {KINDS}")
+    return Source(name, str(path.parent), gguf_file=path.name)
+
+
+def _weight_files(source: Source) -> list[Path]:
+    """The files that hold a model's weights; none where it is not on this machine."""
+    folder = Path(source.where)
+    if source.gguf_file:
+        return [folder / source.gguf_file]
+    if not source.is_local:
+        from huggingface_hub import try_to_load_from_cache  # takes a while to import
+
+        cached = try_to_load_from_cache(source.where, "config.json")
+        if not isinstance(cached, str):
+            return []
+        folder = Path(cached).parent
+    return _safetensors(folder)
+
+
+def _safetensors(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _hash_files(files: Sequence[Path]) -> str | None:
+    hashes = [_hash_file(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    if len(files) > 1:
+        lines = (f"{found}  {file.name}\n" for found, file in zip(hashes, files, strict=True))
+        return sha256("".join(lines).encode()).hexdigest()
+    return hashes[0] if hashes else None
+
+
+@lru_cache
+def _hash_file(path: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file; `size` and `changed` (nanoseconds) tell when it has to be read again."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
