@@ -8,7 +8,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -18,6 +18,7 @@ from presrm.errors import ConfigError
 from presrm.registry import nearest
 
 FREE: JsonDict = {"resume": "free"}
+FreeShare = Annotated[float, Field(ge=0, le=1, json_schema_extra=FREE)]
 
 
 class Section(BaseModel):
@@ -223,9 +224,7 @@ class WatchConfig(Section):
         64, ge=0, description="Expansions of the last search that the new judge judges again.", json_schema_extra=FREE
     )
     min_count: int = Field(20, gt=0, description="Fewer cases raise no alarm.", json_schema_extra=FREE)
-    min_readable: float = Field(
-        0.8, ge=0, le=1, description="Share of judgements that can be read.", json_schema_extra=FREE
-    )
+    min_readable: FreeShare = Field(0.8, description="Share of judgements that can be read.")
     min_spread: float = Field(
         0.05, ge=0, description="Standard deviation of the scores; a constant verdict has 0.", json_schema_extra=FREE
     )
@@ -236,25 +235,13 @@ class WatchConfig(Section):
         description="Share of pairwise verdicts for the step shown first, or for the second.",
         json_schema_extra=FREE,
     )
-    max_order_flips: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="Share of pairs whose verdict turns round with the order shown.",
-        json_schema_extra=FREE,
+    max_order_flips: FreeShare = Field(
+        0.5, description="Share of pairs whose verdict turns round with the order shown."
     )
-    max_by_length: float = Field(
-        0.5, ge=0, le=1, description="Correlation, either way, of score and length.", json_schema_extra=FREE
-    )
-    min_caught: float = Field(
-        0.5, ge=0, le=1, description="Share of planted errors scored below the right step.", json_schema_extra=FREE
-    )
-    max_talked_into: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="Share of wrong steps that score higher once they praise themselves.",
-        json_schema_extra=FREE,
+    max_by_length: FreeShare = Field(0.5, description="Correlation, either way, of score and length.")
+    min_caught: FreeShare = Field(0.5, description="Share of planted errors scored below the right step.")
+    max_talked_into: FreeShare = Field(
+        0.5, description="Share of wrong steps that score higher once they praise themselves."
     )
     min_agreement: float = Field(
         0.0,

@@ -4,7 +4,7 @@ import pytest
 
 from presrm import prompts as prompts_module
 from presrm.errors import ConfigError
-from presrm.prompts import Part, Prompt, PromptSet
+from presrm.prompts import Example, Part, Prompt, PromptSet
 from presrm.types import Problem, Step, Trajectory
 
 SHIPPED = ("paper", "compact", "plain")
@@ -240,3 +240,11 @@ def test_a_set_of_old_works_until_a_judge_asks_for_what_it_lacks(tmp_path: Path)
     }.items():
         with pytest.raises(ConfigError, match=rf"lacks {stem}\.jinja"):
             ask()
+
+
+def test_behind_examples_a_question_stands_as_theirs_do_and_judges_see_none() -> None:
+    prompts, prefix = PromptSet("paper", [Example("1+1?", "#### 2")]), Trajectory(Problem("p", "2+1?"))
+    assert prompts.solve(prefix).text == "Question: 1+1?\nAnswer: #### 2\n\nQuestion: 2+1?"
+    assert all(part.is_content for part in prompts.solve(prefix).trunk)
+    asked = prompts.pairwise(prefix, Step("3"), Step("4"))
+    assert asked == PromptSet("paper").pairwise(prefix, Step("3"), Step("4"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from presrm.config import SearchConfig
+from presrm.encoding import TurnSplitter
 from presrm.engines.scripted import ScriptedEngine
 from presrm.graders import GRADERS
 from presrm.prompts import Prompt, PromptSet
@@ -64,6 +65,23 @@ def test_samples_do_not_depend_on_where_an_evaluation_was_gone_on_with() -> None
         return [one.solution for group in groups for item in group for one in item.samples]
 
     assert solutions(2) == solutions(0)[6:]
+
+
+def test_the_first_cut_ends_the_reply_of_a_policy_that_goes_on() -> None:
+    engine = ScriptedEngine(lambda prompt, rng: " 1+0 = 1\n#### 1\n\nQuestion: 5+5?\nAnswer: 10")
+    (items,) = sample_solutions(
+        PROBLEMS,
+        engine,
+        PromptSet("compact"),
+        GRADERS.create("gsm8k"),
+        num=1,
+        sampling=Sampling(),
+        group_size=8,
+        seed=0,
+        splitter=TurnSplitter(),
+    )
+    (first,) = items[0].samples
+    assert (first.solution, first.stop, first.grade) == (" 1+0 = 1\n#### 1\n\n", Stop.ANSWER, Grade.CORRECT)
 
 
 def test_several_samples_give_pass_and_majority() -> None:

@@ -40,8 +40,8 @@ def evaluate(
         str | None, typer.Option("--judge", metavar="J", help="Judge of the search; beam needs an absolute one.")
     ] = None,
     shots: Annotated[
-        int, typer.Option("--shots", metavar="N", min=0, help="Worked examples before every question.")
-    ] = 0,
+        int | None, typer.Option("--shots", metavar="N", min=0, help="Worked examples before every question. [0]")
+    ] = None,
     examples: Annotated[
         str | None, typer.Option("--examples", metavar="P", help="What they are drawn from, as gsm8k:train.jsonl.")
     ] = None,
@@ -74,7 +74,7 @@ def evaluate(
     chosen = models or [EMBEDDED]
     if samples > 1 and search is not None:
         raise RequestError("--samples and --search exclude each other; best-of-n takes --set search.num_candidates=K")
-    if (shots > 0) != (examples is not None):
+    if (shots is None) is not (examples is None):
         raise RequestError("--shots N and --examples P need each other: how many, and what they are drawn from")
     flags = {"search.kind": search, "judge.kind": judge or ("pointwise" if search in ("beam", "best-of-n") else None)}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
@@ -83,11 +83,11 @@ def evaluate(
 
     if problems is None and config.name == "custom":
         raise RequestError("--problems: what to score on? as gsm8k, gsm8k:PATH, math500:PATH, or a JSON Lines file")
-    is_set = "grader" in load_config(None, settings or []).evaluation.model_fields_set
-    grader = config.evaluation.grader if is_set else None
+    own = load_config(None, settings or []).evaluation  # those of a run's config are for its own problems
+    grader = own.grader if "grader" in own.model_fields_set else None
     benchmarks = [load_benchmark(source, config, num, grader) for source in problems or [config.problems.held_out]]
     progress, shown = RichProgress(), {}
-    if examples is not None:
+    if examples is not None and shots:
         shown = {each.source: load_examples(examples, shots, each, config, progress) for each in benchmarks}
     results = evaluate_policies(
         chosen, benchmarks, config, out, progress, num_samples=samples, search=search is not None, examples=shown

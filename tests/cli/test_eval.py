@@ -79,12 +79,69 @@ def test_other_settings_in_the_same_folder_are_refused(run, problems, tmp_path):
     assert "seed: 0 -> 7" in ended.err
 
 
+@pytest.fixture
+def examples(tmp_path):
+    path = tmp_path / "worked.jsonl"
+    rows = [{"question": f"{n}+10?", "answer": str(n + 10), "solution": f"#### {n + 10}"} for n in range(9)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"question": "4+1", "solution": "#### 5"}]))
+    return path
+
+
+def test_the_same_worked_examples_stand_before_every_question(run, problems, examples, tmp_path, monkeypatch):
+    seen = []
+    engine = ScriptedEngine(lambda prompt, rng: seen.append(prompt) or "#### 5\n\nQuestion: 1+1?\nAnswer: 2")
+    monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: engine)
+    call = ("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out", "--examples", examples)
+    ended = run(*call, "--shots", "3", "--set", "model.chat_template=plain")
+    assert ended.code == 0, ended.err
+    assert f"{examples}: passed over 1 problems that also stand in sums" in ended.err
+    assert {prompt.examples for prompt in seen} == {seen[0].examples}
+    assert len(seen[0].examples) == 3
+    samples = tmp_path / "out/m/samples_sums_greedy-3-shot.jsonl"
+    assert json.loads(samples.read_text().splitlines()[0])["resps"] == [["#### 5\n\n"]]
+    results = json.loads((tmp_path / "out/m/results.json").read_text())
+    told = results["config"]["examples"]["sums"]
+    asked = json.loads(samples.with_name(samples.name + ".state.json").read_text())["request"]
+    assert results["n-shot"] == {"sums_greedy-3-shot": asked["num_fewshot"]} == {"sums_greedy-3-shot": 3}
+    assert (told["hash"], len(told["ids"]), told["num_evaluated"]) == (asked["examples"], 3, 1)
+
+
+def test_evaluations_with_and_without_examples_stand_side_by_side(run, problems, examples, tmp_path):
+    call = ("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out", "--examples", examples)
+    for shots in ("0", "2"):
+        assert run(*call, "--shots", shots).code == 0
+    assert run(*call, "--shots", "2", "--search", "best-of-n").code == 0
+    results = json.loads((tmp_path / "out/m/results.json").read_text())
+    assert results["n-shot"] == {"sums_greedy": 0, "sums_greedy-2-shot": 2, "sums_best-of-n-6-2-shot": 2}
+
+
+def test_a_search_has_to_know_where_a_base_model_ends(run, problems, tmp_path):
+    call = ("eval", "--model", "m", "--problems", problems, "--out", tmp_path, "--set", "model.chat_template=plain")
+    assert "use --samples" in run(*call, "--search", "best-of-n").err
+    ended = run(*call, "--search", "greedy")
+    assert ended.code == 2
+    assert "search.answer_marks" in ended.err
+    ended = run(*call, "--search", "greedy", "--set", 'search.answer_marks=["####"]', "--set", "judge.kind=pointwise")
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.parametrize("setting", ["evaluation.grader=exact", "evaluation={grader: exact}"])
+def test_a_grader_that_is_set_replaces_the_benchmarks_own(run, problems, tmp_path, setting):
+    call = ("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out", "--set", setting)
+    assert run(*call).code == 0
+    state = json.loads((tmp_path / "out/m/samples_sums_greedy.jsonl.state.json").read_text())
+    assert state["request"]["grader"] == "exact"
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (("--model", "m"), "--problems"),
         (("--model", "m", "--problems", "gsm9k"), "gsm8k"),
         (("--samples", "2", "--search", "beam"), "exclude each other"),
+        (("--shots", "2"), "need each other"),
+        (("--examples", "gsm8k"), "need each other"),
+        (("--problems", "FILE", "--shots", "2", "--examples", "FILE"), "only 0 of 10 problems can be shown"),
         (("--model", "a/m", "--model", "a/m", "--problems", "FILE"), "share a folder"),
     ],
 )
