@@ -1,14 +1,16 @@
 """How the hf engine writes: what prompts have in common is read once, and rows that are done leave the batch.
 
-transformers' own ``generate`` draws the tokens. It is called anew, with the rows that are left and their cache, whenever
-enough rows are done.
+The tokens come from transformers' own ``generate``, which is called anew, with the rows that are left and their cache,
+whenever enough rows are done.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from itertools import takewhile
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 from transformers import (
     Cache,
     DynamicCache,
@@ -21,7 +23,7 @@ from transformers import (
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
 from presrm.engines.drafting import Draft
 from presrm.packed_forward import rotary_group
@@ -29,6 +31,7 @@ from presrm.protocols import Sampling
 
 _WORTH_LEAVING = 8  # rows that are done leave the batch once they are an eighth of it
 _WORTH_SHARING = 16  # tokens that prompts have in common are read once, in a pass of their own
+_READ_AT_ONCE = 4096  # tokens of prompts, of like length
 
 
 def decode(
@@ -45,7 +48,7 @@ def decode(
 
     Args:
         model: On its device.
-        prompts: Ids, none empty, one a draft; equal ones are read once.
+        prompts: Ids, longest first, none empty, one a draft; equal ones are read once.
         drafts: Get the tokens that are drawn.
         sampling: How, and how many at most.
         pad_id: Fills up shorter prompts, unseen.
@@ -55,16 +58,17 @@ def decode(
         Number of prompt tokens read.
     """
     distinct = {ids: number for number, ids in enumerate(dict.fromkeys(prompts))}
-    prompt_B = torch.tensor([distinct[ids] for ids in prompts], device=model.device)
     shared = _num_shared(model, list(distinct), sampling.max_tokens)
-    ids_P_T, mask_P_T = pad_rows(list(distinct), pad_id, model.device, shared)
-    cache = _read(model, ids_P_T, mask_P_T, prompt_B, shared)
+    ids_P_T, mask_P_T, cache = _read(model, list(distinct), pad_id, shared)
+    prompt_B = torch.tensor([distinct[ids] for ids in prompts], device=model.device)
     ids_B_T, mask_B_T = ids_P_T[prompt_B], mask_P_T[prompt_B]
+    if cache is not None and len(distinct) < len(prompts):
+        cache.batch_select_indices(prompt_B)
     length = ids_B_T.shape[1] + sampling.max_tokens
     draw = _Draw(len(drafts), seed, model.device)
     while True:
         writing = _Writing([drafts[row] for row in draw.rows.tolist()], can_leave=cache is not None)
-        ids_B_T = model.generate(
+        ids_B_T = model.generate(  # type: ignore[operator]
             ids_B_T,
             attention_mask=mask_B_T,
             generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
@@ -77,7 +81,7 @@ def decode(
         left = torch.tensor([i for i, draft in enumerate(writing.drafts) if not draft.is_done], device=model.device)
         if cache is None or not len(left):
             return sum(map(len, distinct)) - shared * (len(distinct) - 1)
-        cache.batch_select_indices(left)  # type: ignore[no-untyped-call]
+        cache.batch_select_indices(left)
         ids_B_T, draw.rows = ids_B_T[left], draw.rows[left]
         num_new = ids_B_T.shape[1] - mask_B_T.shape[1]
         mask_B_T = torch.cat([mask_B_T[left], mask_B_T.new_ones(len(left), num_new)], dim=1)
@@ -102,22 +106,23 @@ class RoomyLayer(DynamicLayer):
     """Keys and values with room behind them: new ones are put there, where `DynamicLayer` copies all at every token.
 
     Args:
-        layer: Holds what has been read.
+        keys: Of what has been read: (rows, heads, tokens, width).
+        values: Likewise.
     """
 
-    def __init__(self, layer: DynamicLayer) -> None:
-        super().__init__()
-        self.__dict__.update(layer.__dict__)
-        self._rooms = self._held()
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.lazy_initialization(keys, values)
+        self.keys, self.values = self._rooms = keys, values
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put the states, (batch, heads, new tokens, width), behind those that are there, and give all."""
+        """Put the states, (rows, heads, new tokens, width), behind those that are there, and give all."""
         keys, values = self._held()
         length, new = keys.shape[-2], key_states.shape[-2]
         if length + new > self._rooms[0].shape[-2]:
-            self._rooms = (_with_room(keys, new), _with_room(values, new))
+            self._rooms = _with_room(keys, new), _with_room(values, new)
         for room, states in zip(self._rooms, (key_states, value_states), strict=True):
             room[..., length : length + new, :] = states
         self.keys, self.values = (room[..., : length + new, :] for room in self._rooms)
@@ -143,46 +148,92 @@ def _with_room(states: torch.Tensor, new: int) -> torch.Tensor:
 
 
 def _num_shared(model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], extra: int) -> int:
-    """How many first tokens all prompts share, but their last; 0 where what lies between could change what is read."""
-    kept = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
+    """How many first tokens all prompts share, but their last; 0 where reading them apart would not be the same."""
     key = rotary_group(model)
-    if (
-        len(prompts) == 1
-        or key(1) != key(max(map(len, prompts)) + extra)
-        or any(type(x) is not DynamicLayer for x in kept)
-    ):
+    if not _keeps_all(model) or key(1) != key(max(map(len, prompts)) + extra):
         return 0
     columns = zip(*(ids[:-1] for ids in prompts), strict=False)
     num = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
-    return num if num >= _WORTH_SHARING else 0
+    return num if num >= _WORTH_SHARING and len(prompts) > 1 else 0
+
+
+def _keeps_all(model: PreTrainedModel) -> bool:
+    """Whether every layer attends to all that was read, so that padding inside a row changes nothing."""
+    layers = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
+    return all(type(layer) is DynamicLayer for layer in layers)
 
 
 def _read(
-    model: PreTrainedModel, ids_P_T: torch.Tensor, mask_P_T: torch.Tensor, prompt_B: torch.Tensor, shared: int
-) -> Cache | None:
-    """Read each of P prompts but its last token, the first `shared` once: their cache, laid out for B rows.
+    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], pad_id: int, shared: int
+) -> tuple[torch.Tensor, torch.Tensor, Cache | None]:
+    """Read P prompts, longest first, but their last token: the first `shared` once, and some at a time.
 
-    None for a model that keeps no such cache, and for prompts of one token: `generate` reads them itself.
+    Returns:
+        Ids and mask, both (prompts, longest), and the cache; none for a model that keeps no such, and for prompts of
+        one token: `generate` reads them itself.
     """
-    cache: Cache | None = None
-    for start, end, num in ((0, shared, 1), (shared, ids_P_T.shape[1] - 1, len(ids_P_T))):
-        if start == end:
-            continue
-        if cache is not None:
-            cache.batch_repeat_interleave(num)
-        output = model(
-            input_ids=ids_P_T[:num, start:end],
-            attention_mask=mask_P_T[:num, :end],
-            position_ids=positions(mask_P_T[:num, :end])[:, start:],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = getattr(output, "past_key_values", None)
+    longest, apart = len(prompts[0]), _keeps_all(model) and len(prompts[-1]) > 1
+    parts = [pad_rows(part, pad_id, model.device, shared) for part in (_alike(prompts) if apart else [prompts])]
+    ids_P_T, mask_P_T = (
+        torch.cat([pad(part, (longest - part.shape[1], 0), value=filler) for part in column])
+        for column, filler in zip(zip(*parts, strict=True), (pad_id, 0), strict=True)
+    )
+    if longest == 1:
+        return ids_P_T, mask_P_T, None
+    first_ids, first_mask = parts[0]
+    start = _forward(model, first_ids[:1, :shared], first_mask[:1, :shared], None) if shared else None
+    caches = [_forward(model, ids[:, :-1], mask[:, :-1], start) for ids, mask in parts]
+    return ids_P_T, mask_P_T, _merge(caches)
+
+
+def _alike(prompts: Sequence[tuple[int, ...]]) -> Iterator[Sequence[tuple[int, ...]]]:
+    """Cut prompts, longest first, into parts that are read at once."""
+    begin = 0
+    while begin < len(prompts):
+        end = begin + max(1, _READ_AT_ONCE // len(prompts[begin]))
+        yield prompts[begin:end]
+        begin = end
+
+
+def _forward(
+    model: PreTrainedModel, ids_P_T: torch.Tensor, mask_P_T: torch.Tensor, start: Cache | None
+) -> Cache | None:
+    """Read rows of ids, which all begin as the one row in the cache `start` does."""
+    cache, num_read = deepcopy(start), 0
     if cache is not None:
-        cache.batch_select_indices(prompt_B)  # type: ignore[no-untyped-call]
-        cache.layers = [RoomyLayer(layer) if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
+        num_read = cache.get_seq_length()
+        cache.batch_repeat_interleave(len(ids_P_T))
+        if num_read == ids_P_T.shape[1]:
+            return cache
+    output = model(
+        input_ids=ids_P_T[:, num_read:],
+        attention_mask=mask_P_T,
+        position_ids=positions(mask_P_T)[:, num_read:],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return getattr(output, "past_key_values", None)
+
+
+def _merge(caches: Sequence[Cache | None]) -> Cache | None:
+    """Put the rows of several caches one below the other, padded on the left, with room to write."""
+    merged, *_ = caches
+    if merged is not None:
+        columns = zip(*(cache.layers for cache in caches if cache is not None), strict=True)
+        merged.layers = [_merge_layers(layers) for layers in columns]
+    return merged
+
+
+def _merge_layers(layers: Sequence[CacheLayerMixin]) -> CacheLayerMixin:
+    if type(layers[0]) is not DynamicLayer or not layers[0].is_initialized:
+        return layers[0]
+    longest = layers[0].get_seq_length()
+    keys, values = (
+        torch.cat([pad(states, (0, 0, longest - states.shape[-2], 0)) for states in column])
+        for column in zip(*((layer.keys, layer.values) for layer in layers), strict=True)
+    )
+    return RoomyLayer(keys, values)
 
 
 def _draws(sampling: Sampling, draw: "_Draw") -> LogitsProcessorList:

@@ -1,0 +1,158 @@
+"""Writing in batches: whatever is shared, padded, or leaves early, each row is written as it would be alone."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    DynamicCache,
+    Gemma3TextConfig,
+    GenerationConfig,
+    GPT2Config,
+    LlamaConfig,
+    MambaConfig,
+    MistralConfig,
+    PreTrainedModel,
+    Qwen3Config,
+)
+
+from presrm.engines import hf_decoding
+from presrm.engines.drafting import Draft
+from presrm.engines.hf_decoding import decode, pad_rows
+from presrm.protocols import Sampling
+
+VOCABULARY = 64
+ENDS = frozenset(range(40, 50))
+SMALL = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "pad_token_id": 0,
+}
+LAYERS = ["sliding_attention", "full_attention"]
+CONFIGS = {
+    "llama": LlamaConfig(**SMALL),
+    "qwen3": Qwen3Config(**SMALL, head_dim=8),
+    "gemma3": Gemma3TextConfig(**SMALL, head_dim=8, sliding_window=16, layer_types=LAYERS),
+    "mistral": MistralConfig(**SMALL, sliding_window=16),
+    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=2),
+    "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2),
+}
+GREEDY = Sampling(max_tokens=24)
+
+
+def make_model(name: str) -> PreTrainedModel:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(CONFIGS[name], dtype=torch.float32).eval()
+    for parameter in model.parameters():
+        parameter.data *= 3  # far from ties
+    model.generation_config = GenerationConfig()
+    return model
+
+
+def make_prompts(num: int, shared: int = 20) -> list[tuple[int, ...]]:
+    """Prompts of several lengths, longest first, which begin alike; every fifth is there twice."""
+    generator = torch.Generator().manual_seed(1)
+    head = torch.randint(1, VOCABULARY, (shared,), generator=generator).tolist()
+    tails = [torch.randint(1, VOCABULARY, (2 + i % 9,), generator=generator).tolist() for i in range(num)]
+    prompts = [tuple(head + tails[i - (i % 5 == 4) * 4]) for i in range(num)]
+    return sorted(prompts, key=len, reverse=True)
+
+
+def write(model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], how: Sampling = GREEDY) -> list[tuple[int, ...]]:
+    drafts = [Draft(how.max_tokens, None, str, ENDS) for _ in prompts]
+    with torch.inference_mode():
+        decode(model, prompts, drafts, how, 0, seed=3)
+    return [draft.completion().tokens for draft in drafts]
+
+
+def write_alone(model: PreTrainedModel, prompt: tuple[int, ...]) -> tuple[int, ...]:
+    """transformers' own greedy decoding of one row, cut at the first end token."""
+    config = GenerationConfig(max_new_tokens=GREEDY.max_tokens, do_sample=False, pad_token_id=0)
+    ids = torch.tensor([prompt])
+    mask = torch.ones_like(ids)
+    drawn = model.generate(ids, attention_mask=mask, generation_config=config)[0, len(prompt) :].tolist()
+    end = next((i for i, token in enumerate(drawn) if token in ENDS), len(drawn))
+    return tuple(drawn[:end])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_row_is_written_as_it_would_be_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hf_decoding, "_READ_AT_ONCE", 100)
+    model, prompts = make_model(name), make_prompts(30)
+    written = write(model, prompts)
+    assert written == [write_alone(model, prompt) for prompt in prompts]
+    assert len(set(map(len, written))) > 4, "rows should leave at different times"
+
+
+def test_a_prefix_that_all_prompts_share_is_read_once() -> None:
+    model, prompts = make_model("llama"), make_prompts(10)
+    drafts = [Draft(1, None, str, ENDS) for _ in prompts]
+    with torch.inference_mode():
+        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), 0, seed=0)
+    assert num_read == 20 + sum(len(ids) - 20 for ids in set(prompts))
+
+
+def test_behind_a_sliding_window_every_prompt_is_read_whole() -> None:
+    """Padding between prefix and rest would push tokens out of the window."""
+    model, prompts = make_model("mistral"), make_prompts(10)
+    drafts = [Draft(1, None, str, ENDS) for _ in prompts]
+    with torch.inference_mode():
+        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), 0, seed=0)
+    assert num_read == sum(map(len, set(prompts)))
+
+
+def test_rows_that_are_done_are_not_run_any_more() -> None:
+    model, prompts = make_model("llama"), make_prompts(32)
+    sizes: list[int] = []
+    model.model.register_forward_pre_hook(
+        lambda module, args, kwargs: sizes.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    written = write(model, prompts)
+    rows_run = sum(sizes[-len(max(written, key=len)) :])
+    assert sizes[-1] < 32
+    assert rows_run < 1.3 * sum(len(tokens) + 1 for tokens in written)
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9])
+def test_draws_are_those_of_transformers(top_p: float) -> None:
+    """One draw, and all of them where no row leaves."""
+    model, prompts = make_model("llama"), make_prompts(12)
+    how = Sampling(temperature=0.7, top_p=top_p, max_tokens=6)
+    drafts = [Draft(6, None, str, frozenset()) for _ in prompts]
+    with torch.inference_mode():
+        decode(model, prompts, drafts, how, 0, seed=3)
+    ids, mask = pad_rows(prompts, 0, model.device)
+    config = GenerationConfig(max_new_tokens=6, do_sample=True, temperature=0.7, top_p=top_p, top_k=0, pad_token_id=0)
+    torch.manual_seed(3)
+    expected = model.generate(ids, attention_mask=mask, generation_config=config)[:, ids.shape[1] :]
+    assert [draft.completion().tokens for draft in drafts] == [tuple(row) for row in expected.tolist()]
+
+
+def test_what_a_row_draws_does_not_depend_on_who_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, prompts = make_model("llama"), make_prompts(24)
+    how = Sampling(temperature=1.0, max_tokens=24)
+    leaving = write(model, prompts, how)
+    monkeypatch.setattr(hf_decoding, "_WORTH_LEAVING", 1)
+    assert write(model, prompts, how) == leaving
+
+
+def test_a_roomy_layer_holds_what_a_plain_one_holds() -> None:
+    model = make_model("llama")
+    ids = torch.arange(1, 11)[None].repeat(3, 1)
+    plain = DynamicCache()
+    with torch.inference_mode():
+        model(input_ids=ids[:, :4], past_key_values=plain)
+        roomy = hf_decoding._merge([model(input_ids=ids[:, :4]).past_key_values])
+        for i in range(4, 10):
+            for kept in (plain, roomy):
+                model(input_ids=ids[: 3 - (i > 6), i : i + 1], past_key_values=kept)
+                if i == 6:
+                    kept.batch_select_indices(torch.tensor([0, 2]))
+    for layer, expected in zip(roomy.layers, plain.layers, strict=True):
+        torch.testing.assert_close(layer.keys, expected.keys)
+        torch.testing.assert_close(layer.values, expected.values)
