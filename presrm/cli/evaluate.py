@@ -59,9 +59,9 @@ def evaluate(
     gives the judge-weighted vote). Samples and results.json have the shape of lm-evaluation-harness. Solutions are read
     by a second, independent extractor too; audit_*.jsonl lists where it leads to another grade.
 
-    A base model wants --set model.chat_template=plain ("Question: ... Answer: ...", where the next "Question:" ends a
-    reply) and --shots N: worked examples, drawn by seed, the same before every question. None of them stands in the
-    benchmark, and the grader finds its answer; the question then stands without instructions.
+    --shots N shows the same N worked examples before every question, which then stands without instructions. They are
+    drawn by seed from --examples; problems that also stand in the benchmark are passed over. For a base model add --set
+    model.chat_template=plain: "Question: ... Answer: ..." without chat markup; the next "Question:" ends a reply.
 
     \b
       $ presrm eval

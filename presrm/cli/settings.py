@@ -10,6 +10,9 @@ from presrm.config import Config, load_config
 
 EMBEDDED = "embedded"
 
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, http://host/v1#name or 'embedded'.")
+]
 SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
 ]

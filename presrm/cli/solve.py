@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from presrm.cli.settings import EMBEDDED, SettingsOption, settings_for
+from presrm.cli.settings import EMBEDDED, ModelOption, SettingsOption, settings_for
 from presrm.cli.show import visible
 from presrm.errors import RequestError
 
@@ -23,9 +23,7 @@ _ONLY = "the only one"
 
 def solve(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The problem; - reads it from standard input.")],
-    model: Annotated[
-        str, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, or 'embedded'.")
-    ] = EMBEDDED,
+    model: ModelOption = EMBEDDED,
     search: Annotated[str, typer.Option("--search", metavar="S", help="greedy, beam or best-of-n.")] = "greedy",
     judge: Annotated[
         str | None, typer.Option("--judge", metavar="J", help="Judges the candidates; beam needs an absolute one.")
