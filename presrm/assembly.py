@@ -296,7 +296,7 @@ class Parts:
     def answers(self, problems: Sequence[Problem], engine: Engine) -> Iterator[list[Answer]]:
         """Solve problems greedily and grade them, in lockstep groups."""
         options = self.config.evaluation
-        size = self.config.search.group_size
+        size = options.group_size
         found = evaluate(
             problems,
             engine,

@@ -203,6 +203,7 @@ class EvaluationConfig(Section):
 
     grader: str = Field("auto", description="Registered grader: auto, gsm8k, math, exact.")
     max_tokens: int = Field(512, gt=0, description="Longest greedy solution.")
+    group_size: int = Field(128, gt=0, description="Problems in one lockstep group where nothing is searched.")
     num_judge_problems: int = Field(200, ge=0, description="Held-out problems on which the judge is tested.")
 
 

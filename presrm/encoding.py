@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,7 @@ class PromptEncoder:
         if not (self._template or tokenizer.chat_template):
             raise ConfigError(f"the tokenizer of {tokenizer.name_or_path!r} has no chat template; {_HOW_TO_SET}")
         self._has_system_role = True
+        self._scaffold = lru_cache(maxsize=1024)(self._tokenise_scaffold)  # the same few texts in every prompt
         added = self.tokenizer.added_tokens_decoder.items()
         # Not every control token is marked as special: <think> of Qwen3 is not. Runs of spaces are added tokens too.
         self._control = {i for i, token in added if token.special or _TAG.fullmatch(token.content)}
@@ -95,7 +96,10 @@ class PromptEncoder:
 
     def scaffold(self, text: str) -> list[int]:
         """Tokenise text of ours: control tokens count."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(self._scaffold(text))
+
+    def _tokenise_scaffold(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def content(self, text: str) -> list[int]:
         """Tokenise text from outside: what looks like a control token stays text."""

@@ -156,7 +156,8 @@ class _Way:
 
 
 def _sample_way(parts: Parts, num: int) -> _Way:
-    search, longest = parts.config.search, parts.config.evaluation.max_tokens
+    search, evaluation = parts.config.search, parts.config.evaluation
+    longest = evaluation.max_tokens
     sampling = Sampling(max_tokens=longest) if num == 1 else Sampling(search.temperature, search.top_p, longest)
 
     def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Item]]:
@@ -167,13 +168,16 @@ def _sample_way(parts: Parts, num: int) -> _Way:
             grader,
             num=num,
             sampling=sampling,
-            group_size=search.group_size,
+            group_size=evaluation.group_size,
             seed=derive_seed(parts.config.seed, "evaluation"),
             start=start,
             splitter=TurnSplitter() if parts.config.model.chat_template == "plain" else None,
         )
 
-    request = {"sampling": [sampling.temperature, sampling.top_p, sampling.max_tokens]}
+    request = {
+        "sampling": [sampling.temperature, sampling.top_p, sampling.max_tokens],
+        "group_size": evaluation.group_size,
+    }
     return _Way("greedy" if num == 1 else f"sample-{num}", request, solve)
 
 

@@ -63,11 +63,12 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     config = settings_for([options.model], [])
     torch.set_num_threads(options.threads)
     benchmark = load_benchmark(options.problems, config, options.num, None)
+    problems = sorted(benchmark.problems, key=lambda problem: -len(problem.question))  # as presrm eval works them
     longest = options.max_tokens or config.evaluation.max_tokens
     engine = HFEngine(Checkpoint(options.model), dtype="float32", device="cpu", batch_tokens=config.model.batch_tokens)
     grader, prompts = GRADERS.create(benchmark.grader), PromptSet(config.prompts)
     grader.grade("1", "1")
-    asked = [tuple(engine.encoder.encode(prompts.solve(Trajectory(problem)))) for problem in benchmark.problems]
+    asked = [tuple(engine.encoder.encode(prompts.solve(Trajectory(problem)))) for problem in problems]
     harness = Harness(options, engine, [engine.encoder.decode(ids) for ids in asked], longest)
     ours_s: list[Seconds] = []
     theirs_s: dict[int, list[Seconds]] = {size: [] for size in options.batch_sizes}
@@ -75,13 +76,13 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(options.repeats):
         began = clock()
         groups = sample_solutions(
-            benchmark.problems,
+            problems,
             engine,
             prompts,
             grader,
             num=1,
             sampling=Sampling(max_tokens=longest),
-            group_size=config.search.group_size,
+            group_size=config.evaluation.group_size,
             seed=0,
         )
         samples = [item.samples[0] for group in groups for item in group]
@@ -94,7 +95,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     same_prompts = [harness.lm.tok_encode(text) == list(ids) for text, ids in zip(harness.prompts, asked, strict=True)]
     divergences = [
         {"id": problem.id, "same_prompt_ids": is_same, **harness.divergence(ids, ours, text)}
-        for problem, ids, is_same, (ours, text) in zip(benchmark.problems, asked, same_prompts, pairs, strict=True)
+        for problem, ids, is_same, (ours, text) in zip(problems, asked, same_prompts, pairs, strict=True)
         if ours != text
     ]
     answers = [

@@ -83,10 +83,10 @@ def write_alone(model: PreTrainedModel, prompt: tuple[int, ...]) -> tuple[int, .
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_row_is_written_as_it_would_be_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hf_decoding, "_READ_AT_ONCE", 100)
-    model, prompts = make_model(name), make_prompts(30)
+    model, prompts = make_model(name), make_prompts(16)
     written = write(model, prompts)
     assert written == [write_alone(model, prompt) for prompt in prompts]
-    assert len(set(map(len, written))) > 4, "rows should leave at different times"
+    assert len(set(map(len, written))) > 3, "rows should leave at different times"
 
 
 def test_a_prefix_that_all_prompts_share_is_read_once() -> None:
