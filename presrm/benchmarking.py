@@ -1,8 +1,8 @@
 """A policy on a benchmark, into a folder: ``samples_<benchmark>_<way>.jsonl`` item by item, and ``results.json``.
 
-Both in the shape of lm-evaluation-harness, with our own fields besides. Items are worked in lockstep groups, the longest
-questions first, so that those of a group are alike; a killed evaluation goes on behind its last finished group, to the
-same samples. Beside them ``audit_<benchmark>_<way>.jsonl``
+Both in the shape of lm-evaluation-harness, with our own fields besides. Items are worked in lockstep groups, the
+longest questions first, so that those of a group are alike; a killed evaluation goes on behind its last finished group,
+to the same samples. Beside them ``audit_<benchmark>_<way>.jsonl``
 lists where two extractors disagree.
 """
 

@@ -12,6 +12,7 @@ from presrm.audit import SECOND_OF
 from presrm.benchmarking import Benchmark, Result, file_label, run_benchmark, write_results
 from presrm.config import Config
 from presrm.encoding import TurnSplitter
+from presrm.engines.hf_files import policy_at, weights_hash
 from presrm.errors import DataError, RequestError
 from presrm.examples import Examples, draw_examples
 from presrm.graders import GRADERS
@@ -22,7 +23,7 @@ from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Grader, Judge, Sampling
 from presrm.sampled import Item, sample_solutions, search_solutions
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Checkpoint, Judgement, Problem, SearchTree
+from presrm.types import Candidates, Judgement, Problem, SearchTree
 
 Watch = Callable[[Candidates, Sequence[Judgement]], None]
 
@@ -120,30 +121,29 @@ def evaluate_policies(
 def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Parts, examples: Examples) -> Result:
     """Evaluate one policy on one benchmark, or go on with it."""
     model, num_shots = parts.config.model, len(examples.shown)
-    request = {"model": model.id, "prompts": parts.prompts.hash, "seed": parts.config.seed, **way.request}
-    if model.chat_template is not None:
-        request["chat_template"] = model.chat_template
-    if num_shots:
-        request |= {"num_fewshot": num_shots, "examples": examples.hash}
+    policy = policy_at(model.id)
+    request = {
+        "model": model.id,
+        "model_sha256": weights_hash(policy),
+        "dtype": model.dtype,
+        "chat_template": model.chat_template,
+        "prompts": parts.prompts.hash,
+        "num_fewshot": num_shots,
+        "examples": examples.hash if num_shots else None,
+        "seed": parts.config.seed,
+        **way.request,
+    }
     return run_benchmark(
         benchmark,
         label,
         f"{way.name}-{num_shots}-shot" if num_shots else way.name,
         folder,
         request,
-        partial(open_engine, policy_at(model.id), model),
+        partial(open_engine, policy, model),
         partial(way.solve, GRADERS.create(benchmark.grader)),
         parts.progress.stage,
         SECOND_OF[benchmark.grader]() if benchmark.grader in SECOND_OF else None,
     )
-
-
-def policy_at(model: str) -> Checkpoint:
-    """Find a policy: a model by whatever name, or the folder of an adapter that says what it was trained on."""
-    from presrm.engines.hf_loading import read_base
-
-    base = read_base(Path(model))
-    return Checkpoint(model) if base is None else Checkpoint(base.model, Path(model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +198,13 @@ def _search_way(parts: Parts) -> _Way:
         )
 
     JUDGES.factory(judge.kind)  # a misspelt name is told before a model is loaded
-    request = {"search": search.model_dump(mode="json"), "judge": judge.model_dump(mode="json")}
-    return _Way(f"{search.kind}-{search.num_candidates}", {**request, "splitter": parts.config.splitter}, solve)
+    request = {
+        "search": search.model_dump(mode="json"),
+        "judge": judge.model_dump(mode="json"),
+        "splitter": parts.config.splitter,
+        "splitter_options": parts.config.splitter_options,
+    }
+    return _Way(f"{search.kind}-{search.num_candidates}", request, solve)
 
 
 def _require_end(config: Config) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from presrm.cli.files import STANDARD, input_file
 from presrm.cli.progress import RichProgress
+from presrm.cli.settings import EMBEDDED, SettingsOption
 from presrm.cli.show import one_line, print_table
 from presrm.config import Config, load_config
 from presrm.errors import RequestError
@@ -20,7 +21,6 @@ from presrm.pair_rows import PairFile, Terminal, explain_rejected, read_pairs
 if TYPE_CHECKING:
     from presrm.training.pair_files import TokenRatio
 
-_EMBEDDED = "embedded"
 _VERBATIM = "plain"
 
 
@@ -47,9 +47,7 @@ def fit(
         Terminal,
         typer.Option("--terminal", help="Where an answer ends; auto: whole answers, and steps with a final answer."),
     ] = Terminal.AUTO,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
-    ] = None,
+    settings: SettingsOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what packing saves on this file and do nothing.")
     ] = False,
@@ -102,8 +100,8 @@ def _settings(
                 "questions are to be shown, or fit them one file after the other"
             )
         prompts = _VERBATIM
-    if config is None and model in (None, _EMBEDDED):
-        config = _EMBEDDED
+    if config is None and model in (None, EMBEDDED):
+        config = EMBEDDED
     flags = {"model.id": model, "prompts": prompts}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     return load_config(config, [*overrides, *settings])

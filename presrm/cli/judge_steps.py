@@ -15,6 +15,7 @@ from rich.console import Console
 
 from presrm.cli.files import STANDARD, input_file
 from presrm.cli.progress import RichProgress
+from presrm.cli.settings import EMBEDDED, ModelOption, SettingsOption
 from presrm.config import Config, load_config
 from presrm.errors import RequestError
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from presrm.judging import JudgedFile
     from presrm.protocols import Engine, Judge
 
-_EMBEDDED = "embedded"
 _POINTWISE = "pointwise"
 
 
@@ -34,9 +34,7 @@ def judge_steps(
         str | None,
         typer.Option("--out", metavar="FILE", help="Where rows go; - is standard output. [<stem>.judged.jsonl]"),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, http://host/v1#name or 'embedded'.")
-    ] = _EMBEDDED,
+    model: ModelOption = EMBEDDED,
     judge: Annotated[
         str | None, typer.Option("--judge", metavar="J", help=f"A registered judge of absolute scale. [{_POINTWISE}]")
     ] = None,
@@ -50,9 +48,7 @@ def judge_steps(
     splitter: Annotated[
         str | None, typer.Option("--splitter", metavar="S", help="Cuts solutions that are text.")
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
-    ] = None,
+    settings: SettingsOption = None,
 ) -> None:
     """Judge every step of the solutions in a file.
 
@@ -122,7 +118,7 @@ def _settings(model: str, judge: str, splitter: str | None, settings: list[str])
     """Settle the settings: of the shipped config with the embedded model, the defaults with any other."""
     flags = {"model.id": model, "judge.kind": judge, "splitter": splitter}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    return load_config(_EMBEDDED if model == _EMBEDDED else None, [*overrides, *settings])
+    return load_config(EMBEDDED if model == EMBEDDED else None, [*overrides, *settings])
 
 
 def _require_absolute(configs: Mapping[str, Config]) -> None:

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from presrm.cli.files import STANDARD, input_file, transform_rows
 from presrm.cli.progress import RichProgress
+from presrm.cli.settings import EMBEDDED
 from presrm.cli.show import print_steps
 from presrm.config import load_config
 from presrm.errors import DataError, RequestError
 
-_EMBEDDED = "embedded"
 _Work = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -84,19 +84,19 @@ def _by_rules(splitter: str | None) -> Iterator[_Work]:
 def _by_model(source: Path, model: str | None, settings: list[str] | None) -> Iterator[_Work]:
     """Give what segments the rows of `source`, asked in their order; tell the counts at the end."""
     from presrm.assembly import limit_threads, open_engine
+    from presrm.engines.hf_files import policy_at
     from presrm.jsonl import BadRow
     from presrm.prompts import PromptSet
     from presrm.segmenting import SegmentationError, segment_rows
     from presrm.tables import count_rows, read_table
-    from presrm.types import Checkpoint
 
-    name = model or _EMBEDDED
+    name = model or EMBEDDED
     overrides = [f"model.id={json.dumps(name)}", *(settings or [])]
-    config = load_config(_EMBEDDED if name == _EMBEDDED else None, overrides)
+    config = load_config(EMBEDDED if name == EMBEDDED else None, overrides)
     counts, progress = Counter[str](), RichProgress()
     limit_threads(config.threads)
     with (
-        open_engine(Checkpoint(config.model.id), config.model) as engine,
+        open_engine(policy_at(config.model.id), config.model) as engine,
         progress.stage("segment", count_rows(source)) as advance,
     ):
         rows = (row.value for row in read_table(source) if not isinstance(row, BadRow))

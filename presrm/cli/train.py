@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 
 from presrm.cli.progress import RichProgress
+from presrm.cli.settings import EMBEDDED, SettingsOption
 from presrm.cli.show import print_table
 from presrm.config import load_config
 
-_EMBEDDED = "embedded"
 _OTHER_MODEL = (
-    f"no CONFIG given: all settings but the model are those of '{_EMBEDDED}', chosen for its 1M parameters; "
+    f"no CONFIG given: all settings but the model are those of '{EMBEDDED}', chosen for its 1M parameters; "
     "'presrm config list' shows the others, as gsm8k-small"
 )
 
@@ -34,9 +34,7 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="RUN", help="The run folder. [runs/<config name>]")
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
-    ] = None,
+    settings: SettingsOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
 ) -> None:
     """Search, judge, pair, train, assess, and again: M1 -> M(N+1).
@@ -50,9 +48,9 @@ def train(
     """
     flags = {"model.id": model, "problems.train": problems, "iterations": iterations}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    resolved = load_config(_EMBEDDED if config is None else config, [*overrides, *(settings or [])])
+    resolved = load_config(EMBEDDED if config is None else config, [*overrides, *(settings or [])])
     progress = RichProgress()
-    if config is None and resolved.model.id != _EMBEDDED:
+    if config is None and resolved.model.id != EMBEDDED:
         progress.note(_OTHER_MODEL)
     from presrm import assembly
     from presrm.dry_run import plan

@@ -17,8 +17,7 @@ from huggingface_hub import HfApi
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from presrm.engines.hf_files import BASE_FILE, KINDS, Source, find_base, locate
-from presrm.engines.hf_files import read_base as read_base
+from presrm.engines.hf_files import BASE_FILE, KINDS, Source, find_base, locate, read_base
 from presrm.errors import ConfigError, EngineError, PresrmError, RequestError
 from presrm.types import Checkpoint
 
