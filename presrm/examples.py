@@ -78,6 +78,7 @@ def draw_examples(
     if len(drawn) < num:
         raise DataError(
             f"{source}: only {len(drawn)} of {len(problems)} problems can be shown as examples: {num_without} have no "
-            f"worked solution, {num_evaluated} also stand in the benchmark, in {num_unread} the grader finds no right answer"
+            f"worked solution, {num_evaluated} also stand in the benchmark, in {num_unread} the grader finds no right "
+            "answer"
         )
     return Examples(tuple(drawn.values()), tuple(drawn), num_without, num_evaluated, num_unread)
