@@ -32,10 +32,25 @@ logger = logging.getLogger(__name__)
 
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The LoRA ranks that vLLM makes room for."""
-_GRACE = 20.0
+_GRACE = 20
 """Seconds that vLLM has to end in order."""
-_WATCHED = 'exec 3<&0; "$@" 3<&- </dev/null & pid=$!; { cat <&3; kill $pid; } >/dev/null 2>&1 & wait $pid'
-"""A command that is told to end when its standard input ends, which is when the process that started it does."""
+_WATCHED = """
+grace=$1; shift
+exec 3<&0
+"$@" 3<&- </dev/null &
+pid=$!
+{
+    cat <&3
+    kill $pid
+    for second in $(seq $grace); do kill -0 $pid || break; sleep 1; done
+    kill -9 0
+} >/dev/null 2>&1 &
+wait $pid
+"""
+"""A command that is told to end when its standard input ends, which is when the process that started it does.
+
+vLLM does not hear that while it starts: what is left of the process group when the grace is over is killed.
+"""
 
 
 class VLLMEngine:
@@ -166,7 +181,7 @@ class VLLMEngine:
             self._log = Path(log.name)
             logger.info("starting vLLM on %s, port %d; its log: %s", self.checkpoint.model, port, self._log)
             return subprocess.Popen(
-                ["sh", "-c", _WATCHED, "sh", *command],
+                ["sh", "-c", _WATCHED, "sh", str(_GRACE), *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -209,7 +224,7 @@ class VLLMEngine:
         try:
             process.wait(_GRACE)
         except subprocess.TimeoutExpired:
-            logger.warning("vLLM did not end in %.0f s, so it is killed", _GRACE)
+            logger.warning("vLLM did not end in %d s, so it is killed", _GRACE)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

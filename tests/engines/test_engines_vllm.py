@@ -65,6 +65,7 @@ FAKE = """
 SERVES = 'ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()'
 FAILS = 'print("INFO loading"); sys.exit("ValueError: no room for the\\x1b[31m weights")'
 SLEEPS = "time.sleep(600)"
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SERVES}"
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +104,12 @@ def started(folder):
     return json.loads(path.read_text())
 
 
-def is_gone(pid, patience=10.0):
+def is_gone(pid, patience=10.0, kill=os.kill):
+    """Whether a process is, or (by os.killpg) all of its group are, gone in time."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         try:
-            os.kill(pid, 0)
+            kill(pid, 0)
         except ProcessLookupError:
             return True
         time.sleep(0.02)
@@ -135,24 +137,29 @@ def test_an_interrupt_stops_the_server(fake, encoder, tmp_path):
     assert is_gone(started(tmp_path)["pid"])
 
 
-def test_a_server_does_not_outlive_a_killed_run(fake, tmp_path):
+@pytest.mark.parametrize("server", [SERVES, DEAF])
+def test_a_server_does_not_outlive_a_killed_run(server, fake, tmp_path):
     run = f"""
+        from presrm.engines import vllm
         from presrm.engines.vllm import VLLMEngine
         from presrm.types import Checkpoint
-        VLLMEngine(Checkpoint("embedded"), encoder=None, python={fake(SERVES)!r}).__enter__()
+        vllm._GRACE = 1
+        VLLMEngine(Checkpoint("embedded"), encoder=None, python={fake(server)!r}).__enter__()
         open({str(tmp_path / "ready")!r}, "w").close()
         input()
     """
     root = Path(__file__).parent.parent.parent
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(run)], stdin=subprocess.PIPE, cwd=root)
+    env = os.environ | {"TMPDIR": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(run)], stdin=subprocess.PIPE, cwd=root, env=env)
     deadline = time.monotonic() + 60
     while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     pid = started(tmp_path)["pid"]
     assert not is_gone(pid, 0.1)
+    group = os.getpgid(pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert is_gone(pid)
+    assert is_gone(group, kill=os.killpg)
 
 
 def test_a_server_that_fails_is_told_with_its_own_words(fake, encoder, caplog):
