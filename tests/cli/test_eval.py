@@ -6,15 +6,16 @@ import pytest
 
 from presrm import eval_assembly
 from presrm.engines.scripted import ScriptedEngine
+from presrm.types import Checkpoint
 
-ROWS = [{"id": f"p{n}", "question": f"{n}+1", "answer": str(n + 1)} for n in range(10)]
+ROWS = [{"id": f"p{n}", "question": f"{n}+1" + " " * (n == 9), "answer": str(n + 1)} for n in range(10)]
 
 
 @pytest.fixture(autouse=True)
 def scripted_policy(monkeypatch):
     engine = ScriptedEngine(lambda prompt, rng: f"#### {rng.choice([4, 5])}")
     monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: engine)
-    monkeypatch.setattr(eval_assembly, "policy_at", lambda model: None)
+    monkeypatch.setattr(eval_assembly, "policy_at", Checkpoint)
 
 
 @pytest.fixture
@@ -28,8 +29,8 @@ def test_samples_and_results_have_the_shape_of_the_harness(run, problems, tmp_pa
     ended = run("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out", "--samples", "4")
     assert ended.code == 0, ended.err
     rows = [json.loads(line) for line in (tmp_path / "out/m/samples_sums_sample-4.jsonl").read_text().splitlines()]
-    assert [row["doc_id"] for row in rows] == list(range(10))
-    assert rows[0]["target"] == "1"
+    assert [row["doc_id"] for row in rows] == [9, *range(9)], "the longest question comes first"
+    assert [row["target"] for row in rows] == ["10", *map(str, range(1, 10))]
     assert len(rows[0]["resps"][0]) == len(rows[0]["filtered_resps"]) == 4
     results = json.loads((tmp_path / "out/m/results.json").read_text())
     assert results["n-samples"]["sums_sample-4"]["effective"] == 10
@@ -157,3 +158,14 @@ def test_a_problem_without_an_answer_cannot_be_scored(run, tmp_path):
     ended = run("eval", "--model", "m", "--problems", path)
     assert ended.code == 2
     assert "no answer" in ended.err
+
+
+def test_several_policies_and_benchmarks_come_in_one_table(run, problems, tmp_path):
+    other = tmp_path / "more.jsonl"
+    other.write_text(problems.read_text())
+    models = ("--model", "m1", "--model", "m2")
+    ended = run("eval", *models, "--problems", problems, "--problems", other, "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    table = [line.split() for line in ended.out.splitlines() if line.startswith(("m1 ", "m2 ")) and " on " not in line]
+    assert [row[:3] for row in table] == [[m, b, "accuracy"] for m in ("m1", "m2") for b in ("sums", "more")]
+    assert {"policy", "benchmark", "share"} <= set(ended.out.split())

@@ -8,7 +8,7 @@ import pytest
 
 from presrm import assembly, eval_assembly
 from presrm.engines.scripted import ScriptedEngine
-from presrm.types import Judgement
+from presrm.types import Checkpoint, Judgement
 
 STEPS = {0: ["half\nand", "two\nand", "two\nand"], 1: ["#### 1", "#### 2", "#### 3"]}
 
@@ -30,7 +30,7 @@ def scripted_policy(monkeypatch):
         return STEPS[depth][drawn[depth] % 3] if depth == 0 else "\x1b[31m#### 2"
 
     monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: ScriptedEngine(write))
-    monkeypatch.setattr(eval_assembly, "policy_at", lambda model: None)
+    monkeypatch.setattr(eval_assembly, "policy_at", Checkpoint)
     monkeypatch.setattr(assembly, "make_judge", lambda config, engine, prompts: LongestJudge())
 
 
