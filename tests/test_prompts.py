@@ -87,6 +87,7 @@ def ask_all(prompts: PromptSet, prefix: Trajectory, step: Step) -> dict[str, Pro
         "first_error": prompts.first_error(prefix.extend(step)),
         "additive": prompts.additive(prefix, step),
         "listwise": prompts.listwise(prefix, (SECOND, step)),
+        "critique": prompts.critique(prefix, (SECOND, step), "The second is better. [[3, 7]]"),
     }
 
 
@@ -237,6 +238,7 @@ def test_a_set_of_old_works_until_a_judge_asks_for_what_it_lacks(tmp_path: Path)
         "first_error": lambda: prompts.first_error(PREFIX),
         "additive": lambda: prompts.additive(PREFIX, FIRST),
         "listwise": lambda: prompts.listwise(PREFIX, (FIRST, SECOND)),
+        "critique": lambda: prompts.critique(PREFIX, (FIRST, SECOND), "Fine. [[7, 7]]"),
     }.items():
         with pytest.raises(ConfigError, match=rf"lacks {stem}\.jinja"):
             ask()

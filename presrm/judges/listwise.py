@@ -3,16 +3,40 @@
 import random
 import re
 from collections.abc import Sequence
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
+from presrm.errors import ConfigError
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Status, Step, Stop
-from presrm.verdicts import EXPLANATION, Reading, Verdict, ask_fitting, tell
+from presrm.verdicts import EXPLANATION, Reading, Verdict, ask_direct, ask_fitting, tell
 
 _HIGHEST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Vote:
+    """One reply about the candidates of an item.
+
+    Attributes:
+        number: Of the item in the batch.
+        order: The candidates as shown.
+        reply: What was written, or why nothing was asked.
+        counts: Whether it does; not if the meta-judge prefers others.
+    """
+
+    number: int
+    order: tuple[str, ...]
+    reply: Completion | Verdict
+    counts: bool = True
+
+    @property
+    def points(self) -> list[int] | None:
+        """What it gives each candidate, in its order; none if that cannot be read."""
+        return _read(self.reply.text, len(self.order)) if isinstance(self.reply, Completion) else None
 
 
 class ListwiseJudge:
@@ -22,45 +46,81 @@ class ListwiseJudge:
     their share of the points that could be had. Candidates are distinct by text; equal ones are shown once and share
     the judgement, so neither duplicates nor the order of candidates change a score.
 
+    With a meta-judge only the better half of the readable votes counts. The paper trains a scalar model for that; here
+    the policy itself is asked whether a critique is sound, and the probability of its yes is taken.
+
     Args:
         engine: Runs the policy that judges.
-        prompts: The set whose ``listwise`` template is asked.
+        prompts: The set whose ``listwise`` template is asked, and of a meta-judge ``critique``.
         sampling: Of the replies.
         votes: How many replies are drawn for a list of candidates.
+        meta: Whether there is a meta-judge.
+
+    Raises:
+        ConfigError: if a meta-judge has a single vote to choose from.
     """
 
     scale: Literal["absolute", "relative"] = "relative"
 
-    def __init__(self, engine: Engine, prompts: PromptSet, *, sampling: Sampling = EXPLANATION, votes: int = 1) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        prompts: PromptSet,
+        *,
+        sampling: Sampling = EXPLANATION,
+        votes: int = 1,
+        meta: bool = False,
+    ) -> None:
+        if meta and votes < 2:
+            raise ConfigError("a meta-judge chooses among votes: set judge.votes above 1")
         self._engine = engine
         self._prompts = prompts
         self._sampling = sampling
         self._votes = votes
+        self._meta = meta
 
     def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
         """Judge every candidate of every item with one call of the engine; the rationale holds the replies."""
-        orders = [self._orders(item) for item in batch]
-        prompts = [
-            self._prompts.listwise(item.prefix, tuple(map(Step, order)))
-            for item, of_item in zip(batch, orders, strict=True)
-            for order in of_item
+        asked = [
+            (number, vote, order) for number, item in enumerate(batch) for vote, order in enumerate(self._orders(item))
         ]
-        votes = [vote for of_item in orders for vote in range(len(of_item))]
+        prompts = [self._prompts.listwise(batch[number].prefix, tuple(map(Step, order))) for number, _, order in asked]
         requests = [
             Request(prompt, sampling=self._sampling, seed=derive_seed("verdict", prompt.text, vote))
-            for prompt, vote in zip(prompts, votes, strict=True)
+            for prompt, (_, vote, _) in zip(prompts, asked, strict=True)
         ]
-        drawn = ask_fitting(self._engine.generate, requests)
-        replies = [reply if isinstance(reply, Verdict) else reply[0] for reply in drawn]
-        shown = [order for of_item in orders for order in of_item]
-        asked = list(zip(shown, replies, strict=True))
-        tell(self._engine, [_reading(vote, len(order)) for order, vote in asked if isinstance(vote, Completion)])
-        rest = iter(asked)
-        votes_on = [list(islice(rest, len(of_item))) for of_item in orders]
+        votes = [
+            _Vote(number, order, reply if isinstance(reply, Verdict) else reply[0])
+            for (number, _, order), reply in zip(asked, ask_fitting(self._engine.generate, requests), strict=True)
+        ]
+        tell(self._engine, [_reading(vote) for vote in votes if isinstance(vote.reply, Completion)])
+        if self._meta:
+            votes = self._choose(batch, votes)
+        votes_on = {number: list(of_item) for number, of_item in groupby(votes, lambda vote: vote.number)}
         return [
-            tuple(_judgement(step.text, of_item) for step in item.steps)
-            for item, of_item in zip(batch, votes_on, strict=True)
+            tuple(_judgement(step.text, votes_on.get(number, [])) for step in item.steps)
+            for number, item in enumerate(batch)
         ]
+
+    def _choose(self, batch: Sequence[Candidates], votes: Sequence[_Vote]) -> list[_Vote]:
+        """Have the better half of the readable votes on each item count, all if the meta-judge says nothing of any.
+
+        Votes of which it says nothing come after those of which it does.
+        """
+        readable = [vote for vote in votes if vote.points is not None]
+        prompts = [
+            self._prompts.critique(batch[vote.number].prefix, tuple(map(Step, vote.order)), vote.reply.text)
+            for vote in readable
+            if isinstance(vote.reply, Completion)
+        ]
+        verdicts = ask_direct(self._engine, prompts, ("yes", "no"))
+        chosen = [vote for vote in votes if vote.points is None]
+        rated = zip(readable, (verdict.probability for verdict in verdicts), strict=True)
+        for _, of_item in groupby(rated, lambda pair: pair[0].number):
+            best = sorted(of_item, key=lambda pair: (pair[1] is not None, pair[1] or 0), reverse=True)
+            num = (len(best) + 1) // 2 if best[0][1] is not None else len(best)
+            chosen += [replace(vote, counts=place < num) for place, (vote, _) in enumerate(best)]
+        return sorted(chosen, key=lambda vote: vote.number)
 
     def _orders(self, item: Candidates) -> list[tuple[str, ...]]:
         """Give the order in which each vote shows the candidates; none where there is nothing to compare."""
@@ -82,26 +142,31 @@ def _read(reply: str, num: int) -> list[int] | None:
     return known if len(known) == len(points) == num else None
 
 
-def _reading(reply: Completion, num: int) -> Reading:
-    points = _read(reply.text, num)
-    if points is None:
-        return Reading("", status=Status.TRUNCATED if reply.stop is Stop.MAX_TOKENS else Status.UNREADABLE)
-    return Reading(", ".join(map(str, points)))
+def _reading(vote: _Vote) -> Reading:
+    if vote.points is None:
+        return Reading("", status=Status.TRUNCATED if _is_cut_off(vote) else Status.UNREADABLE)
+    return Reading(", ".join(map(str, vote.points)))
 
 
-def _judgement(text: str, votes: Sequence[tuple[tuple[str, ...], Completion | Verdict]]) -> Judgement:
-    """Score one candidate from the votes on it and its siblings: (order shown, reply) of each."""
+def _is_cut_off(vote: _Vote) -> bool:
+    return isinstance(vote.reply, Completion) and vote.reply.stop is Stop.MAX_TOKENS
+
+
+def _judgement(text: str, votes: Sequence[_Vote]) -> Judgement:
+    """Score one candidate from the votes on it and its siblings."""
     if not votes:
         return Judgement(None, Status.UNREADABLE, "only one distinct candidate: nothing to compare it with")
-    drawn = [(order, reply) for order, reply in votes if isinstance(reply, Completion)]
+    drawn = [(vote, vote.reply) for vote in votes if isinstance(vote.reply, Completion)]
     if not drawn:
-        reasons = dict.fromkeys(reply.rationale for _, reply in votes if isinstance(reply, Verdict))
+        reasons = dict.fromkeys(vote.reply.rationale for vote in votes if isinstance(vote.reply, Verdict))
         return Judgement(None, Status.REFUSED, "\n\n".join(reasons))
-    read = [(order, _read(reply.text, len(order))) for order, reply in drawn]
-    points = [scores[order.index(text)] for order, scores in read if scores is not None]
-    said = [f"shown as number {order.index(text) + 1}:\n{reply.text}" for order, reply in drawn]
-    rationale = "\n\n".join([f"{len(points)} of {len(drawn)} votes readable, {sum(points)} points", *said])
+    num_readable = sum(vote.points is not None for vote, _ in drawn)
+    points = [vote.points[vote.order.index(text)] for vote, _ in drawn if vote.points is not None and vote.counts]
+    counted = f"{len(points)} of them counted, " if len(points) < num_readable else ""
+    said = [f"shown as number {vote.order.index(text) + 1}:\n{reply.text}" for vote, reply in drawn]
+    told = f"{num_readable} of {len(drawn)} votes readable, {counted}{sum(points)} points"
+    rationale = "\n\n".join([told, *said])
     if points:
         return Judgement(sum(points) / (_HIGHEST * len(points)), rationale=rationale)
-    is_cut_off = all(reply.stop is Stop.MAX_TOKENS for _, reply in drawn)
+    is_cut_off = all(_is_cut_off(vote) for vote, _ in drawn)
     return Judgement(None, Status.TRUNCATED if is_cut_off else Status.UNREADABLE, rationale)

@@ -1,10 +1,11 @@
 import random
-from itertools import permutations
+from itertools import cycle, permutations
 
 import pytest
 
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
+from presrm.errors import ConfigError
 from presrm.judge_assembly import make_judge
 from presrm.judges.listwise import ListwiseJudge
 from presrm.prompts import Prompt, PromptSet
@@ -121,3 +122,38 @@ def test_markers_inside_a_candidate_cannot_renumber_the_candidates() -> None:
 
 def test_the_laws_of_judges_hold() -> None:
     check_judge(ListwiseJudge(ScriptedEngine(points_for_length), PROMPTS, votes=2))
+
+
+def critic(quality: dict[str, tuple[float, float]]) -> ScriptedEngine:
+    """Draws the critiques in `quality` in turn; of each it gives P(yes) and P(no)."""
+    replies = cycle(quality)
+
+    return ScriptedEngine(lambda prompt, rng: next(replies), lambda prompt, options: quality[shown(prompt)[-1]])
+
+
+def judge_with_meta(engine: ScriptedEngine, votes: int) -> Judgement:
+    [judged] = ListwiseJudge(engine, PROMPTS, votes=votes, meta=True).judge([item("a", "b")])
+    assert {judgement.rationale.split("\n")[0] for judgement in judged} == {judged[0].rationale.split("\n")[0]}
+    return judged[0]
+
+
+def test_with_a_meta_judge_the_better_half_of_the_readable_votes_counts() -> None:
+    found = judge_with_meta(
+        critic(
+            {"good [[9, 9]]": (0.9, 0.1), "Hm.": (1.0, 1e-9), "bad [[1, 1]]": (0.2, 0.8), "fair [[7, 7]]": (0.6, 0.4)}
+        ),
+        votes=4,
+    )
+    assert found.score == pytest.approx(0.8)
+    assert found.rationale.startswith("3 of 4 votes readable, 2 of them counted, 16 points")
+
+
+def test_votes_of_which_the_meta_judge_says_nothing_come_last_and_all_count_if_it_never_does() -> None:
+    silent = (1e-6, 1e-6)
+    assert judge_with_meta(critic({"x [[9, 9]]": silent, "y [[1, 1]]": (0.1, 0.9)}), votes=2).score == 0.1
+    assert judge_with_meta(critic({"x [[9, 9]]": silent, "y [[1, 1]]": silent}), votes=2).score == 0.5
+
+
+def test_a_meta_judge_needs_votes_to_choose_from() -> None:
+    with pytest.raises(ConfigError, match=r"judge\.votes above 1"):
+        make_judge(JudgeConfig(kind="listwise", options={"meta": True}), ScriptedEngine(points_for_length), PROMPTS)

@@ -33,6 +33,7 @@ READERS: dict[str, dict[str, Any]] = {
     "first-error": {"kind": "first-error"},
     "additive": {"kind": "additive"},
     "listwise": {"kind": "listwise", "votes": 2, "temperature": 0.7},
+    "listwise, meta-judge": {"kind": "listwise", "votes": 2, "temperature": 0.7, "options": {"meta": True}},
     "jury": {"kind": "jury", "options": {"judges": ["pointwise", "additive"]}},
 }
 PROMPT_SETS = ("paper", "compact")  # the questions of "plain" to a judge are those of "paper"
@@ -73,7 +74,7 @@ BATCH = [item(place, hostile) for place, hostile in enumerate(HOSTILE)]
 
 def judge_batch(name: str, say: Any, batch: Sequence[Candidates] = BATCH) -> list[tuple[Judgement, ...]]:
     config = JudgeConfig(**READERS[name])
-    return make_judge(config, ScriptedEngine(say), PromptSet("paper")).judge(batch)
+    return make_judge(config, ScriptedEngine(say, even), PromptSet("paper")).judge(batch)
 
 
 def scores_of_plain_and_hostile(judged: Sequence[tuple[Judgement, ...]]) -> set[tuple[float | None, float | None]]:
@@ -127,6 +128,11 @@ def verdict_for(plain_is_right: bool) -> Any:
     return say
 
 
+def even(prompt: Prompt, words: Sequence[str]) -> list[float]:
+    """The weights of one who cannot tell a good judgement from a bad one."""
+    return [0.5 for _ in words]
+
+
 class ShortSighted(ScriptedEngine):
     """A policy that cannot read more than 20,000 characters, nor is asked to."""
 
@@ -142,7 +148,7 @@ def test_a_question_longer_than_the_policy_reads_is_refused_alone(name: str) -> 
     giant = Trajectory(problem("x" * 20_000), (Step("y" * 20_000),))
     batch = [item(0, "2 + 3 = 6"), Candidates(giant, (Step(PLAIN), Step("2 + 3 = 6"))), item(1, "2 + 3 = 7")]
     before, refused, after = make_judge(
-        JudgeConfig(**READERS[name]), ShortSighted(verdict_for(plain_is_right=True)), PromptSet("paper")
+        JudgeConfig(**READERS[name]), ShortSighted(verdict_for(plain_is_right=True), even), PromptSet("paper")
     ).judge(batch)
 
     assert {judgement.status for judgement in refused} == {Status.REFUSED}
@@ -153,7 +159,7 @@ def test_a_question_longer_than_the_policy_reads_is_refused_alone(name: str) -> 
 @pytest.mark.parametrize("plain_is_right", [True, False])
 @pytest.mark.parametrize("name", READERS)
 def test_the_verdict_of_the_reply_is_the_judgement_in_both_orders(name: str, plain_is_right: bool) -> None:
-    low = 0.1 if name == "listwise" else 0.0
+    low = 0.1 if name.startswith("listwise") else 0.0
     expected = (1.0, low) if plain_is_right else (low, 1.0)
 
     assert scores_of_plain_and_hostile(judge_batch(name, verdict_for(plain_is_right))) == {expected}
@@ -196,6 +202,7 @@ def ask_all(prompts: PromptSet, hostile: str) -> list[Prompt]:
         prompts.first_error(prefix.extend(bad)),
         prompts.additive(prefix, bad),
         prompts.listwise(prefix, (good, bad, good)),
+        prompts.critique(prefix, (good, bad), hostile),
     ]
 
 
