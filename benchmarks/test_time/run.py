@@ -1,9 +1,10 @@
 """What does the judge buy at test time, and for how many tokens? The embedded policy, 500 held-out problems.
 
-    python benchmarks/test_time/run.py            # evaluates every way, resumable; about an hour on one core
+    python benchmarks/test_time/run.py            # evaluates every way, resumable; about a quarter of an hour on one core
     python benchmarks/test_time/run.py --summary  # the table, and results.svg
 
-Every way is one call of ``presrm eval``; tokens are those drawn and those read, the judge's included.
+Every way is one call of ``presrm eval``; tokens are those drawn and those read, the judge's included; what the
+prompts of one batch share is read, and counts, once.
 """
 
 import argparse
@@ -22,10 +23,10 @@ WAYS: dict[str, list[str]] = {
         f"best of {n}, {verdict}": [
             *("--search", "best-of-n", "--set", f"search.num_candidates={n}", "--set", f"judge.verdict={verdict}")
         ]
-        for verdict, sizes in (("direct", (2, 4, 8, 16)), ("explained", (2, 4, 8)))
-        for n in sizes
+        for verdict in ("explained", "direct")
+        for n in (2, 4, 8, 16)
     },
-    **{f"step search, w = {w}": ["--search", "greedy", "--set", f"search.num_candidates={w}"] for w in (2, 4, 6)},
+    **{f"step search, w = {w}": ["--search", "greedy", "--set", f"search.num_candidates={w}"] for w in (2, 4, 6, 12)},
     **{
         f"beam of {width}": [
             *("--search", "beam", "--set", f"search.beam_width={width}", "--set", "search.num_candidates=4")
