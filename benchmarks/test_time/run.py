@@ -1,6 +1,6 @@
 """What does the judge buy at test time, and for how many tokens? The embedded policy, 500 held-out problems.
 
-    python benchmarks/test_time/run.py            # evaluates every way, resumable; about a quarter of an hour on one core
+    python benchmarks/test_time/run.py            # evaluates every way, resumable; a quarter of an hour
     python benchmarks/test_time/run.py --summary  # the table, and results.svg
 
 Every way is one call of ``presrm eval``; tokens are those drawn and those read, the judge's included; what the
@@ -9,6 +9,8 @@ prompts of one batch share is read, and counts, once.
 
 import argparse
 import json
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +28,7 @@ WAYS: dict[str, list[str]] = {
         for verdict in ("explained", "direct")
         for n in (2, 4, 8, 16)
     },
-    **{f"step search, w = {w}": ["--search", "greedy", "--set", f"search.num_candidates={w}"] for w in (2, 4, 6, 12)},
+    **{f"step search of {w}": ["--search", "greedy", "--set", f"search.num_candidates={w}"] for w in (2, 4, 6, 12)},
     **{
         f"beam of {width}": [
             *("--search", "beam", "--set", f"search.beam_width={width}", "--set", "search.num_candidates=4")
@@ -112,10 +114,9 @@ def table(points: list[dict[str, Any]]) -> str:
 
 def plot(points: list[dict[str, Any]]) -> str:
     """SVG: accuracy against tokens a problem (logarithmic)."""
-    import math
-
     least, most = (f(math.log10(point["tokens"]) for point in points) for f in (min, max))
-    low = min(point["accuracy"] for point in points) - 0.02
+    low, high = (f(point["accuracy"] for point in points) for f in (min, max))
+    low, high = low - 0.02, high + 0.03
     out = [
         '<svg xmlns="http://www.w3.org/2000/svg" width="820" height="440" font-family="sans-serif" font-size="12">'
         '<rect width="100%" height="100%" fill="white"/>'
@@ -123,10 +124,10 @@ def plot(points: list[dict[str, Any]]) -> str:
 
     def place(point: dict[str, Any]) -> tuple[float, float]:
         x = 60 + 560 * (math.log10(point["tokens"]) - least) / (most - least)
-        return x, 390 - 360 * (point["accuracy"] - low) / (1 - low)
+        return x, 390 - 360 * (point["accuracy"] - low) / (high - low)
 
-    for tenth in range(math.ceil(low * 20), 21):
-        y = 390 - 360 * (tenth / 20 - low) / (1 - low)
+    for tenth in range(math.ceil(low * 20), math.floor(high * 20) + 1):
+        y = 390 - 360 * (tenth / 20 - low) / (high - low)
         out.append(f'<path d="M60 {y:.0f}H630" stroke="#ddd"/><text x="20" y="{y + 4:.0f}">{5 * tenth} %</text>')
     for tokens in (50, 100, 200, 500, 1000, 2000, 5000, 10000):
         if least <= math.log10(tokens) <= most:
@@ -151,8 +152,8 @@ def plot(points: list[dict[str, Any]]) -> str:
 
 
 def family(way: str) -> str:
-    """``best of 4, direct`` is a point of ``best of, direct``."""
-    return " ".join(word for word in way.replace(" = ", " ").split() if not word.strip(",").isdigit() and word != "w")
+    """``best of 4, direct`` is a point of ``best of n, direct``."""
+    return re.sub(r"\d+", "n", way)
 
 
 if __name__ == "__main__":

@@ -59,13 +59,13 @@ def _print(found: "dict[str, Comparison]", solved: dict[str, tuple[int, int]], s
             str(made.num),
             f"{100 * solved[name][0] / made.num:.1f} %",
             f"{100 * solved[name][1] / made.num:.1f} %",
-            f"{100 * made.difference:+.1f} points",
+            f"{100 * made.difference:+.1f}",
             f"{100 * made.interval[0]:+.1f} to {100 * made.interval[1]:+.1f}",
             f"{made.p_value:.2g}",
         )
         for name, made in found.items()
     ]
-    print_table(console, ("benchmark", "problems", "A", "B", "B - A", "95 % interval", "p (McNemar)"), rows)
+    print_table(console, ("benchmark", "problems", "A", "B", "B - A", "95 % interval", "McNemar p"), rows)
     for name, made in found.items():
         for what, names in (("only B solves", made.solved), ("only A solves", made.lost)):
             shown = names if show_all else names[:_NUM_SHOWN]
