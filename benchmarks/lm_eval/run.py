@@ -4,8 +4,8 @@
     $ python benchmarks/lm_eval/run.py --model DIR --problems gsm8k:test.jsonl --num 100 --max-tokens 256 --out FILE
 
 The harness reads our rendered prompts verbatim, and stops at the same end tokens after at most as many tokens. Both
-decode greedily in one process, by turns. Of ours the seconds hold rendering, encoding, generation and grading, of the
-harness `generate_until` alone, with the batch size that suits it best of those given.
+decode greedily in one process, by turns. The seconds are those from prompts to texts, tokenising included: of ours in
+`generate` of the engine, of the harness in `generate_until`, with the batch size that suits it best of those given.
 """
 
 import argparse
@@ -13,7 +13,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -74,22 +75,23 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     theirs_s: dict[int, list[Seconds]] = {size: [] for size in options.batch_sizes}
     theirs: dict[int, list[str]] = {}
     for _ in range(options.repeats):
-        began = clock()
-        groups = sample_solutions(
-            problems,
-            engine,
-            prompts,
-            grader,
-            num=1,
-            sampling=Sampling(max_tokens=longest),
-            group_size=config.evaluation.group_size,
-            seed=0,
-        )
-        samples = [item.samples[0] for group in groups for item in group]
-        ours_s.append(since(began))
+        with timed(engine, "generate") as seconds:
+            groups = sample_solutions(
+                problems,
+                engine,
+                prompts,
+                grader,
+                num=1,
+                sampling=Sampling(max_tokens=longest),
+                group_size=config.evaluation.group_size,
+                seed=0,
+            )
+            samples = [item.samples[0] for group in groups for item in group]
+        ours_s.append(sums(seconds))
         for size in options.batch_sizes:
-            theirs[size], seconds = harness.run(size)
-            theirs_s[size].append(seconds)
+            with timed(harness.lm, "generate_until") as seconds:
+                theirs[size] = harness.run(size)
+            theirs_s[size].append(sums(seconds))
     best = min(options.batch_sizes, key=lambda size: min(theirs_s[size]))
     pairs = [(sample.solution, text) for sample, text in zip(samples, theirs[best], strict=True)]
     same_prompts = [harness.lm.tok_encode(text) == list(ids) for text, ids in zip(harness.prompts, asked, strict=True)]
@@ -125,14 +127,27 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def clock() -> Seconds:
-    """Wall time and processor time of this process: the latter does not count what other programs take."""
-    return time.perf_counter(), time.process_time()
+@contextmanager
+def timed(owner: Any, name: str) -> Iterator[list[Seconds]]:
+    """Time every call of a method: wall time, and processor time, which does not count what other programs take."""
+    plain, calls = getattr(owner, name), []
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        wall, processor = time.perf_counter(), time.process_time()
+        found = plain(*arguments, **options)
+        calls.append((time.perf_counter() - wall, time.process_time() - processor))
+        return found
+
+    setattr(owner, name, call)
+    try:
+        yield calls
+    finally:
+        delattr(owner, name)
 
 
-def since(began: Seconds) -> Seconds:
-    wall, processor = clock()
-    return wall - began[0], processor - began[1]
+def sums(calls: Sequence[Seconds]) -> Seconds:
+    wall, processor = zip(*calls, strict=True)
+    return sum(wall), sum(processor)
 
 
 class Harness:
@@ -153,25 +168,12 @@ class Harness:
         model = str(EMBEDDED) if options.model == "embedded" else options.model
         self.lm = HFLM(pretrained=model, dtype="float32", device="cpu", add_bos_token=False)
 
-    def run(self, batch_size: int) -> tuple[list[str], Seconds]:
-        """Give the texts in order, and the seconds in `generate_until`."""
+    def run(self, batch_size: int) -> list[str]:
+        """Give the texts in order."""
         self.lm.batch_size_per_gpu = batch_size
-        plain, seconds = self.lm.generate_until, (0.0, 0.0)
-
-        def timed(*arguments: Any, **options: Any) -> Any:
-            nonlocal seconds
-            began = clock()
-            found = plain(*arguments, **options)
-            seconds = since(began)
-            return found
-
-        self.lm.generate_until = timed  # type: ignore[method-assign]
-        try:
-            results = simple_evaluate(model=self.lm, tasks=[self._task], bootstrap_iters=0)
-        finally:
-            self.lm.generate_until = plain  # type: ignore[method-assign]
+        results = simple_evaluate(model=self.lm, tasks=[self._task], bootstrap_iters=0)
         (rows,) = results["samples"].values()
-        return [row["resps"][0][0] for row in sorted(rows, key=lambda row: int(row["doc_id"]))], seconds
+        return [row["resps"][0][0] for row in sorted(rows, key=lambda row: int(row["doc_id"]))]
 
     @torch.inference_mode()
     def divergence(self, prompt: Sequence[int], ours: str, theirs: str) -> dict[str, Any]:
