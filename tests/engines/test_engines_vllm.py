@@ -104,6 +104,11 @@ def started(folder):
     return json.loads(path.read_text())
 
 
+def children(pid):
+    """What a process started and has not yet reaped."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def is_gone(pid, patience=10.0, kill=os.kill):
     """Whether a process is, or (by os.killpg) all of its group are, gone in time."""
     deadline = time.monotonic() + patience
@@ -379,3 +384,38 @@ def test_an_adapter_changes_vllm_as_it_changes_hf(tmp_path):
     theirs, ours, without = found
     assert theirs == [pytest.approx(row, abs=0.01) for row in ours]
     assert theirs != [pytest.approx(row, abs=0.1) for row in without]
+
+
+@needs_vllm
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks Linux for the children of a process")
+def test_the_loop_runs_on_vllm_and_goes_on_after_it_was_killed(tmp_path):
+    """M1 -> M2: five servers, one a stage, and the one that is killed with its run while it starts."""
+    few = {"problems.num_train": 6, "problems.num_held_out": 8, "evaluation.num_judge_problems": 4}
+    few |= {"search.num_candidates": 3, "search.temperature": 1.0, "search.group_size": 3, "threads": 1}
+    arguments = ["--enforce-eager", "--max-model-len", "512"]
+    options = {"python": os.environ["PRESRM_TEST_VLLM"], "arguments": arguments}
+    settings = {**few, "model.engine": "vllm", "model.engine_options": json.dumps(options)}
+    command = [sys.executable, "-m", "presrm", "train", "embedded", "--out", str(tmp_path / "run"), "--iterations", "1"]
+    for name, value in settings.items():
+        command += ["--set", f"{name}={value}"]
+
+    env = os.environ | {"TMPDIR": str(tmp_path)}
+    run = subprocess.Popen(command, env=env)
+    servers = []
+    while len(servers) < 2:  # the second one, because the first one's stage is done
+        assert run.poll() is None
+        servers += [pid for pid in children(run.pid) if pid not in servers]
+        time.sleep(0.1)
+    run.kill()
+    run.wait()
+    assert all(is_gone(pid, 60, os.killpg) for pid in servers)
+    answers = tmp_path / "run/iterations/1/answers.jsonl"
+    written = answers.stat().st_mtime_ns
+
+    again = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
+    logger.info("%s\n%s", again.stderr, again.stdout)
+    assert answers.stat().st_mtime_ns == written
+    assert (tmp_path / "run/iterations/2/policy/model.safetensors").is_file()
+    assert json.loads((tmp_path / "run/iterations/2/scores.json").read_text())["num_pairs"] > 0
+    assert len(list(tmp_path.glob("presrm-vllm-*"))) == 1, "no log is kept but that of the server that was killed"

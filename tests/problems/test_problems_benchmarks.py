@@ -22,9 +22,9 @@ def test_several_answers_are_a_list() -> None:
 def test_a_tolerance_stands_behind_the_answer_where_the_grader_reads_it() -> None:
     problem = read_row({"problem": "?", "answer": ["4.2"], "error": "1e-1"}, "x")
     assert problem.answer == "4.2 (tolerance 0.1)"
-    with GRADERS.create("math") as grader:
-        assert grader.grade("It is \\boxed{4.25}", problem.answer) is Grade.CORRECT
-        assert grader.grade("It is \\boxed{4.4}", problem.answer) is Grade.INCORRECT
+    grader = GRADERS.create("math")
+    assert grader.grade("It is \\boxed{4.25}", problem.answer) is Grade.CORRECT
+    assert grader.grade("It is \\boxed{4.4}", problem.answer) is Grade.INCORRECT
 
 
 @pytest.mark.parametrize("answer", [None, [], [None], [["a"]], {"a": 1}, True])
