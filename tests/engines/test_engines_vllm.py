@@ -390,7 +390,7 @@ def test_an_adapter_changes_vllm_as_it_changes_hf(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks Linux for the children of a process")
 def test_the_loop_runs_on_vllm_and_goes_on_after_it_was_killed(tmp_path):
-    """M1 -> M2: five servers, one a stage, and the one that is killed with its run while it starts."""
+    """M1 -> M2: five servers, one a stage, and one that is killed with its run while it starts."""
     few = {"problems.num_train": 6, "problems.num_held_out": 8, "evaluation.num_judge_problems": 4}
     few |= {"search.num_candidates": 3, "search.temperature": 1.0, "search.group_size": 3, "threads": 1}
     arguments = ["--enforce-eager", "--max-model-len", "512"]
