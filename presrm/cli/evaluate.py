@@ -112,9 +112,9 @@ def _print(results: "list[Result]", console: Console, out: Path) -> None:
         told = "no second extractor for its grader" if result.audit is None else _in_words(result.audit)
         console.print(f"  audit: {told}", markup=False, highlight=False, soft_wrap=True)
     if len(results) > 1:
-        rows = [(result.policy, result.benchmark, *_headline(result)) for result in results]
+        table = [(result.policy, result.benchmark, *_headline(result)) for result in results]
         console.print()
-        print_table(console, ("policy", "benchmark", "", "share", "95 % interval", "tokens drawn"), rows)
+        print_table(console, ("policy", "benchmark", "", "share", "95 % interval", "tokens drawn"), table)
     print(f"Samples and results.json are in {out}/")
 
 
