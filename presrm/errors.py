@@ -8,6 +8,7 @@ verdicts are data, not errors.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Self
 
 
 class PresrmError(Exception):
@@ -47,23 +48,24 @@ class EngineError(PresrmError, RuntimeError):
 
 
 class PromptTooLongError(EngineError):
-    """Prompts leave the model no room for a reply; nothing of the call was run. Of a question to a judge that is data.
+    """Prompts leave the model no room for a reply. They are data, so whoever asked may go on with the others.
 
     Args:
-        model: Its name.
-        longest: Tokens that it reads and writes at most.
-        num_tokens: Of each such prompt, by its index in the call.
+        reasons: What is wrong with each such prompt, by its index in the call.
 
     Attributes:
-        reasons: What is wrong with each, by the same index.
+        reasons: The same.
     """
 
-    def __init__(self, model: str, longest: int, num_tokens: Mapping[int, int]) -> None:
-        super().__init__(
-            f"a prompt of {next(iter(num_tokens.values()))} tokens leaves no room for a reply: {model!r} reads at most "
-            f"{longest}; shorten the problem or choose a model with a longer context"
-        )
-        self.reasons = {i: f"the prompt has {num} tokens, the model reads {longest}" for i, num in num_tokens.items()}
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        first = next(iter(reasons.values()))
+        super().__init__(f"{first}; shorten the problem or choose a model with a longer context")
+        self.reasons = dict(reasons)
+
+    @classmethod
+    def of_lengths(cls, lengths: Mapping[int, int], longest: int) -> Self:
+        """Say how many tokens each has, and how many the model reads and writes at most."""
+        return cls({i: f"the prompt has {length} tokens, the model reads {longest}" for i, length in lengths.items()})
 
 
 class JudgeError(PresrmError, RuntimeError):

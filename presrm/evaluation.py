@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
 
+from presrm.fitting import generate_fitting
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Grader, Request, Sampling, StepSplitter
 from presrm.statistics import bootstrap_difference, mcnemar_exact, wilson_interval
@@ -102,7 +103,7 @@ def evaluate(
     left = iter(problems)
     while group := list(islice(left, group_size)):
         requests = [Request(prompts.solve(Trajectory(problem)), sampling=sampling) for problem in group]
-        for problem, (completion,) in zip(group, generator.generate(requests), strict=True):
+        for problem, (completion,) in zip(group, generate_fitting(generator, requests), strict=True):
             if problem.answer is None:
                 raise ValueError(f"problem {problem.id!r} has no answer to grade against")
             yield Answer(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from presrm.config import SearchConfig
 from presrm.errors import JudgeError, boundary
+from presrm.fitting import generate_fitting
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
@@ -66,7 +67,7 @@ class Expander:
         Raises:
             JudgeError: if the judge raises, or does not give one judgement for each candidate.
         """
-        completions = generator.generate([self._request(place) for place in places])
+        completions = generate_fitting(generator, [self._request(place) for place in places])
         found = [_distinct(candidates) for candidates in completions]
         least = 1 if self._judges_single else 2
         is_judged = [len(distinct) >= least for distinct in found]

@@ -12,6 +12,7 @@ from itertools import combinations
 
 from presrm.config import WatchConfig
 from presrm.errors import JudgeError, boundary
+from presrm.fitting import generate_fitting
 from presrm.judge_watch import (
     Alarm,
     Figure,
@@ -266,7 +267,7 @@ def judge_siblings(
             for prefix in live
         ]
         following = []
-        for prefix, candidates in zip(live, generator.generate(requests), strict=True):
+        for prefix, candidates in zip(live, generate_fitting(generator, requests), strict=True):
             num_expansions += 1
             whole = {c.text: Step(c.text, c.tokens) for c in candidates if c.stop is not Stop.MAX_TOKENS}
             found = _label_pairs(prefix, list(whole.values()), label)

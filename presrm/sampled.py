@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
 
+from presrm.fitting import generate_fitting
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Grader, Judge, Request, Sampling, Searcher, StepSplitter
 from presrm.seeding import derive_seed
@@ -105,7 +106,7 @@ def sample_solutions(
                 tuple(_sample(problem, grader, one.text, len(one.tokens), one.stop or Stop.ANSWER) for one in drawn),
                 0 if num == 1 else None,
             )
-            for (_, problem), drawn in zip(group, generator.generate(requests), strict=True)
+            for (_, problem), drawn in zip(group, generate_fitting(generator, requests), strict=True)
         ]
 
 

@@ -10,16 +10,14 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from presrm.errors import PromptTooLongError
+from presrm.fitting import AskedT, ReplyT, ask_fitting
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Judgement, Status, Stop
 
-AskedT = TypeVar("AskedT")
-ReplyT = TypeVar("ReplyT")
 EXPLANATION = Sampling(max_tokens=512)
 """How an explained verdict is written unless a judge is told otherwise: greedily."""
 LEAST_MASS = 0.1
@@ -80,23 +78,11 @@ def tell(engine: object, readings: Sequence[Reading]) -> None:
         engine.tell(readings)
 
 
-def ask_fitting(ask: Callable[[Sequence[AskedT]], Sequence[ReplyT]], asked: Sequence[AskedT]) -> list[ReplyT | Verdict]:
-    """Ask what the model can read; what is longer gets, in place of a reply, a verdict that says so.
-
-    Candidates and problems come from anywhere, so a giant one among them must not end the work on all.
-
-    Args:
-        ask: `generate` of an engine, or `logprobs` for certain options; not called for nothing.
-        asked: The questions.
-    """
-    if not asked:
-        return []
-    try:
-        return list(ask(asked))
-    except PromptTooLongError as error:
-        reasons = error.reasons
-    replies = iter(ask_fitting(ask, [question for i, question in enumerate(asked) if i not in reasons]))
-    return [Verdict(None, Status.REFUSED, reasons[i]) if i in reasons else next(replies) for i in range(len(asked))]
+def ask_or_refuse(
+    ask: Callable[[Sequence[AskedT]], Sequence[ReplyT]], asked: Sequence[AskedT]
+) -> list[ReplyT | Verdict]:
+    """Ask what the model can read, as `presrm.fitting.ask_fitting`; what is longer gets a verdict that says so."""
+    return ask_fitting(ask, asked, lambda _, reason: Verdict(None, Status.REFUSED, reason))
 
 
 def ask_explained(
@@ -108,7 +94,7 @@ def ask_explained(
     so neither order nor company of the questions changes a verdict.
     """
     requests = [Request(p, sampling=sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
-    replies = ask_fitting(engine.generate, requests)
+    replies = ask_or_refuse(engine.generate, requests)
     verdicts = [reply if isinstance(reply, Verdict) else _read(reply[0], words) for reply in replies]
     _tell_verdicts(engine, verdicts, words)
     return verdicts
@@ -116,7 +102,7 @@ def ask_explained(
 
 def ask_direct(engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str]) -> list[Verdict]:
     """Read each verdict from the probabilities with which the reply goes on with either word."""
-    replies = ask_fitting(lambda fitting: engine.logprobs(fitting, words), prompts)
+    replies = ask_or_refuse(lambda fitting: engine.logprobs(fitting, words), prompts)
     verdicts = [reply if isinstance(reply, Verdict) else _weigh(reply[0], reply[1], words) for reply in replies]
     _tell_verdicts(engine, verdicts, words)
     return verdicts

@@ -71,7 +71,7 @@ class ShortSighted(ScriptedEngine):
 
     def _require_room(self, prompts: Sequence[Prompt]) -> None:
         if too_long := {i: len(prompt.text) for i, prompt in enumerate(prompts) if len(prompt.text) > 10}:
-            raise PromptTooLongError("short", 10, too_long)
+            raise PromptTooLongError.of_lengths(too_long, 10)
 
 
 @pytest.mark.parametrize(("direct", "probability"), [(True, 0.75), (False, 1.0)])

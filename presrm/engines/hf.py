@@ -168,7 +168,7 @@ class HFEngine:
     def _require_room(self, lengths: Sequence[int]) -> None:
         """Refuse prompts, of `lengths` tokens, behind which the model can write nothing."""
         if too_long := {index: length for index, length in enumerate(lengths) if length >= self._longest}:
-            raise PromptTooLongError(self.checkpoint.model, self._longest, too_long)
+            raise PromptTooLongError.of_lengths(too_long, self._longest)
 
     def _in_batches(
         self, rows: list[RowT], run: Callable[[list[RowT]], list[ResultT]], extra: int = 0

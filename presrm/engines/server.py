@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol, TypeVar
 
 from presrm.encoding import PromptEncoder
-from presrm.engines.server_client import Choice, Logprobs, NotTakenError, Reply, ServerClient, TooLongError
+from presrm.engines.server_client import Choice, Logprobs, NotTakenError, Reply, ServerClient
 from presrm.errors import EngineError, PromptTooLongError, RequestError
 from presrm.prompts import Part, Prompt
 from presrm.protocols import Completion, Request, Sampling
@@ -118,8 +118,8 @@ class ServerEngine:
         rows = [(index, number) for index, request in enumerate(requests) for number in range(request.num)]
         try:
             found = iter(self._client.each(rows, lambda row: way.complete(asked[row[0]], requests[row[0]], row[1])))
-        except TooLongError as error:
-            raise TooLongError({rows[place][0]: reason for place, reason in error.reasons.items()}) from None
+        except PromptTooLongError as error:
+            raise PromptTooLongError({rows[place][0]: reason for place, reason in error.reasons.items()}) from None
         return [[next(found) for _ in range(request.num)] for request in requests]
 
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
@@ -199,7 +199,7 @@ class _ByIds:
         if self._longest is not None:
             extra = max((len(self._encoder.scaffold(option)) - 1 for option in options), default=0)
             if too_long := {i: len(ids) + extra for i, ids in enumerate(read) if len(ids) + extra >= self._longest}:
-                raise PromptTooLongError(self._client.name, self._longest, too_long)
+                raise PromptTooLongError.of_lengths(too_long, self._longest)
         return read
 
     async def complete(self, ids: list[int], request: Request, number: int) -> Completion:

@@ -105,18 +105,6 @@ class NotTakenError(EngineError):
     """The server does not take such a request: no such address, or a field that it does not know."""
 
 
-class TooLongError(PromptTooLongError):
-    """The server says that prompts are too long for it. What else was asked has been answered.
-
-    Args:
-        reasons: What it says of each, by its index in the call.
-    """
-
-    def __init__(self, reasons: dict[int, str]) -> None:
-        EngineError.__init__(self, next(iter(reasons.values())))
-        self.reasons = reasons
-
-
 class ServerClient:
     """Sends requests to one model of a server.
 
@@ -182,7 +170,7 @@ class ServerClient:
         Where some are too long, the replies to the others are kept, so that asking again without those costs nothing.
 
         Raises:
-            TooLongError: if the server says that of some, when all others are done.
+            PromptTooLongError: if the server says that of some, when all others are done.
             EngineError: the first of `ask`; what else is under way is given up.
         """
         return self.run(self._each(items, ask))
@@ -191,7 +179,7 @@ class ServerClient:
         """Ask for a completion.
 
         Raises:
-            TooLongError: if it is too long for the server.
+            PromptTooLongError: if it is too long for the server.
             NotTakenError: if the server does not take such a request.
             EngineError: if it cannot be reached, refuses, is too slow, or its answer makes no sense.
         """
@@ -231,8 +219,8 @@ class ServerClient:
             for number, item in left:
                 try:
                     found[number] = await ask(item)
-                except TooLongError as error:
-                    too_long[number] = str(error)
+                except PromptTooLongError as error:
+                    too_long[number] = error.reasons[0]
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -241,7 +229,7 @@ class ServerClient:
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         if too_long:
-            raise TooLongError(dict(sorted(too_long.items())))
+            raise PromptTooLongError(dict(sorted(too_long.items())))
         self._replies.clear()
         return [found[number] for number in range(len(items))]
 
@@ -254,7 +242,7 @@ class ServerClient:
         except APIStatusError as error:
             is_not_taken = error.status_code in _NOT_TAKEN
             if error.status_code == 413 or (is_not_taken and _TOO_LONG.search(f"{error} {error.body}")):
-                raise TooLongError({0: f"too long for the server: {self._plain(error)}"}) from None
+                raise PromptTooLongError({0: f"too long for the server: {self._plain(error)}"}) from None
             kind = NotTakenError if is_not_taken else EngineError
             raise kind(f"{self.url}: {self._plain(error)}") from None
         except OpenAIError as error:

@@ -12,7 +12,7 @@ from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Status, Step, Stop
-from presrm.verdicts import EXPLANATION, Reading, Verdict, ask_direct, ask_fitting, tell
+from presrm.verdicts import EXPLANATION, Reading, Verdict, ask_direct, ask_or_refuse, tell
 
 _HIGHEST = 10
 
@@ -91,7 +91,7 @@ class ListwiseJudge:
         ]
         votes = [
             _Vote(number, order, reply if isinstance(reply, Verdict) else reply[0])
-            for (number, _, order), reply in zip(asked, ask_fitting(self._engine.generate, requests), strict=True)
+            for (number, _, order), reply in zip(asked, ask_or_refuse(self._engine.generate, requests), strict=True)
         ]
         tell(self._engine, [_reading(vote) for vote in votes if isinstance(vote.reply, Completion)])
         if self._meta:

@@ -11,6 +11,7 @@ from itertools import groupby
 from presrm.config import SearchConfig
 from presrm.errors import SplitterError, boundary
 from presrm.expanding import ask
+from presrm.fitting import generate_fitting
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
@@ -61,7 +62,7 @@ class BestOfN:
         indexed = enumerate(problems, start)
         for _, group in groupby(indexed, key=lambda item: item[0] // self._options.group_size):
             members = list(group)
-            drawn = generator.generate([self._request(index, problem) for index, problem in members])
+            drawn = generate_fitting(generator, [self._request(index, problem) for index, problem in members])
             scores = judged([problem for _, problem in members], drawn, judge)
             yield from (_tree(*of) for of in zip([problem for _, problem in members], drawn, scores, strict=True))
 

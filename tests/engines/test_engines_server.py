@@ -489,10 +489,10 @@ def test_where_a_prompt_leaves_no_room_nothing_is_sent(serve, encoder):
     with ServerEngine(server.model, encoder=encoder) as engine:
         engine.generate([Request(ASK)])
         num_asked = len(server.asked)
-        with pytest.raises(PromptTooLongError, match="no room") as refused:
+        with pytest.raises(PromptTooLongError, match="the model reads 64") as refused:
             engine.generate([Request(prompt) for prompt in (ASK, long, full)])
         assert list(refused.value.reasons) == [1]
-        with pytest.raises(PromptTooLongError, match="reads at most 64") as refused:
+        with pytest.raises(PromptTooLongError, match="the model reads 64") as refused:
             engine.logprobs([ASK, full], ("yes 1 2", "no"))
         assert list(refused.value.reasons) == [1]
         assert len(server.asked) == num_asked

@@ -139,7 +139,7 @@ class ShortSighted(ScriptedEngine):
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         lengths = [len(request.prompt.text) for request in requests]
         if too_long := {place: length for place, length in enumerate(lengths) if length > 20_000}:
-            raise PromptTooLongError("short-sighted", 20_000, too_long)
+            raise PromptTooLongError.of_lengths(too_long, 20_000)
         return super().generate(requests)
 
 
