@@ -48,7 +48,7 @@ class ModelConfig(Section):
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.", json_schema_extra=FREE)
     batch_tokens: int = Field(
-        32_768, gt=0, description="Tokens in one generation or scoring batch.", json_schema_extra=FREE
+        65_536, gt=0, description="Tokens in one generation or scoring batch.", json_schema_extra=FREE
     )
 
 

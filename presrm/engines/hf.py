@@ -68,7 +68,7 @@ class HFEngine:
         chat_template: str | None = None,
         dtype: str = "auto",
         device: str = "auto",
-        batch_tokens: int = 32_768,
+        batch_tokens: int = 65_536,
     ) -> None:
         model, tokenizer = load_policy(checkpoint, dtype=dtype, device=device)
         base: PreTrainedModel = model.get_base_model() if isinstance(model, PeftModel) else model  # type: ignore[assignment]
