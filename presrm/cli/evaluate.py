@@ -114,7 +114,7 @@ def _print(results: "list[Result]", console: Console, out: Path) -> None:
     if len(results) > 1:
         table = [(result.policy, result.benchmark, *_headline(result)) for result in results]
         console.print()
-        print_table(console, ("policy", "benchmark", "", "share", "95 % interval", "tokens drawn"), table)
+        print_table(console, ("policy", "benchmark", "", "share", "95 %", "tokens"), table)
     print(f"Samples and results.json are in {out}/")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 STEP_STYLES = ("cyan", "green", "yellow", "magenta", "blue")
@@ -32,8 +32,8 @@ def print_steps(console: Console, steps: Sequence[str]) -> None:
 
 
 def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a plain table; numbers and text alike are taken literally."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    """Print a plain table; numbers and text alike are taken literally, and folded where they do not fit."""
+    table = Table(*(Column(name, overflow="fold") for name in columns), box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
     console.print(table)
