@@ -145,11 +145,9 @@ class HFEngine:
             return [()] * len(prompts)
         asked = [tuple(self.encoder.encode(prompt)) for prompt in prompts]
         self._require_room([len(ids) + max(map(len, targets)) - 1 for ids in asked])
-        if self._takes_packs is None:
-            self._takes_packs = takes_packs(self._running())
         groups = [[Scored(ids + target, len(ids)) for target in targets] for ids in asked]
         found: dict[Scored, float] = {}
-        if self._takes_packs:
+        if self._has_tree_attention():
             key, alike = rotary_group(self._running()), defaultdict[Hashable, list[list[Scored]]](list)
             for group in groups:
                 alike[key(max(len(scored.ids) for scored in group))].append(group)
@@ -164,6 +162,12 @@ class HFEngine:
         if self._model is None:
             raise EngineError("the engine is closed")
         return self._model
+
+    def _has_tree_attention(self) -> bool:
+        """Whether attention goes by position ids and what a token is shown, whatever lies between; found out once."""
+        if self._takes_packs is None:
+            self._takes_packs = takes_packs(self._running())
+        return self._takes_packs
 
     def _require_room(self, lengths: Sequence[int]) -> None:
         """Refuse prompts, of `lengths` tokens, behind which the model can write nothing."""
@@ -209,6 +213,7 @@ class HFEngine:
             batch[0].sampling,
             self._pad_id,
             derive_seed("hf", *(f"{row.request.seed}/{row.number}" for row in batch)),
+            shares=self._has_tree_attention(),
         )
         self.tokens_generated += sum(draft.num_drawn for draft in drafts)
         return [draft.completion() for draft in drafts]

@@ -41,6 +41,8 @@ def decode(
     sampling: Sampling,
     pad_id: int,
     seed: int,
+    *,
+    shares: bool,
 ) -> int:
     """Write drafts behind their prompts until all are done.
 
@@ -53,12 +55,14 @@ def decode(
         sampling: How, and how many at most.
         pad_id: Fills up shorter prompts, unseen.
         seed: Of the draws.
+        shares: Read what all prompts begin with once. Padding may then lie inside a row, so attention has to go by
+            position ids, as that of a model that `presrm.packed_forward.takes_packs`.
 
     Returns:
         Number of prompt tokens read.
     """
     distinct = {ids: number for number, ids in enumerate(dict.fromkeys(prompts))}
-    shared = _num_shared(model, list(distinct), sampling.max_tokens)
+    shared = _num_shared(model, list(distinct), sampling.max_tokens) if shares else 0
     ids_P_T, mask_P_T, cache = _read(model, list(distinct), pad_id, shared)
     prompt_B = torch.tensor([distinct[ids] for ids in prompts], device=model.device)
     ids_B_T, mask_B_T = ids_P_T[prompt_B], mask_P_T[prompt_B]

@@ -13,6 +13,7 @@ from transformers import (
     LlamaConfig,
     MambaConfig,
     MistralConfig,
+    MptConfig,
     PreTrainedModel,
     Qwen3Config,
 )
@@ -20,6 +21,7 @@ from transformers import (
 from presrm.engines import hf_decoding
 from presrm.engines.drafting import Draft
 from presrm.engines.hf_decoding import decode, pad_rows
+from presrm.packed_forward import takes_packs
 from presrm.protocols import Sampling
 
 VOCABULARY = 64
@@ -40,6 +42,7 @@ CONFIGS = {
     "gemma3": Gemma3TextConfig(**SMALL, head_dim=8, sliding_window=16, layer_types=LAYERS),
     "mistral": MistralConfig(**SMALL, sliding_window=16),
     "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=2),
+    "mpt": MptConfig(vocab_size=VOCABULARY, d_model=32, n_heads=4, n_layers=2, expansion_ratio=2),
     "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2),
 }
 GREEDY = Sampling(max_tokens=24)
@@ -66,7 +69,7 @@ def make_prompts(num: int, shared: int = 20) -> list[tuple[int, ...]]:
 def write(model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], how: Sampling = GREEDY) -> list[tuple[int, ...]]:
     drafts = [Draft(how.max_tokens, None, str, ENDS) for _ in prompts]
     with torch.inference_mode():
-        decode(model, prompts, drafts, how, 0, seed=3)
+        decode(model, prompts, drafts, how, 0, seed=3, shares=takes_packs(model))
     return [draft.completion().tokens for draft in drafts]
 
 
@@ -93,7 +96,7 @@ def test_a_prefix_that_all_prompts_share_is_read_once() -> None:
     model, prompts = make_model("llama"), make_prompts(10)
     drafts = [Draft(1, None, str, ENDS) for _ in prompts]
     with torch.inference_mode():
-        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), 0, seed=0)
+        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), 0, seed=0, shares=takes_packs(model))
     assert num_read == 20 + sum(len(ids) - 20 for ids in set(prompts))
 
 
@@ -102,7 +105,7 @@ def test_behind_a_sliding_window_every_prompt_is_read_whole() -> None:
     model, prompts = make_model("mistral"), make_prompts(10)
     drafts = [Draft(1, None, str, ENDS) for _ in prompts]
     with torch.inference_mode():
-        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), 0, seed=0)
+        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), 0, seed=0, shares=takes_packs(model))
     assert num_read == sum(map(len, set(prompts)))
 
 
@@ -125,7 +128,7 @@ def test_draws_are_those_of_transformers(top_p: float) -> None:
     how = Sampling(temperature=0.7, top_p=top_p, max_tokens=6)
     drafts = [Draft(6, None, str, frozenset()) for _ in prompts]
     with torch.inference_mode():
-        decode(model, prompts, drafts, how, 0, seed=3)
+        decode(model, prompts, drafts, how, 0, seed=3, shares=takes_packs(model))
     ids, mask = pad_rows(prompts, 0, model.device)
     config = GenerationConfig(max_new_tokens=6, do_sample=True, temperature=0.7, top_p=top_p, top_k=0, pad_token_id=0)
     torch.manual_seed(3)
