@@ -2,8 +2,7 @@
 
 Both in the shape of lm-evaluation-harness, with our own fields besides. Items are worked in lockstep groups, the
 longest questions first, so that those of a group are alike; a killed evaluation goes on behind its last finished group,
-to the same samples. Beside them ``audit_<benchmark>_<way>.jsonl``
-lists where two extractors disagree.
+to the same samples. Beside them ``audit_<benchmark>_<way>.jsonl`` lists where two extractors disagree.
 """
 
 import json

@@ -95,6 +95,7 @@ def sample_solutions(
         ValueError: for a problem without a reference answer.
     """
     rest = iter(enumerate(problems, start))
+    cut = None if splitter is None else Stop.ANSWER
     while group := list(islice(rest, group_size)):
         requests = [
             Request(prompts.solve(Trajectory(p)), num, sampling, splitter, derive_seed(seed, "samples", i))
@@ -103,7 +104,7 @@ def sample_solutions(
         yield [
             Item(
                 problem,
-                tuple(_sample(problem, grader, one.text, len(one.tokens), one.stop or Stop.ANSWER) for one in drawn),
+                tuple(_sample(problem, grader, one.text, len(one.tokens), one.stop or cut) for one in drawn),
                 0 if num == 1 else None,
             )
             for (_, problem), drawn in zip(group, generate_fitting(generator, requests), strict=True)

@@ -10,7 +10,7 @@ from presrm.encoding import TurnSplitter
 from presrm.engines.scripted import ScriptedEngine
 from presrm.graders import GRADERS
 from presrm.prompts import Prompt, PromptSet
-from presrm.protocols import Sampling
+from presrm.protocols import Completion, Request, Sampling, StepSplitter
 from presrm.sampled import Item, Sample, sample_solutions, search_solutions, summarize
 from presrm.searchers import SEARCHERS
 from presrm.splitters import SPLITTERS
@@ -28,18 +28,17 @@ def item(*samples: Sample, chosen: int | None = None) -> Item:
     return Item(PROBLEMS[0], samples, chosen)
 
 
+def solve_greedily(engine: ScriptedEngine, splitter: StepSplitter | None = None) -> list[Item]:
+    prompts, grader = PromptSet("compact"), GRADERS.create("gsm8k")
+    (items,) = sample_solutions(
+        PROBLEMS, engine, prompts, grader, num=1, sampling=Sampling(), group_size=8, seed=0, splitter=splitter
+    )
+    return items
+
+
 def test_one_greedy_solution_a_problem_is_its_accuracy() -> None:
     engine = ScriptedEngine(lambda prompt, rng: "#### 1")
-    (items,) = sample_solutions(
-        PROBLEMS,
-        engine,
-        PromptSet("compact"),
-        GRADERS.create("gsm8k"),
-        num=1,
-        sampling=Sampling(),
-        group_size=8,
-        seed=0,
-    )
+    items = solve_greedily(engine)
     found = summarize(items)
     assert found["accuracy"].value == 0.2
     assert "pass@1" not in found
@@ -69,19 +68,17 @@ def test_samples_do_not_depend_on_where_an_evaluation_was_gone_on_with() -> None
 
 def test_the_first_cut_ends_the_reply_of_a_policy_that_goes_on() -> None:
     engine = ScriptedEngine(lambda prompt, rng: " 1+0 = 1\n#### 1\n\nQuestion: 5+5?\nAnswer: 10")
-    (items,) = sample_solutions(
-        PROBLEMS,
-        engine,
-        PromptSet("compact"),
-        GRADERS.create("gsm8k"),
-        num=1,
-        sampling=Sampling(),
-        group_size=8,
-        seed=0,
-        splitter=TurnSplitter(),
-    )
+    items = solve_greedily(engine, TurnSplitter())
     (first,) = items[0].samples
     assert (first.solution, first.stop, first.grade) == (" 1+0 = 1\n#### 1\n\n", Stop.ANSWER, Grade.CORRECT)
+
+
+def test_why_a_reply_ended_stays_unknown_where_the_engine_does_not_tell() -> None:
+    class Silent(ScriptedEngine):
+        def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+            return [[Completion("#### 1", (), None)] for _ in requests]
+
+    assert {item.samples[0].stop for item in solve_greedily(Silent(lambda prompt, rng: ""))} == {None}
 
 
 def test_several_samples_give_pass_and_majority() -> None:

@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=500)
     parser.add_argument("--max-tokens", type=int, help="longest reply [as presrm eval]")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[100], help="that the harness is tried with")
+    parser.add_argument("--batch-tokens", type=int, help="of ours [model.batch_tokens]")
     parser.add_argument("--threads", type=int, default=1, help="of both")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("evals/lm_eval"), help="prompts and texts go here")
@@ -66,7 +67,8 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     benchmark = load_benchmark(options.problems, config, options.num, None)
     problems = sorted(benchmark.problems, key=lambda problem: -len(problem.question))  # as presrm eval works them
     longest = options.max_tokens or config.evaluation.max_tokens
-    engine = HFEngine(Checkpoint(options.model), dtype="float32", device="cpu", batch_tokens=config.model.batch_tokens)
+    batch_tokens = options.batch_tokens or config.model.batch_tokens
+    engine = HFEngine(Checkpoint(options.model), dtype="float32", device="cpu", batch_tokens=batch_tokens)
     grader, prompts = GRADERS.create(benchmark.grader), PromptSet(config.prompts)
     grader.grade("1", "1")
     asked = [tuple(engine.encoder.encode(prompts.solve(Trajectory(problem)))) for problem in problems]

@@ -119,8 +119,10 @@ def _print(results: "list[Result]", console: Console, out: Path) -> None:
 
 
 def _headline(result: "Result") -> tuple[str, str, str, str]:
-    """The share by which a result is known: the first that it has, accuracy before all."""
-    name, metric = next(iter(result.metrics.items()))
+    """The share by which a result is known: that of its answers, or of k samples, of which none is chosen, pass@1."""
+    answered = (name for name in result.metrics if name == "accuracy" or name.startswith("best of"))
+    name = next(answered, "pass@1")
+    metric = result.metrics[name]
     low, high = (100 * end for end in metric.interval)
     return name, f"{100 * metric.value:.1f} %", f"{low:.1f} to {high:.1f}", _thousands(result.tokens_generated)
 

@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any, TypeVar, cast
 
@@ -77,7 +78,6 @@ class HFEngine:
         self.tokens_read = 0
         self.tokens_generated = 0
         self._batch_tokens = batch_tokens
-        self._takes_packs: bool | None = None
         self._end_ids = _find_end_ids(base, self.encoder)
         self._pad_id = int(self.encoder.tokenizer.pad_token_id)
         self._longest = int(getattr(base.config.get_text_config(), "max_position_embeddings", None) or 2**31)
@@ -147,7 +147,7 @@ class HFEngine:
         self._require_room([len(ids) + max(map(len, targets)) - 1 for ids in asked])
         groups = [[Scored(ids + target, len(ids)) for target in targets] for ids in asked]
         found: dict[Scored, float] = {}
-        if self._has_tree_attention():
+        if self._has_tree_attention:
             key, alike = rotary_group(self._running()), defaultdict[Hashable, list[list[Scored]]](list)
             for group in groups:
                 alike[key(max(len(scored.ids) for scored in group))].append(group)
@@ -163,11 +163,10 @@ class HFEngine:
             raise EngineError("the engine is closed")
         return self._model
 
+    @cached_property
     def _has_tree_attention(self) -> bool:
-        """Whether attention goes by position ids and what a token is shown, whatever lies between; found out once."""
-        if self._takes_packs is None:
-            self._takes_packs = takes_packs(self._running())
-        return self._takes_packs
+        """Whether attention goes by position ids and what a token is shown, whatever lies between."""
+        return takes_packs(self._running())
 
     def _require_room(self, lengths: Sequence[int]) -> None:
         """Refuse prompts, of `lengths` tokens, behind which the model can write nothing."""
@@ -213,7 +212,7 @@ class HFEngine:
             batch[0].sampling,
             self._pad_id,
             derive_seed("hf", *(f"{row.request.seed}/{row.number}" for row in batch)),
-            shares=self._has_tree_attention(),
+            shares=self._has_tree_attention,
         )
         self.tokens_generated += sum(draft.num_drawn for draft in drafts)
         return [draft.completion() for draft in drafts]

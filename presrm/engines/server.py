@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol, TypeVar
 
 from presrm.encoding import PromptEncoder
+from presrm.engines.drafting import step_end
 from presrm.engines.server_client import Choice, Logprobs, NotTakenError, Reply, ServerClient
 from presrm.errors import EngineError, PromptTooLongError, RequestError
 from presrm.prompts import Part, Prompt
@@ -226,8 +227,6 @@ class _ByIds:
             left -= len(new)
             stop = Stop.EOS if ended else Stop.MAX_TOKENS if left <= 0 or not new else None
             if request.splitter is not None:
-                from presrm.engines.drafting import step_end
-
                 end = step_end(drawn, request.splitter, self._encoder.decode, hints if stop is None else ())
                 if end is not None:
                     return self._completion(drawn[:end], None)

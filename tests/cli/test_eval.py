@@ -169,3 +169,15 @@ def test_several_policies_and_benchmarks_come_in_one_table(run, problems, tmp_pa
     table = [line.split() for line in ended.out.splitlines() if line.startswith(("m1 ", "m2 ")) and " on " not in line]
     assert [row[:3] for row in table] == [[m, b, "accuracy"] for m in ("m1", "m2") for b in ("sums", "more")]
     assert {"policy", "benchmark", "share"} <= set(ended.out.split())
+
+
+def test_the_table_of_several_policies_shows_what_a_search_answered_and_not_its_samples(
+    run, problems, tmp_path, monkeypatch
+):
+    engine = ScriptedEngine(lambda prompt, rng: "[[yes]]" if "[[yes]]" in prompt.text else f"#### {rng.choice([4, 5])}")
+    monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: engine)
+    models = ("--model", "m1", "--model", "m2")
+    ended = run("eval", *models, "--problems", problems, "--out", tmp_path / "out", "--search", "best-of-n")
+    assert ended.code == 0, ended.err
+    table = [line for line in ended.out.splitlines() if line.startswith(("m1 ", "m2 ")) and " on " not in line]
+    assert [line.split()[2:5] for line in table] == [["best", "of", "6"]] * 2
