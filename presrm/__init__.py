@@ -49,9 +49,9 @@ _PUBLIC = {
     "presrm.judges": ("JUDGES",),
     "presrm.searchers": ("SEARCHERS",),
     "presrm.engines": ("ENGINES",),
-    "presrm.pairs": ("mine_pairs",),
-    "presrm.judging": ("judge_file",),
-    "presrm.assembly": ("train",),
+    "presrm.credit.pairs": ("mine_pairs",),
+    "presrm.judging.solutions": ("judge_file",),
+    "presrm.assembly.runs": ("train",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 

@@ -7,7 +7,7 @@ killed run goes on from its last finished group of problems.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -15,20 +15,42 @@ from typing import Any, Protocol, TypeVar
 from pydantic import TypeAdapter
 
 from presrm.config import Config, WatchConfig
+from presrm.credit.pairs import explain_no_pairs, mine_pairs
 from presrm.errors import AlarmError, NoPairsError
-from presrm.evaluation import Answer, Comparison, compare, score
-from presrm.health import Health, with_alarms
-from presrm.judge_watch import Alarm
-from presrm.ledger import Call
-from presrm.pairs import explain_no_pairs, mine_pairs
+from presrm.evaluation.answers import Answer, Comparison, Scores, compare, score
+from presrm.files.ledger import Call
+from presrm.files.run import IterationDir, RunDir
+from presrm.judging.health import Health, with_alarms
+from presrm.judging.recording import RecordingEngine
+from presrm.judging.signs import Alarm
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, Searcher, Trainer
-from presrm.recording import RecordingEngine
-from presrm.report.summary import IterationSummary
-from presrm.rundir import IterationDir, RunDir
 from presrm.types import Checkpoint, PreferencePair, Problem, SearchTree
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class IterationSummary:
+    """What is known of one policy.
+
+    Attributes:
+        name: ``M1``, ``M2`` ...
+        scores: On the held-out problems.
+        health: Of its judge.
+        num_pairs: Pairs it was trained on; none for M1.
+        dropped: Expansions that gave no pair, by cause.
+        vs_previous: Paired with the policy before.
+        vs_first: Paired with M1.
+    """
+
+    name: str
+    scores: Scores
+    health: Health
+    num_pairs: int | None = None
+    dropped: dict[str, int] | None = None
+    vs_previous: Comparison | None = None
+    vs_first: Comparison | None = None
 
 
 class Progress(Protocol):

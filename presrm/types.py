@@ -1,6 +1,6 @@
 """The nouns: what flows between the stages of the loop.
 
-All are frozen values. `presrm.rundir` reads and writes them as JSON Lines.
+All are frozen values. `presrm.files.run` reads and writes them as JSON Lines.
 """
 
 from collections.abc import Iterator
@@ -125,6 +125,29 @@ class Judgement:
             raise ValueError(f"score {self.score!r} lies outside [0, 1]")
 
 
+LEAST_MASS = 0.1
+"""A direct verdict whose two words together have a smaller probability is unreadable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to one question.
+
+    Attributes:
+        probability: That the first word holds (explained: 0 or 1), or none if it cannot be read.
+        status: OK, or why not.
+        rationale: The reply, or the two probabilities.
+    """
+
+    probability: float | None
+    status: Status = Status.OK
+    rationale: str = ""
+
+    def judgement(self) -> Judgement:
+        """Take the probability for a score."""
+        return Judgement(self.probability, self.status, self.rationale)
+
+
 @dataclass(frozen=True, slots=True)
 class Expansion:
     """A prefix, its candidates, their judgements, and which candidate was kept.
@@ -214,3 +237,12 @@ class Checkpoint:
 
     model: str
     adapter: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSteps:
+    """A right and a wrong next step after one right prefix; none where only the other is known."""
+
+    prefix: Trajectory
+    good: Step | None
+    bad: Step | None

@@ -12,16 +12,16 @@ import pytest
 from presrm.config import Config, EvaluationConfig, JudgeConfig, PairsConfig, SearchConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import NoPairsError
-from presrm.evaluation import Answer, evaluate
+from presrm.evaluation.answers import Answer, evaluate
+from presrm.files.ledger import Call, Ledger
+from presrm.files.run import RunDir
 from presrm.graders import GRADERS
-from presrm.health import Health, judge_pairs, judge_siblings
 from presrm.iteration import groups, train
 from presrm.judges import JUDGES
-from presrm.ledger import Call, Ledger
+from presrm.judging.health import Health, judge_pairs, judge_siblings
 from presrm.problems.arithmetic import Plan, StepChecker, load_arithmetic
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Completion, Engine, Judge, Request, Sampling
-from presrm.rundir import RunDir
 from presrm.searchers import SEARCHERS
 from presrm.splitters import SPLITTERS
 from presrm.types import Checkpoint, PreferencePair, Problem, SearchTree

@@ -12,7 +12,7 @@ import json
 import random
 from pathlib import Path
 
-from presrm.assembly import train
+from presrm.assembly.runs import train
 from presrm.cli.progress import RichProgress
 from presrm.config import load_config
 from presrm.judges import JUDGES

@@ -4,8 +4,8 @@ Run it as a stranger would::
 
     python benchmarks/embedded/make.py --seed 0 --out build/embedded-0
 
-It trains on trees (see `presrm.packing`): one problem gives a solution to imitate and verdicts on two of its steps, in
-one pass over the tokens that they share.
+It trains on trees (see `presrm.packing.layout`): one problem gives a solution to imitate and verdicts on two of its
+steps, in one pass over the tokens that they share.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from world import Lesson, Teacher, corpus
 
-from presrm.encoding import PromptEncoder
-from presrm.packing import lay_out
+from presrm.packing.layout import lay_out
 from presrm.problems.arithmetic import LARGEST, apply, make_plan
 from presrm.prompts import PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.types import Problem, Step, Trajectory
 
 TEMPLATE = (

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from presrm.encoding import PromptEncoder
-from presrm.packing import Segment
+from presrm.packing.layout import Segment
 from presrm.problems.arithmetic import LARGEST, Plan, StepChecker, apply, make_problem
 from presrm.prompts import PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.types import Problem, Step, Trajectory
 
 FORGETS_CARRY = 0.55
@@ -141,7 +141,7 @@ class Lesson:
     """One problem as training sees it: a tree of segments, and what the loss is taken on.
 
     Attributes:
-        segments: For `presrm.packing.pack`.
+        segments: For `presrm.packing.layout.pack`.
         solve: Numbers of the segments whose every token is learned (IFT).
         workings: Numbers of the segments that work the step out before a verdict, or close the reply (EFT).
         verdicts: Numbers of the segments whose only token is a verdict (EFT).

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from presrm import Step
-from presrm.judge_card import JudgedSolution, make_card
+from presrm.judging.card import JudgedSolution, make_card
+from presrm.judging.labels import perturbed
 from presrm.problems.arithmetic import LARGEST, Plan, apply, load_arithmetic
 from presrm.splitters.newline import NewlineSplitter
-from presrm.training.eft import perturbed
 
 HERE = Path(__file__).parent
 SEED = 0

@@ -24,14 +24,14 @@ import torch
 from transformers import AutoModelForTokenClassification
 
 from presrm import Candidates, PromptSet, Step
-from presrm.assembly import limit_threads
+from presrm.assembly.engines import limit_threads
+from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.hf import HFEngine
 from presrm.engines.hf_loading import load_policy
-from presrm.judge_assembly import make_judge
+from presrm.judging.labels import perturbed
 from presrm.problems.arithmetic import load_arithmetic
 from presrm.splitters.newline import NewlineSplitter
-from presrm.training.eft import perturbed
 from presrm.types import Checkpoint
 
 HERE = Path(__file__).parent

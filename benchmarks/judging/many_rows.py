@@ -22,11 +22,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from presrm.engines.scripted import ScriptedEngine
+from presrm.files.ledger import Ledger
 from presrm.judges.pointwise import PointwiseJudge
-from presrm.judging import JudgedFile, judge_file
-from presrm.ledger import Ledger
+from presrm.judging.recording import RecordingEngine
+from presrm.judging.solutions import JudgedFile, judge_file
 from presrm.prompts import Prompt, PromptSet
-from presrm.recording import RecordingEngine
 from presrm.splitters.newline import NewlineSplitter
 
 NUM_STEPS = 4

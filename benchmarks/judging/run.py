@@ -27,8 +27,7 @@ from presrm import Candidates, Problem, PromptSet, Step, Trajectory
 from presrm.engines.hf import HFEngine
 from presrm.engines.hf_loading import load_policy
 from presrm.judges.pointwise import PointwiseJudge
-from presrm.types import Checkpoint
-from presrm.verdicts import LEAST_MASS
+from presrm.types import LEAST_MASS, Checkpoint
 
 HERE = Path(__file__).parent
 PROMPTS = PromptSet("compact")

@@ -24,13 +24,13 @@ import yaml
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 
+from presrm.assembly.evaluation import load_benchmark
 from presrm.cli.settings import settings_for
 from presrm.engines.hf import HFEngine
-from presrm.eval_assembly import load_benchmark
+from presrm.evaluation.samples import sample_solutions
 from presrm.graders import GRADERS
 from presrm.prompts import PromptSet
 from presrm.protocols import Sampling
-from presrm.sampled import sample_solutions
 from presrm.types import Checkpoint, Trajectory
 
 Seconds = tuple[float, float]

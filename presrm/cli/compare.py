@@ -10,7 +10,7 @@ from presrm.cli.show import one_line, print_table
 from presrm.errors import RequestError
 
 if TYPE_CHECKING:
-    from presrm.evaluation import Comparison
+    from presrm.evaluation.answers import Comparison
 
 _NUM_SHOWN = 10
 
@@ -31,8 +31,8 @@ def compare(
       $ presrm compare runs/embedded/iterations/1 runs/embedded
       $ presrm compare evals/base evals/tuned
     """
-    from presrm.evaluation import compare_outcomes
-    from presrm.outcomes import read_outcomes
+    from presrm.evaluation.answers import compare_outcomes
+    from presrm.evaluation.outcomes import read_outcomes
 
     before, after = read_outcomes(first), read_outcomes(second)
     if len(before) == len(after) == 1:  # one of each: compared whatever they are called

@@ -14,8 +14,8 @@ from presrm.config import load_config
 from presrm.errors import RequestError
 
 if TYPE_CHECKING:
-    from presrm.audit import Audit
-    from presrm.benchmarking import Result
+    from presrm.evaluation.audit import Audit
+    from presrm.evaluation.benchmark import Result
 
 
 def evaluate(
@@ -79,7 +79,7 @@ def evaluate(
     flags = {"search.kind": search, "judge.kind": judge or ("pointwise" if search in ("beam", "best-of-n") else None)}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     config = settings_for(chosen, [*overrides, *(settings or [])])
-    from presrm.eval_assembly import evaluate_policies, load_benchmark, load_examples
+    from presrm.assembly.evaluation import evaluate_policies, load_benchmark, load_examples
 
     if problems is None and config.name == "custom":
         raise RequestError("--problems: what to score on? as gsm8k, gsm8k:PATH, math500:PATH, or a JSON Lines file")

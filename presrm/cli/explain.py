@@ -26,8 +26,8 @@ def explain(
       $ presrm explain runs/embedded
       $ presrm explain runs/embedded arithmetic-7/0
     """
+    from presrm.assembly.judges import tie_tolerance
     from presrm.config import load_config
-    from presrm.judge_assembly import tie_tolerance
     from presrm.report.explain import draw, draw_list, explain_pair, pairs_of, to_plain
 
     console = Console(markup=False, highlight=False, emoji=False)

@@ -10,8 +10,8 @@ from typing import Any
 
 from presrm.cli.show import one_line
 from presrm.errors import DataError, RequestError
-from presrm.jsonl import BadRow, dump_row
-from presrm.tables import read_table
+from presrm.files.jsonl import BadRow, dump_row
+from presrm.files.tables import read_table
 
 STANDARD = "-"
 _NUM_SHOWN = 3
@@ -34,7 +34,7 @@ def transform_rows(source: Path, out: str | None, work: Callable[[dict[str, Any]
     """Write ``work(row)`` for every row of `source`; a row that `work` calls a `DataError` is set aside.
 
     Args:
-        source: A table, as `presrm.tables.read_table` knows it by its suffix.
+        source: A table, as `presrm.files.tables.read_table` knows it by its suffix.
         out: A path, replaced when all is done, ``-``, or none: rows are not written. Rows set aside go to
             ``<out>.rejected.jsonl``.
         work: Makes the new row.

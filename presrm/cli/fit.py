@@ -15,8 +15,8 @@ from presrm.cli.settings import EMBEDDED, SettingsOption
 from presrm.cli.show import one_line, print_table
 from presrm.config import Config, load_config
 from presrm.errors import RequestError
-from presrm.jsonl import BadRow, dump_row
-from presrm.pair_rows import PairFile, Terminal, explain_rejected, read_pairs
+from presrm.files.jsonl import BadRow, dump_row
+from presrm.formats.pairs import PairFile, Terminal, explain_rejected, read_pairs
 
 if TYPE_CHECKING:
     from presrm.training.pair_files import TokenRatio
@@ -69,13 +69,13 @@ def fit(
         pairs = read_pairs(source, terminal)
     resolved = _settings(config, model, prompts, pairs, settings or [])
     _report_rejected(pairs.rejected, "standard input" if file == STANDARD else file, out if not dry_run else None)
-    from presrm import assembly
+    from presrm.assembly import runs
 
     if dry_run:
-        _print_ratio(assembly.token_ratio(pairs.pairs, resolved, RichProgress()))
+        _print_ratio(runs.token_ratio(pairs.pairs, resolved, RichProgress()))
         return
     assert out is not None
-    policy = assembly.fit_pairs(pairs.pairs, resolved, out, RichProgress())
+    policy = runs.fit_pairs(pairs.pairs, resolved, out, RichProgress())
     base = f", an adapter on {policy.model}" if policy.adapter else ""
     print(f"The policy is in {out}{base}")
 

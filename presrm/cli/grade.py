@@ -15,8 +15,8 @@ import typer
 
 from presrm.cli.files import STANDARD, input_file
 from presrm.errors import DataError, RequestError
-from presrm.jsonl import BadRow, Row, dump_row
-from presrm.tables import count_rows, read_table
+from presrm.files.jsonl import BadRow, Row, dump_row
+from presrm.files.tables import count_rows, read_table
 
 if TYPE_CHECKING:
     from presrm.protocols import Grader
@@ -64,8 +64,8 @@ def _grade_to_stdout(source: Path, name: str) -> None:
 
 def _grade_to_file(source: Path, out: Path, name: str) -> None:
     from presrm.cli.progress import RichProgress
-    from presrm.journal import Journal
-    from presrm.rundir import hash_path
+    from presrm.files.journal import Journal
+    from presrm.files.run import hash_path
 
     if out.resolve() == source.resolve():
         raise RequestError(f"--out {out}: would overwrite the input")

@@ -20,7 +20,7 @@ from presrm.config import Config, load_config
 from presrm.errors import RequestError
 
 if TYPE_CHECKING:
-    from presrm.judging import JudgedFile
+    from presrm.judging.solutions import JudgedFile
     from presrm.protocols import Engine, Judge
 
 _POINTWISE = "pointwise"
@@ -123,7 +123,7 @@ def _settings(model: str, judge: str, splitter: str | None, settings: list[str])
 
 def _require_absolute(configs: Mapping[str, Config]) -> None:
     from presrm.judges import JUDGES
-    from presrm.judging import require_absolute
+    from presrm.judging.solutions import require_absolute
 
     for config in configs.values():
         require_absolute(config.judge.kind, JUDGES.factory(config.judge.kind))
@@ -132,14 +132,14 @@ def _require_absolute(configs: Mapping[str, Config]) -> None:
 @contextmanager
 def _shared_engine(config: Config) -> "Iterator[Callable[[], Engine]]":
     """Give a function that gives the engine, loaded when it is first asked for."""
-    from presrm import assembly
+    from presrm.assembly import engines
     from presrm.engines.hf_files import policy_at
 
     with ExitStack() as stack:
 
         @cache
         def engine() -> "Engine":
-            return stack.enter_context(assembly.open_engine(policy_at(config.model.id), config.model))
+            return stack.enter_context(engines.open_engine(policy_at(config.model.id), config.model))
 
         yield engine
 
@@ -147,23 +147,23 @@ def _shared_engine(config: Config) -> "Iterator[Callable[[], Engine]]":
 def _judge(
     source: Path, out: Path, config: Config, engine: "Callable[[], Engine]", progress_prefix: str = ""
 ) -> "JudgedFile":
-    from presrm import assembly, judge_assembly
+    from presrm.assembly import engines, judges, parts
     from presrm.engines.hf_files import policy_at, weights_hash
-    from presrm.judging import judge_file
-    from presrm.ledger import Ledger
+    from presrm.files.ledger import Ledger
+    from presrm.files.run import LEDGER
+    from presrm.judging.recording import RecordingEngine
+    from presrm.judging.solutions import judge_file
     from presrm.prompts import PromptSet
-    from presrm.recording import RecordingEngine
-    from presrm.rundir import LEDGER
 
     prompts = PromptSet(config.prompts)
     progress = RichProgress()
-    asks_policy = judge_assembly.asks_policy(config.judge)
+    asks_policy = judges.asks_policy(config.judge)
 
     @contextmanager
     def open_judge() -> "Iterator[Judge]":
-        assembly.limit_threads(config.threads)
+        engines.limit_threads(config.threads)
         if not asks_policy:
-            yield judge_assembly.make_judge(config.judge, None, prompts)
+            yield judges.make_judge(config.judge, None, prompts)
             return
         with (
             Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger,
@@ -171,7 +171,7 @@ def _judge(
                 engine(), ledger, policy=config.model.id, stage="judge-steps", template_hash=prompts.hash
             ) as recording,
         ):
-            yield judge_assembly.make_judge(config.judge, recording, prompts)
+            yield judges.make_judge(config.judge, recording, prompts)
 
     depends_on: dict[str, Any] = {
         "model": config.model.model_dump(mode="json", include={"id", "chat_template", "dtype"}),
@@ -187,7 +187,7 @@ def _judge(
         source,
         out,
         open_judge,
-        assembly.make_splitter(config.splitter, config.splitter_options),
+        parts.make_splitter(config.splitter, config.splitter_options),
         depends_on,
         lambda name, total: progress.stage(progress_prefix + name, total),
         group_size=config.search.group_size,
@@ -197,8 +197,8 @@ def _judge(
 
 def _compare(source: Path, configs: Mapping[str, Config], engine: "Callable[[], Engine]", show: int) -> None:
     """Judge with each, and set them side by side."""
-    from presrm.judge_card import agreement
-    from presrm.judging import read_first_errors
+    from presrm.judging.card import agreement
+    from presrm.judging.solutions import read_first_errors
     from presrm.report.judged import agreement_table, comparison_table
 
     paths = {kind: source.with_name(f"{source.stem}.{kind}.judged.jsonl") for kind in configs}
@@ -241,11 +241,11 @@ def _print_worst(path: Path, num: int, config: Config, console: Console) -> None
     """Print the `num` worst solutions of a judged file."""
     if not num:
         return
-    from presrm import assembly
-    from presrm.judging import find_worst
+    from presrm.assembly import parts
+    from presrm.judging.solutions import find_worst
     from presrm.report.judged import WIDTH, wrong_step
 
-    worst = find_worst(path, num, assembly.make_splitter(config.splitter, config.splitter_options))
+    worst = find_worst(path, num, parts.make_splitter(config.splitter, config.splitter_options))
     if not worst:
         console.print(f"no step has a score below {config.judge.threshold:g}", highlight=False)
     for rank, found in enumerate(worst, 1):

@@ -48,8 +48,8 @@ def solve(
     flags = {"model.id": model, "search.kind": search, "judge.kind": judge}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     config = settings_for([model], [*overrides, *(settings or [])])
-    from presrm.eval_assembly import solve_one
-    from presrm.jsonl import dump
+    from presrm.assembly.evaluation import solve_one
+    from presrm.files.jsonl import dump
 
     console = Console()
     live = None if as_json or tree or search != "greedy" else _Live(console)

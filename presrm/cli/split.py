@@ -73,8 +73,8 @@ def split(
 
 @contextmanager
 def _by_rules(splitter: str | None) -> Iterator[_Work]:
-    from presrm.assembly import make_splitter
-    from presrm.solution_rows import solution_text
+    from presrm.assembly.parts import make_splitter
+    from presrm.formats.solutions import solution_text
 
     cut = make_splitter(splitter or "newline")
     yield lambda row: {**row, "steps": cut.split(solution_text(row))}
@@ -83,12 +83,12 @@ def _by_rules(splitter: str | None) -> Iterator[_Work]:
 @contextmanager
 def _by_model(source: Path, model: str | None, settings: list[str] | None) -> Iterator[_Work]:
     """Give what segments the rows of `source`, asked in their order; tell the counts at the end."""
-    from presrm.assembly import limit_threads, open_engine
+    from presrm.assembly.engines import limit_threads, open_engine
     from presrm.engines.hf_files import policy_at
-    from presrm.jsonl import BadRow
+    from presrm.files.jsonl import BadRow
+    from presrm.files.tables import count_rows, read_table
     from presrm.prompts import PromptSet
-    from presrm.segmenting import SegmentationError, segment_rows
-    from presrm.tables import count_rows, read_table
+    from presrm.training.segmenting import SegmentationError, segment_rows
 
     name = model or EMBEDDED
     overrides = [f"model.id={json.dumps(name)}", *(settings or [])]

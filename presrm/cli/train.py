@@ -52,15 +52,15 @@ def train(
     progress = RichProgress()
     if config is None and resolved.model.id != EMBEDDED:
         progress.note(_OTHER_MODEL)
-    from presrm import assembly
-    from presrm.dry_run import plan
+    from presrm.assembly import runs
+    from presrm.assembly.plan import plan
     from presrm.report import to_table
 
     if dry_run:
         print_table(Console(), ("stage", "what", "amount"), plan(resolved))
         return
     run = out or Path("runs") / resolved.name
-    summaries = assembly.train(resolved, run, progress)
+    summaries = runs.train(resolved, run, progress)
     console = Console()
     (console if console.is_terminal else Console(width=100)).print(to_table(summaries))
     print(f"The report is {run / 'report.md'}")

@@ -12,14 +12,14 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedModel
 
-from presrm.encoding import PromptEncoder
 from presrm.engines.drafting import Draft
 from presrm.engines.hf_decoding import decode, pad_rows, positions
 from presrm.engines.hf_loading import load_policy
 from presrm.errors import EngineError, PromptTooLongError
-from presrm.packed_forward import packed_logps, rotary_group, takes_packs, tree_attention_in
-from presrm.packing import Pack, Scored, fill_packs, pack
+from presrm.packing.forward import packed_logps, rotary_group, takes_packs, tree_attention_in
+from presrm.packing.layout import Pack, Scored, fill_packs, pack
 from presrm.prompts import Prompt
+from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Completion, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Checkpoint
@@ -132,7 +132,7 @@ class HFEngine:
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
         """Give, for each prompt, the log-probability (nats) that its reply goes on with each option.
 
-        What prompts share, such as the judge's questions on one solution, is read once (see `presrm.packing`).
+        What prompts share, such as the judge's questions on one solution, is read once (see `presrm.packing.layout`).
 
         Raises:
             ValueError: if an option is empty.

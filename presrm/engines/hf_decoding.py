@@ -26,7 +26,7 @@ from transformers import (
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
 from presrm.engines.drafting import Draft
-from presrm.packed_forward import rotary_group
+from presrm.packing.forward import rotary_group
 from presrm.protocols import Sampling
 
 _WORTH_LEAVING = 8  # rows that are done leave the batch once they are an eighth of it
@@ -56,7 +56,7 @@ def decode(
         pad_id: Fills up shorter prompts, unseen.
         seed: Of the draws.
         shares: Read what all prompts begin with once. Padding may then lie inside a row, so attention has to go by
-            position ids, as that of a model that `presrm.packed_forward.takes_packs`.
+            position ids, as that of a model that `presrm.packing.forward.takes_packs`.
 
     Returns:
         Number of prompt tokens read.

@@ -10,7 +10,7 @@ Four published ways to mark where a step is scored:
 - ``rlhflow``: the same as the assistant's reply to a user turn that holds the step; earlier replies are all ``+``.
 
 Where a step is scored is noted as the ids are put together, never looked up in them: a step that holds a tag adds no
-place, and its text yields no control token (see `presrm.encoding`).
+place, and its text yields no control token (see `presrm.prompts.encoding`).
 """
 
 import logging
@@ -31,12 +31,11 @@ from transformers import (
 )
 from transformers.modeling_outputs import TokenClassifierOutput
 
-from presrm.encoding import PromptEncoder
 from presrm.engines.hf_loading import load_architectures, load_model, load_tokenizer, plainly
 from presrm.errors import ConfigError, EngineError
 from presrm.prompts import Part
-from presrm.types import Status
-from presrm.verdicts import LEAST_MASS, Verdict
+from presrm.prompts.encoding import PromptEncoder
+from presrm.types import LEAST_MASS, Status, Verdict
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol, TypeVar
 
-from presrm.encoding import PromptEncoder
 from presrm.engines.drafting import step_end
 from presrm.engines.server_client import Choice, Logprobs, NotTakenError, Reply, ServerClient
 from presrm.errors import EngineError, PromptTooLongError, RequestError
 from presrm.prompts import Part, Prompt
+from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Completion, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Checkpoint, Stop

@@ -21,10 +21,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from presrm.encoding import PromptEncoder
 from presrm.engines.server import ServerEngine
 from presrm.errors import EngineError, RequestError, boundary
 from presrm.prompts import Prompt
+from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Completion, Request
 from presrm.types import Checkpoint
 

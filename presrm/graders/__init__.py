@@ -3,7 +3,7 @@ r"""Graders: solution + reference answer -> correct, incorrect, no answer. For e
 How to add one: write a class with `extract` and `grade` (see `presrm.protocols.Grader`) and name it with
 ``@GRADERS.register("mine")``, or in the entry-point group ``presrm.graders`` of your package. A solution from which no
 answer can be read is ``Grade.NO_ANSWER``, apart from a wrong one. Where solutions put their answers is found by
-`presrm.answers`.
+`presrm.answers.find`.
 
 >>> GRADERS.create("gsm8k").grade("48 + 24 = 72\n#### 72", "72").value
 'correct'

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from presrm.answers import after_hashes, after_phrases, last_boxed
+from presrm.answers.find import after_hashes, after_phrases, last_boxed
 from presrm.errors import DataError
 from presrm.types import Grade
 

@@ -4,7 +4,7 @@ r"""Equal text, white space aside.
 'correct'
 """
 
-from presrm.answers import after_hashes, last_boxed
+from presrm.answers.find import after_hashes, last_boxed
 from presrm.types import Grade
 
 

@@ -4,7 +4,7 @@
 ('18', None)
 """
 
-from presrm.answers import after_hashes, find_numbers, last_boxed, read_number
+from presrm.answers.find import after_hashes, find_numbers, last_boxed, read_number
 from presrm.errors import DataError
 from presrm.types import Grade
 

@@ -8,11 +8,11 @@ import re
 from math import isfinite
 from typing import Any
 
-from presrm.answers import find_answer, last_boxes
+from presrm.answers.find import find_answer, last_boxes
+from presrm.answers.notation import normalize
+from presrm.answers.worker import Worker
 from presrm.errors import DataError
-from presrm.notation import normalize
 from presrm.types import Grade
-from presrm.workers import Worker
 
 _UNDONE = re.compile(
     r"\\i+nt(?![a-z])|\\oint|\u222b|\\sum|\\prod|\\lim(?![a-z])|\\frac\s*\{\s*d\s*\}"

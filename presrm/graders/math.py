@@ -10,11 +10,11 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any
 
-from presrm.answers import equal_numbers, find_answer, last_boxes, read_number
+from presrm.answers.find import equal_numbers, find_answer, last_boxes, read_number
+from presrm.answers.notation import Listing, normalize, read_listing
+from presrm.answers.worker import Worker
 from presrm.errors import DataError
-from presrm.notation import Listing, normalize, read_listing
 from presrm.types import Grade
-from presrm.workers import Worker
 
 _LONGEST = 5_000  # characters of an answer that is compared
 _LONGEST_SHORT = 500  # and of one that is touched outside of the time limit
@@ -38,11 +38,11 @@ _SAME = 1e-6  # relative
 class MathGrader:
     r"""Compares mathematical values: ``1/2`` is ``\frac12`` is ``0.5``, sets have no order, tuples and intervals have.
 
-    `presrm.answers.find_answer` finds the answer, `presrm.notation` brings both sides into one notation. Plain numbers
-    are compared exactly, with one liberty: ``50\%`` is 50 and is 0.5. Lists and sets are compared element by element
-    in any order, points and intervals in theirs; a tuple never equals a set. What is left goes to math-verify, which
-    holds other numbers for equal if they agree to about six digits. A reference such as ``4.2 (tolerance 0.1)`` takes
-    every number that is as close.
+    `presrm.answers.find.find_answer` finds the answer, `presrm.answers.notation` brings both sides into one notation.
+    Plain numbers are compared exactly, with one liberty: ``50\%`` is 50 and is 0.5. Lists and sets are compared
+    element by element in any order, points and intervals in theirs; a tuple never equals a set. What is left goes to
+    math-verify, which holds other numbers for equal if they agree to about six digits. A reference such as
+    ``4.2 (tolerance 0.1)`` takes every number that is as close.
 
     Comparing runs in a worker process, because an expression such as ``9^{9^{9^9}}`` can only be stopped by killing
     whoever evaluates it. What cannot be compared within the limits could not be read, and is no answer.

@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
+from presrm.judging.verdicts import EXPLANATION, Reading, ask_or_refuse, tell
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Judgement, Status, Step, Stop
-from presrm.verdicts import EXPLANATION, Reading, Verdict, ask_or_refuse, tell
+from presrm.types import Candidates, Judgement, Status, Step, Stop, Verdict
 
 _NUM_POINTS = 5
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from presrm.prefixes import Texts, longest_solutions, texts_up_to
+from presrm.judging.coverage import Texts, longest_solutions, texts_up_to
+from presrm.judging.verdicts import EXPLANATION, Reading, ask_or_refuse, tell
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory
-from presrm.verdicts import EXPLANATION, Reading, Verdict, ask_or_refuse, tell
+from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory, Verdict
 
 
 class FirstErrorJudge:

@@ -8,11 +8,11 @@ from itertools import groupby
 from typing import Literal
 
 from presrm.errors import ConfigError
+from presrm.judging.verdicts import EXPLANATION, Reading, ask_direct, ask_or_refuse, tell
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Judgement, Status, Step, Stop
-from presrm.verdicts import EXPLANATION, Reading, Verdict, ask_direct, ask_or_refuse, tell
+from presrm.types import Candidates, Judgement, Status, Step, Stop, Verdict
 
 _HIGHEST = 10
 

@@ -5,10 +5,10 @@ from itertools import permutations
 from statistics import fmean
 from typing import Literal
 
+from presrm.judging.verdicts import EXPLANATION, ask_direct, ask_explained
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Sampling
-from presrm.types import Candidates, Judgement, Status, Step
-from presrm.verdicts import EXPLANATION, Verdict, ask_direct, ask_explained
+from presrm.types import Candidates, Judgement, Status, Step, Verdict
 
 _WORDS = ("A", "B")
 

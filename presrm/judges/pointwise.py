@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from presrm.judging.verdicts import EXPLANATION, ask_direct, ask_explained
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Sampling
 from presrm.types import Candidates, Judgement, Step
-from presrm.verdicts import EXPLANATION, ask_direct, ask_explained
 
 _WORDS = ("yes", "no")
 

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
 from presrm.errors import ConfigError
-from presrm.prefixes import longest_solutions, texts_up_to
+from presrm.judging.coverage import longest_solutions, texts_up_to
 from presrm.types import Candidates, Judgement, Step
 
 if TYPE_CHECKING:

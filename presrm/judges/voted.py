@@ -5,11 +5,11 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Literal, Self
 
+from presrm.judging.verdicts import Reading, tell
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Engine, Judge, Request
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Status
-from presrm.verdicts import Reading, tell
 
 
 class VotedJudge:

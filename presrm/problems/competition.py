@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from presrm.errors import RequestError
-from presrm.problem_rows import problems_from_file, problems_from_hub, question_of, sample, text_of
+from presrm.formats.problems import problems_from_file, problems_from_hub, question_of, sample, text_of
 from presrm.types import Problem
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from presrm.errors import RequestError
-from presrm.problem_rows import problems_from_file, text_of
+from presrm.formats.problems import problems_from_file, text_of
 from presrm.types import Problem
 
 _QUESTION = (

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from presrm.answers import after_hashes
-from presrm.problem_rows import problems_from_file, problems_from_hub, question_of, sample, text_of
+from presrm.answers.find import after_hashes
+from presrm.formats.problems import problems_from_file, problems_from_hub, question_of, sample, text_of
 from presrm.types import Problem
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from presrm.errors import ConfigError
-from presrm.problem_rows import problems_from_file, question_of, text_of
+from presrm.formats.problems import problems_from_file, question_of, text_of
 from presrm.types import Problem
 
 

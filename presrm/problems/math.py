@@ -3,8 +3,8 @@ r"""MATH (arXiv 2103.03874): competition problems; the answer stands in the last
 from collections.abc import Mapping
 from typing import Any
 
-from presrm.answers import last_boxed
-from presrm.problem_rows import problems_from_file, problems_from_hub, question_of, sample, text_of
+from presrm.answers.find import last_boxed
+from presrm.formats.problems import problems_from_file, problems_from_hub, question_of, sample, text_of
 from presrm.types import Problem
 
 _SUBJECTS = (

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
-from presrm.answers import last_boxed
+from presrm.answers.find import last_boxed
 from presrm.errors import ConfigError
-from presrm.problem_rows import problems_from_file, problems_from_hub, question_of, sample, text_of
+from presrm.formats.problems import problems_from_file, problems_from_hub, question_of, sample, text_of
 from presrm.types import Problem
 
 

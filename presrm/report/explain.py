@@ -20,10 +20,10 @@ from rich.table import Table
 from rich.text import Text
 
 from presrm.errors import DataError, RequestError
-from presrm.escaping import escape_controls
-from presrm.jsonl import load_typed
-from presrm.ledger import Call, Ledger, short_hash
-from presrm.rundir import LEDGER
+from presrm.files.jsonl import load_typed
+from presrm.files.ledger import Call, Ledger, short_hash
+from presrm.files.run import LEDGER
+from presrm.prompts.escaping import escape_controls
 from presrm.types import Expansion, Judgement, PreferencePair, SearchTree
 
 _WIDE = 120

@@ -10,10 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from presrm.escaping import escape_controls
-from presrm.judge_card import Agreement, Estimate, JudgeCard, Share
-from presrm.judge_tally import NUM_POSITIONS, JudgeTally
-from presrm.judging import WrongStep
+from presrm.judging.card import Agreement, Estimate, JudgeCard, Share
+from presrm.judging.solutions import WrongStep
+from presrm.judging.tally import NUM_POSITIONS, JudgeTally
+from presrm.prompts.escaping import escape_controls
 from presrm.types import Status
 
 WIDTH = 120

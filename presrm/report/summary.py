@@ -5,16 +5,15 @@ stage that was stopped and went on reads its prompts again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from presrm.evaluation import Comparison, Scores
-from presrm.health import Health, JudgeAccuracy
-from presrm.judge_watch import Figure
+from presrm.iteration import IterationSummary
+from presrm.judging.health import JudgeAccuracy
+from presrm.judging.signs import Figure
 
 _SHORT = {
     "correct": "correct [95 %]",
@@ -62,29 +61,6 @@ _ELSEWHERE = (
     "Device, dtype and parameters, where given, are those of M1. Tokens and times, and what later policies ran on: "
     "metrics.jsonl."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class IterationSummary:
-    """What is known of one policy.
-
-    Attributes:
-        name: ``M1``, ``M2`` ...
-        scores: On the held-out problems.
-        health: Of its judge.
-        num_pairs: Pairs it was trained on; none for M1.
-        dropped: Expansions that gave no pair, by cause.
-        vs_previous: Paired with the policy before.
-        vs_first: Paired with M1.
-    """
-
-    name: str
-    scores: Scores
-    health: Health
-    num_pairs: int | None = None
-    dropped: dict[str, int] | None = None
-    vs_previous: Comparison | None = None
-    vs_first: Comparison | None = None
 
 
 def to_json(summaries: Sequence[IterationSummary], about: Mapping[str, str]) -> dict[str, Any]:

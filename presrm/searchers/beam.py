@@ -10,9 +10,9 @@ from itertools import groupby
 
 from presrm.config import SearchConfig
 from presrm.errors import RequestError
-from presrm.expanding import Expander, Place
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Judge, StepSplitter
+from presrm.searchers.expanding import Expander, Place
 from presrm.types import Expansion, Problem, SearchTree, Stop, Trajectory
 
 

@@ -8,12 +8,12 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from presrm.asking import generate_fitting
 from presrm.config import SearchConfig
 from presrm.errors import SplitterError, boundary
-from presrm.expanding import ask
-from presrm.fitting import generate_fitting
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
+from presrm.searchers.expanding import ask
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
 

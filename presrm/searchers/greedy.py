@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from presrm.config import SearchConfig
-from presrm.expanding import Expander, Place, num_distinct
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Judge, StepSplitter
+from presrm.searchers.expanding import Expander, Place, num_distinct
 from presrm.types import Expansion, Problem, SearchTree, Stop, Trajectory
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from presrm.config import TrainingConfig
-from presrm.encoding import PromptEncoder
 from presrm.errors import NoPairsError
-from presrm.packing import fill_packs, tree_size
+from presrm.packing.layout import fill_packs, tree_size
 from presrm.prompts import PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.training.plan import plan_steps
 from presrm.training.tokens import tokenise_pair
 from presrm.types import PreferencePair, Step, Trajectory

@@ -16,14 +16,10 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
 from presrm.config import JudgeConfig, LoraConfig, ModelConfig, SeedConfig
-from presrm.encoding import PromptEncoder
 from presrm.errors import ConfigError, DataError
-from presrm.prompts import PromptSet
-from presrm.protocols import Engine, Grader, Sampling, StepSplitter
-from presrm.seeding import derive_seed
-from presrm.training.eft import (
+from presrm.formats.labelled import rows
+from presrm.judging.labels import (
     POINTWISE,
-    LabelledSteps,
     Question,
     explain,
     perturbed,
@@ -31,10 +27,13 @@ from presrm.training.eft import (
     rollouts,
     solution_steps,
 )
-from presrm.training.fitting import LogTo, OnLog, load_trainable, make_arguments, train_and_save, whole_folder
+from presrm.prompts import PromptSet
+from presrm.prompts.encoding import PromptEncoder
+from presrm.protocols import Engine, Grader, Sampling, StepSplitter
+from presrm.seeding import derive_seed
 from presrm.training.loss import IGNORED
-from presrm.training.step_rows import rows
-from presrm.types import Checkpoint, Problem, Trajectory
+from presrm.training.trainer import LogTo, OnLog, load_trainable, make_arguments, train_and_save, whole_folder
+from presrm.types import Checkpoint, LabelledSteps, Problem, Trajectory
 
 OpenEngine = Callable[[Checkpoint], AbstractContextManager[Engine]]
 Decontaminate = Callable[[Sequence[Problem]], list[Problem]]

@@ -19,13 +19,16 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
 from presrm.config import ModelConfig, TrainingConfig
-from presrm.encoding import PromptEncoder
 from presrm.errors import NoPairsError
-from presrm.packed_forward import accept_packs, rotary_group
-from presrm.packing import Scored, fill_packs, pack, tree_size
+from presrm.files.run import replace_file
+from presrm.packing.forward import accept_packs, rotary_group
+from presrm.packing.layout import Scored, fill_packs, pack, tree_size
 from presrm.prompts import PromptSet
-from presrm.rundir import replace_file
-from presrm.training.fitting import (
+from presrm.prompts.encoding import PromptEncoder
+from presrm.training.loss import IGNORED, margin_weights, sequence_logps, step_dpo_loss, step_ipo_loss
+from presrm.training.plan import plan_steps, share_evenly
+from presrm.training.tokens import PairTokens, tokenise_pair
+from presrm.training.trainer import (
     LogTo,
     OnLog,
     compute_dtype,
@@ -35,9 +38,6 @@ from presrm.training.fitting import (
     train_and_save,
     whole_folder,
 )
-from presrm.training.loss import IGNORED, margin_weights, sequence_logps, step_dpo_loss, step_ipo_loss
-from presrm.training.plan import plan_steps, share_evenly
-from presrm.training.tokens import PairTokens, tokenise_pair
 from presrm.types import Checkpoint, PreferencePair
 
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
@@ -48,11 +48,11 @@ class StepDPOTrainer(Trainer):
     """Trains on the tokens of one step; the prefix is context.
 
     What the Trainer calls a batch is a whole optimiser step here, however many pairs it holds: `training_step` cuts
-    this process's share into packs (see `presrm.packing`) and accumulates their gradients; a model that cannot take
-    packs gets pair by pair. The loss is the sum over the pairs of the optimiser step in all processes, divided by their
-    number, whatever the packs; for ``sft`` (a baseline), the negative log-probability of the chosen steps, divided by
-    the number of their tokens. Every process gets equally many packs, so that collectives of sharded models meet; what
-    that takes is filled up with a pack of weight 0.
+    this process's share into packs (see `presrm.packing.layout`) and accumulates their gradients; a model that cannot
+    take packs gets pair by pair. The loss is the sum over the pairs of the optimiser step in all processes, divided by
+    their number, whatever the packs; for ``sft`` (a baseline), the negative log-probability of the chosen steps,
+    divided by the number of their tokens. Every process gets equally many packs, so that collectives of sharded models
+    meet; what that takes is filled up with a pack of weight 0.
 
     The reference is the starting weights: its log-probabilities are computed, dropout off, before the first step.
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from presrm.encoding import PromptEncoder
 from presrm.prompts import PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.types import PreferencePair, Step, Stop
 
 

@@ -226,7 +226,8 @@ def test_configs_can_be_listed_shown_and_described(run, tmp_path):
 
 
 def test_train_hands_over_what_was_asked_and_prints_the_table(run, monkeypatch):
-    from presrm import assembly, report
+    from presrm import report
+    from presrm.assembly import runs
 
     asked = {}
 
@@ -234,7 +235,7 @@ def test_train_hands_over_what_was_asked_and_prints_the_table(run, monkeypatch):
         asked.update(config=config, out=out)
         return ["M1", "M2"]
 
-    monkeypatch.setattr(assembly, "train", remember)
+    monkeypatch.setattr(runs, "train", remember)
     monkeypatch.setattr(report, "to_table", " and ".join)
     ended = run("train", "--model", "./m", "--problems", "gsm8k:x.jsonl", "--iterations", 1, "--set", "seed=7")
     assert ended.code == 0, ended.err
@@ -246,13 +247,13 @@ def test_train_hands_over_what_was_asked_and_prints_the_table(run, monkeypatch):
 
 @pytest.mark.parametrize("settings", [[], ["embedded", "--model", "./m"], ["--model", "embedded"]])
 def test_the_settings_of_embedded_are_no_news_where_they_were_meant(run, monkeypatch, settings):
-    monkeypatch.setattr("presrm.dry_run.plan", lambda config: [])
+    monkeypatch.setattr("presrm.assembly.plan.plan", lambda config: [])
     assert run("train", "--dry-run", *settings).err == ""
 
 
 @pytest.mark.parametrize("other", [["--model", "./m"], ["--set", "model.id=./m"]])
 def test_another_model_without_config_is_told_whose_settings_it_gets(run, monkeypatch, other):
-    monkeypatch.setattr("presrm.dry_run.plan", lambda config: [])
+    monkeypatch.setattr("presrm.assembly.plan.plan", lambda config: [])
     ended = run("train", "--dry-run", *other)
     assert ended.code == 0
     assert ended.err.count("\n") == 1
@@ -261,8 +262,8 @@ def test_another_model_without_config_is_told_whose_settings_it_gets(run, monkey
 
 
 def test_dry_run_shows_the_plan_and_does_nothing(run, monkeypatch):
-    monkeypatch.setattr("presrm.dry_run.plan", lambda config: [("M2: search", "200 problems", "288,000 tokens")])
-    monkeypatch.setattr("presrm.assembly.train", None)
+    monkeypatch.setattr("presrm.assembly.plan.plan", lambda config: [("M2: search", "200 problems", "288,000 tokens")])
+    monkeypatch.setattr("presrm.assembly.runs.train", None)
     ended = run("train", "--dry-run")
     assert ended.code == 0, ended.err
     assert "288,000 tokens" in ended.out

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from presrm import eval_assembly
+from presrm.assembly import evaluation as eval_assembly
 from presrm.engines.scripted import ScriptedEngine
 from presrm.types import Checkpoint
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from presrm.assembly.judges import make_judge
 from presrm.config import Config, JudgeConfig, PairsConfig, SearchConfig
+from presrm.credit.pairs import mine_pairs
 from presrm.engines.scripted import ScriptedEngine
-from presrm.jsonl import dump
-from presrm.judge_assembly import make_judge
-from presrm.ledger import Ledger
-from presrm.pairs import mine_pairs
+from presrm.files.jsonl import dump
+from presrm.files.ledger import Ledger
+from presrm.judging.recording import RecordingEngine
 from presrm.prompts import Prompt, PromptSet
-from presrm.recording import RecordingEngine
 from presrm.searchers import SEARCHERS
 from presrm.splitters import SPLITTERS
 from presrm.types import Problem

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from presrm.jsonl import dump
+from presrm.files.jsonl import dump
 from presrm.types import PreferencePair, Problem, Step, Stop, Trajectory
 
 QUESTION = "Tom has 12 apples. He buys 3 more. How many?"

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from presrm import assembly, judge_assembly
+from presrm.assembly import engines
+from presrm.assembly import judges as judge_assembly
 from presrm.engines.scripted import ScriptedEngine
-from presrm.ledger import Ledger, short_hash
+from presrm.files.ledger import Ledger, short_hash
 from presrm.types import Checkpoint, Judgement
 
-make_judge, open_engine = judge_assembly.make_judge, assembly.open_engine
+make_judge, open_engine = judge_assembly.make_judge, engines.open_engine
 
 
 class SumJudge:
@@ -30,8 +31,8 @@ class SumJudge:
 
 @pytest.fixture(autouse=True)
 def scripted_policy(monkeypatch):
-    monkeypatch.setattr(assembly, "open_engine", lambda policy, model: ScriptedEngine(lambda prompt, rng: ""))
-    monkeypatch.setattr(assembly, "limit_threads", lambda threads: None)
+    monkeypatch.setattr(engines, "open_engine", lambda policy, model: ScriptedEngine(lambda prompt, rng: ""))
+    monkeypatch.setattr(engines, "limit_threads", lambda threads: None)
     monkeypatch.setattr(judge_assembly, "make_judge", lambda config, engine, prompts: SumJudge())
 
 
@@ -122,7 +123,7 @@ def test_another_policy_at_the_same_place_is_refused(run, rows, tmp_path):
 def test_the_folder_of_an_adapter_is_a_policy(run, rows, tmp_path, monkeypatch):
     opened = []
     engine = ScriptedEngine(lambda prompt, rng: "")
-    monkeypatch.setattr(assembly, "open_engine", lambda policy, model: opened.append(policy) or engine)
+    monkeypatch.setattr(engines, "open_engine", lambda policy, model: opened.append(policy) or engine)
     monkeypatch.setattr(judge_assembly, "make_judge", make_judge)
     (tmp_path / "base.json").write_text('{"model": "embedded", "sha256": null}')
     run("judge-steps", rows, "--model", tmp_path)
@@ -227,7 +228,7 @@ def test_a_model_of_yours_is_asked_in_full_sentences():
 
 
 def test_every_question_is_in_the_ledger_beside_the_output(run, rows, monkeypatch):
-    monkeypatch.setattr(assembly, "open_engine", lambda policy, model: ScriptedEngine(lambda prompt, rng: "[[yes]]"))
+    monkeypatch.setattr(engines, "open_engine", lambda policy, model: ScriptedEngine(lambda prompt, rng: "[[yes]]"))
     monkeypatch.setattr(judge_assembly, "make_judge", make_judge)
     ended = run("judge-steps", rows, "--set", "judge.verdict=explained")
     assert ended.code == 0, ended.err
@@ -242,7 +243,7 @@ def test_every_question_is_in_the_ledger_beside_the_output(run, rows, monkeypatc
 
 @pytest.mark.parametrize("kind", ["pointwise", "first-error"])
 def test_a_step_longer_than_the_model_reads_is_counted_and_the_other_rows_are_judged(run, rows, monkeypatch, kind):
-    monkeypatch.setattr(assembly, "open_engine", open_engine)
+    monkeypatch.setattr(engines, "open_engine", open_engine)
     monkeypatch.setattr(judge_assembly, "make_judge", make_judge)
     giant = {"problem": "1+1?", "steps": ["1+1=2", "x1+" * 5_000]}
     rows.write_text("".join(json.dumps(row) + "\n" for row in (ROWS[0], giant, ROWS[1])))
@@ -266,7 +267,7 @@ def test_a_judge_that_asks_no_policy_loads_none(run, rows, monkeypatch, kind, op
     def load(policy, model):
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(assembly, "open_engine", load)
+    monkeypatch.setattr(engines, "open_engine", load)
     monkeypatch.setattr(judge_assembly, "make_judge", make_judge)
     ended = run("judge-steps", rows, "--judge", kind, "--set", f"judge.options={json.dumps(options)}")
     assert ended.code == 0, ended.err

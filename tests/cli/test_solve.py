@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from presrm import assembly, eval_assembly
+from presrm.assembly import evaluation as eval_assembly
+from presrm.assembly import parts
 from presrm.engines.scripted import ScriptedEngine
 from presrm.types import Checkpoint, Judgement
 
@@ -31,7 +32,7 @@ def scripted_policy(monkeypatch):
 
     monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: ScriptedEngine(write))
     monkeypatch.setattr(eval_assembly, "policy_at", Checkpoint)
-    monkeypatch.setattr(assembly, "make_judge", lambda config, engine, prompts: LongestJudge())
+    monkeypatch.setattr(parts, "make_judge", lambda config, engine, prompts: LongestJudge())
 
 
 CALL = ("--model", "m", "--set", "search.num_candidates=3", "--set", "splitter=newline")

@@ -89,7 +89,7 @@ def models(monkeypatch):
             )
         )
 
-    monkeypatch.setattr("presrm.assembly.open_engine", open_engine)
+    monkeypatch.setattr("presrm.assembly.engines.open_engine", open_engine)
     return opened
 
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from presrm.encoding import PromptEncoder
 from presrm.engines.drafting import step_end
 from presrm.engines.hf import HFEngine
 from presrm.errors import EngineError, PromptTooLongError, SplitterError
-from presrm.packing import Pack
+from presrm.packing.layout import Pack
 from presrm.prompts import Part, Prompt, PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Completion, Engine, Request, Sampling, StepSplitter
 from presrm.splitters import SPLITTERS
 from presrm.types import Checkpoint, Problem, Step, Stop, Trajectory

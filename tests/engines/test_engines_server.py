@@ -14,17 +14,17 @@ import pytest
 
 pytest.importorskip("openai")
 
-from presrm.encoding import PromptEncoder
 from presrm.engines.hf_loading import load_tokenizer
 from presrm.engines.server import ServerEngine
 from presrm.errors import EngineError, PromptTooLongError, RequestError
 from presrm.judges.pointwise import PointwiseJudge
-from presrm.judging import judge_file
+from presrm.judging.solutions import judge_file
+from presrm.judging.verdicts import ask_direct, ask_explained
 from presrm.prompts import Part, Prompt, PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Completion, Request, Sampling
 from presrm.splitters.newline import NewlineSplitter
 from presrm.types import Checkpoint, Status, Step, Stop
-from presrm.verdicts import ask_direct, ask_explained
 
 ASK = Prompt((Part("1 + 1?"),))
 BEGUN = Prompt((Part("1 + 1 = 2, is it?"),), forced="[[")

@@ -19,19 +19,19 @@ from peft import LoraConfig, get_peft_model
 
 pytest.importorskip("openai")
 
-from presrm.assembly import open_engine
+from presrm.assembly.engines import open_engine
 from presrm.config import ModelConfig
-from presrm.encoding import PromptEncoder
 from presrm.engines.hf_loading import load_policy, load_tokenizer
 from presrm.engines.server import ServerEngine
 from presrm.engines.vllm import VLLMEngine
 from presrm.errors import ConfigError, EngineError, RequestError
+from presrm.judging.verdicts import ask_direct
 from presrm.problems import load_problems
 from presrm.prompts import Part, Prompt, PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Request, Sampling
 from presrm.splitters.newline import NewlineSplitter
 from presrm.types import Checkpoint, Problem, Status, Step, Stop, Trajectory
-from presrm.verdicts import ask_direct
 
 logger = logging.getLogger(__name__)
 

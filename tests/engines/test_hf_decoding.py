@@ -21,7 +21,7 @@ from transformers import (
 from presrm.engines import hf_decoding
 from presrm.engines.drafting import Draft
 from presrm.engines.hf_decoding import decode, pad_rows
-from presrm.packed_forward import takes_packs
+from presrm.packing.forward import takes_packs
 from presrm.protocols import Sampling
 
 VOCABULARY = 64

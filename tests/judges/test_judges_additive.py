@@ -2,9 +2,9 @@ import random
 
 import pytest
 
+from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
-from presrm.judge_assembly import make_judge
 from presrm.judges.additive import AdditiveJudge
 from presrm.prompts import Prompt, PromptSet
 from presrm.testing import check_judge

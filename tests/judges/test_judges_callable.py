@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
+from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import ConfigError, JudgeError
-from presrm.judge_assembly import make_judge
 from presrm.judges.callable import CallableJudge
 from presrm.prompts import PromptSet
 from presrm.testing import check_judge

@@ -1,6 +1,6 @@
+from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
-from presrm.judge_assembly import make_judge
 from presrm.judges.checker import CheckerJudge
 from presrm.problems.arithmetic import load_arithmetic
 from presrm.prompts import PromptSet

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
-from presrm.judge_assembly import make_judge
+from presrm.formats.solutions import Solution, find_first_error
 from presrm.judges.first_error import FirstErrorJudge
-from presrm.judging import judge_file
+from presrm.judging.solutions import judge_file
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Sampling
-from presrm.solution_rows import Solution, find_first_error
 from presrm.splitters import SPLITTERS
 from presrm.testing import check_judge
 from presrm.types import Candidates, Problem, Status, Step, Trajectory

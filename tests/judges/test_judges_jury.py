@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 import pytest
 
+from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import ConfigError, JudgeError
-from presrm.judge_assembly import make_judge
 from presrm.judges.jury import JuryJudge
 from presrm.prompts import Prompt, PromptSet
 from presrm.testing import check_judge

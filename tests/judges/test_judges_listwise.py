@@ -3,10 +3,10 @@ from itertools import cycle, permutations
 
 import pytest
 
+from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import ConfigError
-from presrm.judge_assembly import make_judge
 from presrm.judges.listwise import ListwiseJudge
 from presrm.prompts import Prompt, PromptSet
 from presrm.testing import check_judge

@@ -4,17 +4,16 @@ from collections.abc import Sequence
 
 import pytest
 
+from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines import hf_prm
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import ConfigError
-from presrm.judge_assembly import make_judge
 from presrm.judges.prm import PrmJudge
-from presrm.judging import require_absolute
+from presrm.judging.solutions import require_absolute
 from presrm.prompts import PromptSet
 from presrm.testing import check_judge
-from presrm.types import Candidates, Problem, Status, Step, Trajectory
-from presrm.verdicts import Verdict
+from presrm.types import Candidates, Problem, Status, Step, Trajectory, Verdict
 
 PROBLEM = Problem("sum", "What is (2 + 3) * 4?")
 STEPS = tuple(map(Step, ("2 + 3 = 5\n", "5 * 4 = 21\n", "So 21.")))

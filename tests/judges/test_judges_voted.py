@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import ConfigError
-from presrm.judge_assembly import make_judge
 from presrm.judges import JUDGES
 from presrm.judges.pairwise import PairwiseJudge
 from presrm.judges.pointwise import PointwiseJudge

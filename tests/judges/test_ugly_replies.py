@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
-from presrm.judge_assembly import make_judge
 from presrm.prompts import PromptSet
 from presrm.types import Candidates, Judgement, Problem, Step, Trajectory
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presrm.decontamination import decontaminate
 from presrm.errors import ConfigError
+from presrm.evaluation.decontamination import decontaminate
 from presrm.problems.arithmetic import LARGEST, Plan, StepChecker, is_arithmetic, load_arithmetic, make_problem
 from presrm.types import Problem
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from presrm.eval_assembly import GRADER_OF
+from presrm.assembly.evaluation import GRADER_OF
 from presrm.graders import GRADERS
 from presrm.problems import load_problems
 from presrm.problems.competition import read_row

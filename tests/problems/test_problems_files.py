@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from presrm.decontamination import decontaminate
 from presrm.errors import ConfigError, DataError, UnknownNameError
+from presrm.evaluation.decontamination import decontaminate
 from presrm.problems import load_problems
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

@@ -13,14 +13,14 @@ import pytest
 from hostile_steps import hostile_steps, read_steps
 from transformers import AutoTokenizer
 
+from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
-from presrm.encoding import PromptEncoder
 from presrm.engines.hf import HFEngine
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import PromptTooLongError
-from presrm.judge_assembly import make_judge
 from presrm.judges import JUDGES
 from presrm.prompts import Prompt, PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Completion, Request
 from presrm.types import Candidates, Checkpoint, Judgement, Problem, Status, Step, Trajectory
 

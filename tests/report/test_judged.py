@@ -5,11 +5,11 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from presrm.judge_card import JudgedSolution, agreement, make_card
-from presrm.judge_tally import JudgeTally
-from presrm.judging import WrongStep
+from presrm.formats.solutions import Solution
+from presrm.judging.card import JudgedSolution, agreement, make_card
+from presrm.judging.solutions import WrongStep
+from presrm.judging.tally import JudgeTally
 from presrm.report.judged import agreement_table, card_table, comparison_table, tally_tables, wrong_step
-from presrm.solution_rows import Solution
 from presrm.types import Judgement, Status
 
 UNREADABLE = Judgement(None, Status.UNREADABLE)

@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 
 from presrm.config import WatchConfig
-from presrm.evaluation import Answer, compare, score
-from presrm.health import Health, JudgeAccuracy, Siblings, with_alarms
-from presrm.judge_watch import Figure, Signs
-from presrm.report import IterationSummary, to_json, to_markdown, to_table
+from presrm.evaluation.answers import Answer, compare, score
+from presrm.iteration import IterationSummary
+from presrm.judging.health import Health, JudgeAccuracy, Siblings, with_alarms
+from presrm.judging.signs import Figure, Signs
+from presrm.report import to_json, to_markdown, to_table
 from presrm.report.summary import escape
 from presrm.types import Grade, Stop
 

@@ -7,10 +7,10 @@ import pytest
 from transformers import AutoTokenizer
 
 from presrm.config import TrainingConfig
-from presrm.encoding import PromptEncoder
 from presrm.errors import NoPairsError
-from presrm.pair_rows import Terminal, pair_of
+from presrm.formats.pairs import Terminal, pair_of
 from presrm.prompts import PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.training.pair_files import TokenRatio, adopt_pairs, count_tokens
 from presrm.training.tokens import tokenise_pair
 from presrm.types import PreferencePair, Problem, Step, Trajectory

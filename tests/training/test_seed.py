@@ -12,16 +12,16 @@ from torch.nn.functional import log_softmax
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from presrm.config import JudgeConfig, LoraConfig, ModelConfig, SeedConfig
-from presrm.encoding import PromptEncoder
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import ConfigError, DataError
+from presrm.judging.labels import perturbed, questions
 from presrm.problems.arithmetic import load_arithmetic
 from presrm.prompts import PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.seeding import derive_seed
 from presrm.splitters.newline import NewlineSplitter
-from presrm.training.eft import LabelledSteps, perturbed, questions
 from presrm.training.seed import Example, SeedStage, imitation, verdict
-from presrm.types import Checkpoint, Problem, Step, Trajectory
+from presrm.types import Checkpoint, LabelledSteps, Problem, Step, Trajectory
 
 PROMPTS = PromptSet("compact")
 SPLITTER = NewlineSplitter()

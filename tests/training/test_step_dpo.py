@@ -12,9 +12,9 @@ from torch.nn.functional import log_softmax
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedModel, TrainingArguments
 
 from presrm.config import LoraConfig, ModelConfig, TrainingConfig
-from presrm.encoding import PromptEncoder
 from presrm.errors import ConfigError, NoPairsError
 from presrm.prompts import PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.training.step_dpo import StepDPO, StepDPOTrainer
 from presrm.training.tokens import PairTokens, tokenise_pair
 from presrm.types import Checkpoint, PreferencePair, Problem, Step, Stop, Trajectory

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from presrm.encoding import PromptEncoder
 from presrm.prompts import PromptSet
+from presrm.prompts.encoding import PromptEncoder
 from presrm.training.tokens import PairTokens, tokenise_pair
 from presrm.types import PreferencePair, Problem, Step, Stop, Trajectory
 

@@ -1,0 +1,1 @@
+"""Config -> parts: the only place that names concrete parts."""

@@ -1,0 +1,77 @@
+"""Config -> engine: the policy that a checkpoint names, on this machine or behind an address."""
+
+import inspect
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+from presrm.config import ModelConfig
+from presrm.engines import ENGINES
+from presrm.errors import ConfigError, RequestError
+from presrm.prompts.encoding import PromptEncoder
+from presrm.protocols import Engine
+from presrm.types import Checkpoint
+
+_VERSIONED = ("presrm", "torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "numpy")
+
+
+def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
+    """Load `policy` as the settings say, start a server of it, or reach the one that its address names."""
+    kind = "server" if _is_server(policy.model) else model.engine
+    if kind != "hf" and find_spec("openai") is None:
+        raise RequestError(f"engine {kind!r} needs: pip install 'presrm[server]'")
+    ours: dict[str, Any]
+    if kind == "server":
+        ours = {"encoder": open_encoder(model.tokenizer, model.chat_template) if model.tokenizer else None}
+    elif kind == "vllm":
+        ours = {"encoder": open_encoder(policy.model, model.chat_template), "dtype": model.dtype}
+    else:
+        ours = {name: getattr(model, name) for name in ("chat_template", "dtype", "device", "batch_tokens")}
+    factory = ENGINES.factory(kind)
+    try:
+        inspect.signature(factory).bind(checkpoint=policy, **ours, **model.engine_options)
+    except TypeError as error:
+        raise ConfigError(f"model.engine_options of engine {kind!r}: {error}") from error
+    return factory(checkpoint=policy, **ours, **model.engine_options)
+
+
+def _is_server(model: str) -> bool:
+    return model.startswith(("http://", "https://"))
+
+
+def require_weights(model: str) -> None:
+    """Refuse an address where weights are needed.
+
+    Raises:
+        RequestError: if `model` is one.
+    """
+    if _is_server(model):
+        # The address is not told: it may hold a password.
+        raise RequestError("a model behind http can judge (presrm judge-steps), but its weights cannot be trained")
+
+
+def open_encoder(model: str, chat_template: str | None) -> PromptEncoder:
+    """Load the tokenizer of `model`, and no weights."""
+    from presrm.engines.hf_loading import load_tokenizer
+
+    return PromptEncoder(load_tokenizer(model), chat_template)
+
+
+def limit_threads(threads: int | None) -> None:
+    """Give torch a fixed number of CPU threads."""
+    if threads is not None:
+        from presrm.engines.hf_loading import set_threads
+
+        set_threads(threads)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide a run's bytes."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,262 @@
+"""Config -> evaluation: policies on benchmarks, solved in one way or by a search."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from presrm.assembly.engines import limit_threads, open_engine, versions
+from presrm.assembly.parts import Parts
+from presrm.config import Config
+from presrm.engines.hf_files import policy_at, weights_hash
+from presrm.errors import DataError, RequestError
+from presrm.evaluation.audit import SECOND_OF
+from presrm.evaluation.benchmark import Benchmark, Result, file_label, run_benchmark, write_results
+from presrm.evaluation.examples import Examples, draw_examples
+from presrm.evaluation.samples import Item, sample_solutions, search_solutions
+from presrm.graders import GRADERS
+from presrm.iteration import Progress, SilentProgress
+from presrm.judges import JUDGES
+from presrm.problems import load_problems
+from presrm.prompts import PromptSet
+from presrm.prompts.encoding import TurnSplitter
+from presrm.protocols import Engine, Grader, Judge, Sampling
+from presrm.seeding import derive_seed
+from presrm.types import Candidates, Judgement, Problem, SearchTree
+
+Watch = Callable[[Candidates, Sequence[Judgement]], None]
+
+GRADER_OF = {"gsm8k": "gsm8k", "arithmetic": "auto", "jsonl": "auto", "countdown": "countdown", "mit_bee": "integral"}
+"""What grades a problem set; ``math`` all others. ``evaluation.grader``, where set, wins."""
+
+
+def load_benchmark(source: str, config: Config, num: int | None, grader: str | None) -> Benchmark:
+    """Load the test problems of a source.
+
+    Raises:
+        DataError: if one has no reference answer.
+    """
+    own = source == config.problems.held_out
+    name = source.partition(":")[0]
+    problems = load_problems(
+        source,
+        split="test",
+        num=(config.problems.num_held_out if own else None) if num is None else num,
+        seed=derive_seed(config.seed, "held out"),
+        **(config.problems.held_out_options if own else {}),
+    )
+    if without := sum(problem.answer is None for problem in problems):
+        raise DataError(f"{source}: {without} of {len(problems)} problems have no answer to score against")
+    stem = Path(source.partition(":")[2] or source).stem if name == "jsonl" or Path(source).exists() else name
+    return Benchmark(stem, source, tuple(problems), grader or GRADER_OF.get(name, "auto" if stem != name else "math"))
+
+
+def load_examples(source: str, num: int, benchmark: Benchmark, config: Config, progress: Progress) -> Examples:
+    """Draw `num` worked examples for a benchmark from the training problems of a source.
+
+    Raises:
+        DataError: if there are not so many.
+    """
+    grader, seed = GRADERS.create(benchmark.grader), derive_seed(config.seed, "examples")
+    problems = load_problems(source, split="train")
+    drawn = draw_examples(source, problems, num, benchmark.problems, grader, seed)
+    if drawn.num_evaluated or drawn.num_unread:
+        progress.note(
+            f"{source}: passed over {drawn.num_evaluated} problems that also stand in {benchmark.name}, "
+            f"{drawn.num_unread} in whose solution its grader does not find the right answer"
+        )
+    return drawn
+
+
+def evaluate_policies(
+    models: Sequence[str],
+    benchmarks: Sequence[Benchmark],
+    config: Config,
+    out: Path,
+    progress: Progress,
+    *,
+    num_samples: int = 1,
+    search: bool = False,
+    examples: Mapping[str, Examples] = MappingProxyType({}),
+) -> list[Result]:
+    """Evaluate every policy on every benchmark, or go on with it.
+
+    Args:
+        models: As ``model.id``.
+        benchmarks: The problems.
+        config: All other settings. With `search`, ``search.kind`` and ``judge`` decide.
+        out: Gets a folder for each policy.
+        progress: Where to tell what is going on.
+        num_samples: Solutions a problem; 1 is greedy, more are drawn as ``search.temperature`` and ``top_p`` say.
+        search: Solve by a search with a judge.
+        examples: What is shown before every question, by the benchmark's source; of one not named nothing.
+
+    Raises:
+        PresrmError: with one plain line that says what to do.
+    """
+    limit_threads(config.threads)
+    labels = [file_label(model) for model in models]
+    if len(set(labels)) < len(labels):
+        raise RequestError(f"two of the models would share a folder of {out}: {', '.join(labels)}")
+    results = []
+    for model, label in zip(models, labels, strict=True):
+        settings = config.model_copy(update={"model": config.model.model_copy(update={"id": model})})
+        found = []
+        for benchmark in benchmarks:
+            shown = examples.get(benchmark.source, Examples())
+            parts = Parts(settings, progress, _drop)
+            parts.prompts = PromptSet(settings.prompts, shown.shown)
+            way = _search_way(parts) if search else _sample_way(parts, num_samples)
+            found.append(_run(benchmark, label, way, out / label, parts, shown))
+        about = {"model": "presrm", "model_args": model, "seed": config.seed, **versions()}
+        if examples:
+            about["examples"] = {benchmark.name: examples[benchmark.source].about for benchmark in benchmarks}
+        num_shots = max((len(shown.shown) for shown in examples.values()), default=0)
+        write_results(out / label, found, about, num_shots)
+        results += found
+    return results
+
+
+def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Parts, examples: Examples) -> Result:
+    """Evaluate one policy on one benchmark, or go on with it."""
+    model, num_shots = parts.config.model, len(examples.shown)
+    policy = policy_at(model.id)
+    request = {
+        "model": model.id,
+        "model_sha256": weights_hash(policy),
+        "dtype": model.dtype,
+        "chat_template": model.chat_template,
+        "prompts": parts.prompts.hash,
+        "num_fewshot": num_shots,
+        "examples": examples.hash if num_shots else None,
+        "seed": parts.config.seed,
+        **way.request,
+    }
+    return run_benchmark(
+        benchmark,
+        label,
+        f"{way.name}-{num_shots}-shot" if num_shots else way.name,
+        folder,
+        request,
+        partial(open_engine, policy, model),
+        partial(way.solve, GRADERS.create(benchmark.grader)),
+        parts.progress.stage,
+        SECOND_OF[benchmark.grader]() if benchmark.grader in SECOND_OF else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How problems are solved, its name, and the settings that it depends on."""
+
+    name: str
+    request: Mapping[str, Any]
+    solve: Callable[[Grader, Engine, Sequence[Problem], int], Iterator[list[Item]]]
+
+
+def _sample_way(parts: Parts, num: int) -> _Way:
+    search, evaluation = parts.config.search, parts.config.evaluation
+    longest = evaluation.max_tokens
+    sampling = Sampling(max_tokens=longest) if num == 1 else Sampling(search.temperature, search.top_p, longest)
+
+    def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Item]]:
+        return sample_solutions(
+            problems,
+            engine,
+            parts.prompts,
+            grader,
+            num=num,
+            sampling=sampling,
+            group_size=evaluation.group_size,
+            seed=derive_seed(parts.config.seed, "evaluation"),
+            start=start,
+            splitter=TurnSplitter() if parts.config.model.chat_template == "plain" else None,
+        )
+
+    request = {
+        "sampling": [sampling.temperature, sampling.top_p, sampling.max_tokens],
+        "group_size": evaluation.group_size,
+    }
+    return _Way("greedy" if num == 1 else f"sample-{num}", request, solve)
+
+
+def _search_way(parts: Parts) -> _Way:
+    judge, search = parts.config.judge, parts.config.search
+    _require_end(parts.config)
+
+    def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Item]]:
+        return search_solutions(
+            problems,
+            engine,
+            parts.judge(engine),
+            parts.searcher,
+            grader,
+            group_size=search.group_size,
+            start=start,
+            whole=search.kind == "best-of-n",
+        )
+
+    JUDGES.factory(judge.kind)  # a misspelt name is told before a model is loaded
+    request = {
+        "search": search.model_dump(mode="json"),
+        "judge": judge.model_dump(mode="json"),
+        "splitter": parts.config.splitter,
+        "splitter_options": parts.config.splitter_options,
+    }
+    return _Way(f"{search.kind}-{search.num_candidates}", request, solve)
+
+
+def _require_end(config: Config) -> None:
+    """Refuse a search for a policy that does not end its solutions and is not told how they end."""
+    if config.model.chat_template != "plain":
+        return
+    if config.search.kind == "best-of-n":
+        raise RequestError("model.chat_template: plain cannot be searched by best-of-n: use --samples")
+    if not config.search.answer_marks:
+        raise RequestError(
+            "with model.chat_template: plain a search has to be told which step is the last, as with "
+            """--set 'search.answer_marks=["####"]'"""
+        )
+
+
+def _drop(**row: Any) -> None:
+    """Evaluation keeps no metrics.jsonl."""
+
+
+def solve_one(question: str, config: Config, watch: Watch | None = None) -> SearchTree:
+    """Solve one question by the search that `config` names.
+
+    Args:
+        question: The problem.
+        config: Model, search, judge and prompts.
+        watch: Told of every item judged, with its judgements, as soon as they are there.
+
+    Raises:
+        PresrmError: with one plain line that says what to do.
+    """
+    _require_end(config)
+    limit_threads(config.threads)
+    parts = Parts(config, SilentProgress(), _drop)
+    with open_engine(policy_at(config.model.id), config.model) as engine:
+        judge = parts.judge(engine)
+        watched = judge if watch is None else _Watched(judge, watch)
+        (tree,) = parts.searcher.search([Problem("question", question)], engine, watched)
+    return tree
+
+
+class _Watched:
+    """A judge that is looked at while it judges."""
+
+    def __init__(self, judge: Judge, watch: Watch) -> None:
+        self.scale = judge.scale
+        self._judge = judge
+        self._watch = watch
+
+    def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
+        """Judge, and tell of every item."""
+        judged = self._judge.judge(batch)
+        for item, judgements in zip(batch, judged, strict=True):
+            self._watch(item, judgements)
+        return judged

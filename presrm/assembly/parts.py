@@ -1,0 +1,226 @@
+"""Config -> parts: the only place that names concrete parts."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from presrm.assembly.engines import open_engine
+from presrm.assembly.judges import make_judge, tie_tolerance
+from presrm.config import Config
+from presrm.errors import DataError, SplitterError, boundary
+from presrm.evaluation.answers import Answer, evaluate
+from presrm.evaluation.decontamination import decontaminate
+from presrm.files.ledger import Call
+from presrm.graders import GRADERS
+from presrm.iteration import Progress, groups
+from presrm.judging.health import Health, StepLabeller, judge_pairs, judge_siblings, measure_signs
+from presrm.problems import load_problems
+from presrm.prompts import PromptSet
+from presrm.protocols import Engine, Grader, Judge, Sampling, Searcher, StepSplitter, Trainer
+from presrm.searchers import SEARCHERS
+from presrm.seeding import derive_seed
+from presrm.splitters import SPLITTERS
+from presrm.types import Checkpoint, Grade, Problem, SearchTree, Step, Trajectory
+
+
+def make_splitter(name: str, options: Mapping[str, Any] | None = None) -> StepSplitter:
+    """Make the registered splitter `name`."""
+    with boundary(SplitterError, f"splitter {name!r}"):
+        return SPLITTERS.create(name, **(options or {}))
+
+
+@dataclass
+class Parts:
+    """The parts of one run: `presrm.iteration.Stages`."""
+
+    config: Config
+    progress: Progress
+    log: Callable[..., None]
+
+    @cached_property
+    def prompts(self) -> PromptSet:
+        """The prompt set."""
+        return PromptSet(self.config.prompts)
+
+    @cached_property
+    def splitter(self) -> StepSplitter:
+        """The splitter."""
+        return make_splitter(self.config.splitter, self.config.splitter_options)
+
+    @cached_property
+    def searcher(self) -> Searcher:
+        """The searcher."""
+        return SEARCHERS.create(
+            self.config.search.kind,
+            prompts=self.prompts,
+            splitter=self.splitter,
+            options=self.config.search,
+            tie_tolerance=tie_tolerance(self.config.judge),
+            seed=derive_seed(self.config.seed, "search"),
+        )
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """The trainer."""
+        from presrm.training.step_dpo import StepDPO
+
+        return StepDPO(
+            self.config.training,
+            self.config.model,
+            self.prompts,
+            seed=derive_seed(self.config.seed, "training"),
+            on_log=lambda row: self.log(stage="fit", **row),
+        )
+
+    @cached_property
+    def grader(self) -> Grader:
+        """The grader."""
+        return GRADERS.create(self.config.evaluation.grader)
+
+    @cached_property
+    def _held_out(self) -> list[Problem]:
+        options = self.config.problems
+        found = load_problems(
+            options.held_out,
+            split="test",
+            num=options.num_held_out,
+            seed=derive_seed(self.config.seed, "held out"),
+            **options.held_out_options,
+        )
+        without = sum(problem.answer is None for problem in found)
+        if without:
+            raise DataError(f"{without} of {len(found)} held-out problems have no answer to score against")
+        return found
+
+    def held_out(self) -> list[Problem]:
+        """The problems that score every iteration."""
+        return self._held_out
+
+    def source(self, iteration: int) -> list[Problem]:
+        """The problems of the source that the iterations up to M(iteration) take, if there are so many."""
+        options = self.config.problems
+        return load_problems(
+            options.train,
+            split="train",
+            num=options.num_train * (iteration - 1),
+            seed=derive_seed(self.config.seed, "train"),
+            **options.train_options,
+        )
+
+    def problems(self, iteration: int) -> list[Problem]:
+        """The problems searched to make M(iteration): new ones each time, while the source lasts."""
+        options, found = self.config.problems, self.source(iteration)
+        first = options.num_train * (iteration - 2)
+        ours = [found[i % len(found)] for i in range(first, first + min(options.num_train, len(found)))]
+        return self._decontaminated(iteration, options.train, ours)
+
+    def _decontaminated(self, iteration: int, source: str, problems: Sequence[Problem]) -> list[Problem]:
+        kept, contamination = decontaminate(problems, self.held_out())
+        if removed := len(problems) - len(kept):
+            self.progress.note(f"{removed} problems of {source} that also stand in the evaluation set were removed")
+        self.log(stage="problems", iteration=iteration, source=source, kept=len(kept), removed=asdict(contamination))
+        if not kept:
+            raise DataError(f"every problem of {source} also stands in the evaluation set")
+        return kept
+
+    def seed(self, out: Path) -> Checkpoint | None:
+        """Run the seed stage; none where the policy is already an M1."""
+        options = self.config.seed_stage
+        if options is None:
+            return None
+        from presrm.training.seed import SeedStage
+
+        source = options.ift or self.config.problems.train
+        problems = load_problems(source, split="train", num=options.num_ift, seed=derive_seed(self.config.seed, "ift"))
+        solved = [problem for problem in problems if problem.solution]
+        if not solved:
+            raise DataError(f"seed stage: no problem of {source} has a solution to imitate")
+        stage = SeedStage(
+            options,
+            self.config.model,
+            self.prompts,
+            self.splitter,
+            lora=self.config.training.lora,
+            judge=self.config.judge,
+            seed=derive_seed(self.config.seed, "seed stage"),
+            on_log=lambda row: self.log(stage="seed", **row),
+            open_engine=self.engine,
+            grader=self.grader,
+            decontaminate=partial(self._decontaminated, 1, str(options.eft_path)),
+        )
+        return stage.fit(Checkpoint(self.config.model.id), self._decontaminated(1, source, solved), out)
+
+    def engine(self, policy: Checkpoint) -> Engine:
+        """Load a policy."""
+        return open_engine(policy, self.config.model)
+
+    def judge(self, engine: Engine) -> Judge:
+        """The judge that `engine` runs."""
+        return make_judge(self.config.judge, engine, self.prompts)
+
+    def answers(self, problems: Sequence[Problem], engine: Engine) -> Iterator[list[Answer]]:
+        """Solve problems greedily and grade them, in lockstep groups."""
+        options = self.config.evaluation
+        size = options.group_size
+        found = evaluate(
+            problems,
+            engine,
+            self.prompts,
+            self.grader,
+            sampling=Sampling(max_tokens=options.max_tokens),
+            splitter=self.splitter,
+            group_size=size,
+        )
+        return groups(found, size)
+
+    def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
+        """Measure the judge on held-out problems: on a fixed set, on the policy's own siblings, and its habits."""
+        from presrm.judging.labels import perturbed
+
+        search, watch = self.config.search, self.config.watch
+        problems = self.held_out()[: self.config.evaluation.num_judge_problems]
+        seed = derive_seed(self.config.seed, "health")
+        fixed = perturbed(problems, self.splitter, len(problems), seed)
+        label = step_labeller(problems)
+        siblings = None
+        if label is not None:
+            siblings = judge_siblings(
+                problems,
+                engine,
+                judge,
+                self.prompts,
+                self.splitter,
+                label,
+                num=search.num_candidates,
+                sampling=Sampling(search.temperature, search.top_p, search.max_step_tokens),
+                max_steps=search.max_steps,
+                seed=seed,
+            )
+        accuracy = judge_pairs(fixed, judge)
+        signs = None
+        if watch.num_problems:
+            trees = list(self.searcher.search(self.held_out()[: watch.num_problems], engine, judge))
+            tolerance = tie_tolerance(self.config.judge)
+            signs = measure_signs(
+                judge, trees, fixed, accuracy, last, calls, self._is_right, watch, tie_tolerance=tolerance, seed=seed
+            )
+        return Health(accuracy if fixed else None, siblings, signs)
+
+    def _is_right(self, solution: Trajectory) -> bool | None:
+        answer = solution.problem.answer
+        return None if answer is None else self.grader.grade(solution.text, answer) is Grade.CORRECT
+
+
+def step_labeller(problems: Sequence[Problem]) -> StepLabeller | None:
+    """What tells right steps of these problems from wrong ones, exactly; none where nothing can."""
+    from presrm.problems.arithmetic import StepChecker, is_arithmetic
+
+    if not problems or not all(map(is_arithmetic, problems)):
+        return None
+
+    def label(prefix: Trajectory, step: Step) -> bool:
+        return StepChecker(prefix.problem).check([*(before.text for before in prefix.steps), step.text])[-1]
+
+    return label

@@ -1,0 +1,84 @@
+"""Whole jobs, from a config to a folder: a run of the loop, and training on pairs from anywhere."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from presrm.assembly.engines import limit_threads, open_encoder, require_weights, versions
+from presrm.assembly.parts import Parts
+from presrm.config import Config
+from presrm.files.run import RunDir, replace_file
+from presrm.iteration import IterationSummary, Progress
+from presrm.iteration import train as run_loop
+from presrm.prompts import PromptSet
+from presrm.report import to_json, to_markdown
+from presrm.seeding import derive_seed
+from presrm.types import Checkpoint, PreferencePair
+
+if TYPE_CHECKING:
+    from presrm.training.pair_files import TokenRatio
+
+
+def train(config: Config, out: Path, progress: Progress) -> list[IterationSummary]:
+    """Run the whole loop in the folder `out`, or go on with it; write the report and give the summary.
+
+    Args:
+        config: Settings; those that a run fixes must not change between two starts.
+        out: The run folder.
+        progress: Where to tell what is going on.
+
+    Raises:
+        PresrmError: with one plain line that says what to do.
+    """
+    require_weights(config.model.id)
+    limit_threads(config.threads)
+    with RunDir(out, config, versions()) as run:
+        stages = Parts(config, progress, run.log)
+        stages.held_out()
+        if config.iterations:
+            stages.source(2)  # a misspelt file is told at once, not after M1 has been assessed
+        summaries = run_loop(config, stages, run, progress)
+        about = {"name": config.name, "policy": config.model.id, **run.facts, "seed": str(config.seed), **versions()}
+        replace_file(out / "report.md", to_markdown(summaries, about))
+        replace_file(out / "report.json", json.dumps(to_json(summaries, about), indent=1) + "\n")
+        return summaries
+
+
+def fit_pairs(pairs: Sequence[PreferencePair], config: Config, out: Path, progress: Progress) -> Checkpoint:
+    """Train the policy that `config` names on pairs from anywhere; the result, and its metrics, stand in `out`.
+
+    Raises:
+        PresrmError: with one plain line that says what to do.
+    """
+    from presrm.training.pair_files import adopt_pairs
+    from presrm.training.step_dpo import StepDPO
+
+    require_weights(config.model.id)
+    limit_threads(config.threads)
+    ours = adopt_pairs(pairs, open_encoder(config.model.id, config.model.chat_template), progress.note)
+    rows: list[Mapping[str, float]] = []
+    with progress.stage(f"fit on {len(ours)} pairs", len(ours) * config.training.epochs) as advance:
+
+        def on_log(row: Mapping[str, float]) -> None:
+            rows.append(row)
+            advance(int(row.get("step/pairs", 0)))
+
+        prompts, seed = PromptSet(config.prompts), derive_seed(config.seed, "training")
+        trainer = StepDPO(config.training, config.model, prompts, seed=seed, on_log=on_log)
+        policy = trainer.fit(ours, Checkpoint(config.model.id), out)
+    if num_too_long := sum(row.get("pairs/too_long", 0) for row in rows):
+        progress.note(f"{num_too_long:.0f} pairs were left out: longer than training.max_tokens")
+    if "optimiser_step" in rows[-1]:  # not in the other processes of a launch
+        replace_file(out / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    return policy
+
+
+def token_ratio(pairs: Sequence[PreferencePair], config: Config, progress: Progress) -> "TokenRatio":
+    """Count what `fit_pairs` would compute; loads the tokenizer, not the weights."""
+    from presrm.training.pair_files import adopt_pairs, count_tokens
+
+    encoder = open_encoder(config.model.id, config.model.chat_template)
+    ours = adopt_pairs(pairs, encoder, progress.note)
+    seed = derive_seed(config.seed, "training")
+    return count_tokens(ours, encoder, PromptSet(config.prompts), config.training, seed)

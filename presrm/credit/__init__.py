@@ -1,0 +1,1 @@
+"""Credit: trees -> lessons. Pure functions that account for every expansion."""

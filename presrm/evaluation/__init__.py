@@ -1,0 +1,1 @@
+"""What a policy can do: answers to held-out problems, samples, benchmarks, and how they compare."""

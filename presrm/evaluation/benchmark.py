@@ -1,0 +1,260 @@
+"""A policy on a benchmark, into a folder: ``samples_<benchmark>_<way>.jsonl`` item by item, and ``results.json``.
+
+Both in the shape of lm-evaluation-harness, with our own fields besides. Items are worked in lockstep groups, the
+longest questions first, so that those of a group are alike; a killed evaluation goes on behind its last finished group,
+to the same samples. Beside them ``audit_<benchmark>_<way>.jsonl`` lists where two extractors disagree.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from presrm.errors import DataError
+from presrm.evaluation.audit import Audit, SecondExtractor, compare_extractors, second_readings, write_disagreements
+from presrm.evaluation.samples import Item, Metric, Sample, summarize
+from presrm.files.journal import Journal
+from presrm.files.jsonl import Row, read_rows
+from presrm.files.run import replace_file
+from presrm.protocols import Engine
+from presrm.types import Grade, Problem, Stop
+
+_HARNESS_NAME = {"accuracy": "exact_match"}
+_COUNTED = ("tokens_generated", "tokens_read")
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Problems to evaluate on.
+
+    Attributes:
+        name: As in the table and in file names.
+        source: Where the problems come from.
+        problems: With reference answers.
+        grader: The registered grader of its answers.
+    """
+
+    name: str
+    source: str
+    problems: tuple[Problem, ...]
+    grader: str
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over ids, questions and answers, in hexadecimal."""
+        digest = sha256()
+        for problem in self.problems:
+            digest.update(json.dumps([problem.id, problem.question, problem.answer]).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a policy comes to on a benchmark.
+
+    Attributes:
+        policy: Which.
+        benchmark: Name.
+        way: How it solved: ``greedy``, ``sample-8``, ``beam``, ...
+        num: Problems.
+        benchmark_hash: SHA-256 of the problems.
+        metrics: By name.
+        tokens_generated: Tokens drawn for all problems; none where the engine does not count.
+        tokens_read: Prompt tokens read for all problems, the judge's included; likewise.
+        seconds: Of work.
+        audit: What a second extractor makes of the solutions; none where there is no second one.
+    """
+
+    policy: str
+    benchmark: str
+    way: str
+    num: int
+    benchmark_hash: str
+    metrics: Mapping[str, Metric]
+    tokens_generated: int | None
+    tokens_read: int | None
+    seconds: float
+    audit: Audit | None = None
+
+
+Solve = Callable[[Engine, Sequence[Problem], int], Iterator[list[Item]]]
+"""Given an engine, the problems that are left and the index of the first of them: items in lockstep groups."""
+Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+
+
+def run_benchmark(
+    benchmark: Benchmark,
+    policy: str,
+    way: str,
+    folder: Path,
+    request: Mapping[str, Any],
+    open_engine: Callable[[], AbstractContextManager[Engine]],
+    solve: Solve,
+    stage: Stage,
+    second: SecondExtractor | None = None,
+) -> Result:
+    """Evaluate, or go on with it.
+
+    Args:
+        benchmark: The problems.
+        policy: Names what is evaluated.
+        way: Names how it solves.
+        folder: Gets the samples.
+        request: What they depend on, as plain JSON values; another start with other ones is refused.
+        open_engine: Gives the engine; called only if something is left to do.
+        solve: Solves and grades.
+        stage: Where to tell what is going on.
+        second: Reads every solution besides the grader, if there is such an extractor.
+
+    Raises:
+        RunConfigError: if the folder holds samples of another request.
+    """
+    path = folder / f"samples_{benchmark.name}_{way}.jsonl"
+    order = sorted(range(len(benchmark.problems)), key=lambda i: -len(benchmark.problems[i].question))
+    journal = Journal(path, {**request, "way": way, "problems": benchmark.hash, "grader": benchmark.grader})
+    if not journal.is_done:
+        with stage(f"{policy}: {benchmark.name}, {way}", len(benchmark.problems)) as advance, open_engine() as engine:
+            advance(journal.num_rows)
+            counted, began = _counts(engine), time.monotonic()
+            left = [benchmark.problems[i] for i in order[journal.num_rows :]]
+            for group in solve(engine, left, journal.num_rows):
+                rows = [to_row(item, i, second) for i, item in zip(order[journal.num_rows :], group, strict=False)]
+                now, clock = _counts(engine), time.monotonic()
+                spent = {name: now[name] - counted[name] for name in now}
+                journal.append(rows, seconds=clock - began, **spent)
+                counted, began = now, clock
+                advance(len(group))
+        journal.finish()
+    totals = journal.totals
+    return Result(
+        policy,
+        benchmark.name,
+        way,
+        len(benchmark.problems),
+        benchmark.hash,
+        summarize(read_items(path, benchmark.problems)),
+        tokens_generated=int(totals["tokens_generated"]) if "tokens_generated" in totals else None,
+        tokens_read=int(totals["tokens_read"]) if "tokens_read" in totals else None,
+        seconds=totals["seconds"],
+        audit=None if second is None else _audit(path, second),
+    )
+
+
+def to_row(item: Item, number: int, second: SecondExtractor | None = None) -> dict[str, Any]:
+    """Make the row of an item, as lm-evaluation-harness logs samples, with our own fields behind."""
+    samples = item.samples
+    chosen = samples[item.chosen] if item.chosen is not None else None
+    row: dict[str, Any] = {
+        "doc_id": number,
+        "doc": {"id": item.problem.id, "question": item.problem.question, "answer": item.problem.answer},
+        "target": item.problem.answer,
+        "resps": [[sample.solution for sample in samples]],
+        "filtered_resps": [sample.extracted for sample in samples],
+        "exact_match": None if chosen is None and not item.is_search else float(_is_correct(chosen)),
+        "grades": [sample.grade for sample in samples],
+        "stops": [sample.stop for sample in samples],
+        "num_tokens": [sample.num_tokens for sample in samples],
+        "scores": [sample.score for sample in samples],
+        "chosen": item.chosen,
+        "is_search": item.is_search,
+    }
+    if second is not None and item.problem.answer is not None:
+        row["audit"] = second_readings(second, row["resps"][0], item.problem.answer)
+    return row
+
+
+def read_items(path: Path, problems: Sequence[Problem]) -> list[Item]:
+    """Read the rows of `to_row` back, in the order of the problems.
+
+    Raises:
+        DataError: if the file is not what was written.
+    """
+    items: dict[int, Item] = {}
+    for row in read_rows(path):
+        try:
+            values = row.value  # type: ignore[union-attr]
+            number = values["doc_id"]
+            columns = ("filtered_resps", "grades", "stops", "num_tokens", "scores")
+            samples = tuple(
+                Sample(text, num_tokens, Stop(stop) if stop else None, extracted, Grade(grade), score)
+                for text, extracted, grade, stop, num_tokens, score in zip(
+                    values["resps"][0], *(values[column] for column in columns), strict=True
+                )
+            )
+            items[number] = Item(problems[number], samples, values["chosen"], values["is_search"])
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}, line {row.line}: not a row of presrm eval ({error})") from error
+    if len(items) != len(problems):
+        raise DataError(f"{path}: {len(items)} rows, {len(problems)} problems")
+    return [items[number] for number in sorted(items)]
+
+
+def write_results(folder: Path, results: Sequence[Result], about: Mapping[str, Any], num_shots: int = 0) -> None:
+    """Write ``results.json`` as lm-evaluation-harness does, one entry a benchmark and way; others there stay.
+
+    `num_shots` is the number of worked examples before every question.
+    """
+    path = folder / "results.json"
+    whole: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    for result in results:
+        name = f"{result.benchmark}_{result.way}"
+        entry: dict[str, Any] = {"alias": f"{result.benchmark} ({result.way})"}
+        for metric_name, metric in result.metrics.items():
+            key = _HARNESS_NAME.get(metric_name, metric_name)
+            entry[f"{key},none"] = metric.value
+            entry[f"{key}_interval,none"] = list(metric.interval)
+        spent = {"tokens_generated": result.tokens_generated, "tokens_read": result.tokens_read}
+        entry |= {f"{key},none": value for key, value in spent.items()} | {"seconds": round(result.seconds, 3)}
+        whole.setdefault("results", {})[name] = entry
+        whole.setdefault("n-samples", {})[name] = {"original": result.num, "effective": result.num}
+        whole.setdefault("n-shot", {})[name] = num_shots
+        whole.setdefault("higher_is_better", {})[name] = {"exact_match": True}
+        whole.setdefault("task_hashes", {})[name] = result.benchmark_hash
+        if result.audit is not None:
+            whole.setdefault("audit", {})[name] = _audit_entry(result.audit)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(path, json.dumps(whole | {"config": dict(about)}, indent=1) + "\n")
+
+
+def _audit(path: Path, second: SecondExtractor) -> Audit:
+    """Sum up what both extractors make of finished samples, and list the disagreements beside them."""
+    rows = [row.value for row in read_rows(path) if isinstance(row, Row)]
+    audit = compare_extractors(rows, second.name)
+    write_disagreements(path.with_name(path.name.replace("samples_", "audit_", 1)), audit)
+    return audit
+
+
+def _audit_entry(audit: Audit) -> dict[str, Any]:
+    return {
+        "second_extractor": audit.second,
+        "num": audit.num,
+        "num_unread": audit.num_unread,
+        "num_graded_differently": len(audit.disagreements),
+        "num_right_for_one_only": audit.num_decisive,
+        "num_not_extracted": audit.num_unextracted,
+        "num_not_extracted_by_second": audit.num_unextracted_by_second,
+    }
+
+
+def file_label(policy: str) -> str:
+    """A folder name for a policy: its last parts, without what a file system may not like.
+
+    >>> file_label("runs/embedded/iterations/2/policy")
+    'embedded-iterations-2-policy'
+    """
+    parts = [part for part in Path(policy).parts if part not in ("/", "..", "runs")]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-4:])).strip("-.") or "policy"
+
+
+def _is_correct(sample: Sample | None) -> bool:
+    return sample is not None and sample.grade is Grade.CORRECT
+
+
+def _counts(engine: Engine) -> dict[str, int]:
+    """Tokens that an engine has counted so far."""
+    return {name: getattr(engine, name) for name in _COUNTED if hasattr(engine, name)}

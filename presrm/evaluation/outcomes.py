@@ -1,0 +1,60 @@
+"""Who solved what, read from a run or an evaluation: what two policies are compared by."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from presrm.errors import DataError, RequestError
+from presrm.evaluation.answers import Answer
+from presrm.files.jsonl import BadRow, load_typed, read_rows
+from presrm.types import Grade
+
+Outcomes = Mapping[str, bool]
+"""Problem id -> whether it was solved."""
+
+
+def read_outcomes(path: Path) -> dict[str, Outcomes]:
+    """Read every benchmark that a path tells of, by name.
+
+    Args:
+        path: A run folder (its last policy), one iteration of it, a folder or a file of samples of ``presrm eval``.
+            Samples of several solutions, of which nothing chose one, tell of none.
+
+    Raises:
+        RequestError: if there is nothing of the kind.
+        DataError: if a file is damaged.
+    """
+    if path.is_file():
+        return _named([path])
+    if answers := _last_answers(path):
+        return {"held-out": {a.problem_id: a.grade is Grade.CORRECT for a in load_typed(Answer, answers)}}
+    if found := _named(sorted(path.glob("samples_*.jsonl"))):
+        return found
+    raise RequestError(f"{path}: no run, no iteration, and no samples of presrm eval with an answer a problem")
+
+
+def _last_answers(path: Path) -> Path | None:
+    if (path / "answers.jsonl").is_file():
+        return path / "answers.jsonl"
+    numbered = [folder for folder in path.glob("iterations/*") if folder.name.isdigit()]
+    with_answers = [folder for folder in numbered if (folder / "answers.jsonl").is_file()]
+    return max(with_answers, key=lambda folder: int(folder.name)) / "answers.jsonl" if with_answers else None
+
+
+def _named(paths: list[Path]) -> dict[str, Outcomes]:
+    found = {path.stem.removeprefix("samples_"): _from_samples(path) for path in paths}
+    return {name: outcomes for name, outcomes in found.items() if outcomes}
+
+
+def _from_samples(path: Path) -> Outcomes:
+    outcomes: dict[str, bool] = {}
+    for row in read_rows(path):
+        if isinstance(row, BadRow):
+            raise DataError(f"{path}, line {row.line}: {row.reason}")
+        match row.value:
+            case {"doc": {"id": str(name)}, "exact_match": 0 | 1 as solved}:
+                outcomes[name] = bool(solved)
+            case {"doc": {"id": str()}, "exact_match": None}:
+                return {}
+            case _:
+                raise DataError(f"{path}, line {row.line}: not a row of presrm eval: no doc.id or exact_match")
+    return outcomes

@@ -1,0 +1,250 @@
+"""Rows of a table, whatever it is written in: JSON Lines, a JSON list, CSV or Parquet, told by the suffix.
+
+All are read as a stream, and what is held is bounded, whatever the size of the file: by a row of at most
+`MAX_LINE_BYTES`, of Parquet by a row group. A row knows its place: its line in JSON Lines, else its number, from 1.
+"""
+
+import csv
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from presrm.errors import DataError
+from presrm.files import jsonl
+from presrm.files.jsonl import MAX_LINE_BYTES, BadRow, Row, open_input, parse_row, read_rows
+
+SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+_CHUNK = 1 << 18
+_PARQUET_BATCH = 256
+_SHOWN = 200
+_SPACE = re.compile(r"\s*")
+# Finds where a value ends; whether it is good JSON is asked of `parse_row`.
+_DECODER = json.JSONDecoder(strict=False)
+
+
+def read_table(path: Path, *, start: int = 1) -> Iterator[Row | BadRow]:
+    """Read a file row by row, from place `start` on; any suffix but the others' is that of JSON Lines.
+
+    A ``.json`` file that does not begin with ``[`` is read as JSON Lines. In CSV the first line names the columns, an
+    empty cell is null, ``steps`` holds a JSON list of texts and ``label`` a whole number; all else is text. From
+    Parquet dates, times and decimals become text and NaN null.
+
+    Raises:
+        DataError: if there is no such file, it holds no row, or what stands there cannot be told apart into rows.
+    """
+    if not _is_table(path):
+        yield from read_rows(path, start=start)
+        return
+    is_empty = True
+    for number, row in enumerate(_table_rows(path), 1):
+        is_empty = False
+        if number >= start:
+            yield row
+    if is_empty:
+        raise DataError(f"{path} holds no row")
+
+
+def count_rows(path: Path) -> int:
+    """Count the rows that `read_table` gives.
+
+    Raises:
+        DataError: as `read_table` does.
+    """
+    return sum(1 for _ in read_table(path)) if _is_table(path) else jsonl.count_rows(path)
+
+
+def _is_table(path: Path) -> bool:
+    if path.suffix.lower() == ".json":
+        with open_input(path, "a JSON file") as file:
+            return file.read(_CHUNK).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    return path.suffix.lower() in (".csv", ".parquet")
+
+
+def _table_rows(path: Path) -> Iterator[Row | BadRow]:
+    if path.suffix.lower() == ".parquet":
+        yield from _parquet_rows(path)
+        return
+    with open_input(path, "a file") as raw:
+        # What is no UTF-8 becomes half a surrogate pair, and shows in its row alone.
+        file = TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        yield from _csv_rows(file, path) if path.suffix.lower() == ".csv" else _json_rows(file, path)
+
+
+def _json_rows(file: TextIO, path: Path) -> Iterator[Row | BadRow]:
+    """Read the elements of a JSON list.
+
+    What follows an element that is malformed cannot be told apart, so that is an error.
+    """
+    text, at, number = file.read(_CHUNK), 0, 0
+    at = text.index("[") + 1
+    while True:
+        number += 1
+        try:
+            end, mark = _element_end(text, at, may_be_last=number == 1)
+        except (ValueError, RecursionError) as error:
+            if len(text) - at <= MAX_LINE_BYTES and (more := file.read(max(_CHUNK, len(text) - at))):
+                text, at, number = text[at:] + more, 0, number - 1
+                continue
+            reason = f"{error.msg} at its character {error.pos - at}" if isinstance(error, json.JSONDecodeError) else ""
+            raise DataError(
+                f"{path}: row {number} is malformed JSON, or longer than {MAX_LINE_BYTES} bytes {reason}".rstrip()
+            ) from error
+        element = text[at:end].encode("utf-8", "surrogateescape").strip()
+        if element:
+            yield parse_row(number, element)
+        if mark == "]":
+            return
+        at = end + 1
+
+
+def _element_end(text: str, at: int, *, may_be_last: bool) -> tuple[int, str]:
+    """Find where the element at `at` ends, and whether ``,`` or ``]`` stands there.
+
+    Raises:
+        ValueError: if it is malformed, or not all of it is in `text`.
+    """
+    begin = _past_space(text, at)
+    if may_be_last and text[begin : begin + 1] == "]":
+        return begin, "]"
+    end = _past_space(text, _DECODER.raw_decode(text, begin)[1])
+    mark = text[end : end + 1]
+    if mark not in (",", "]"):
+        raise json.JSONDecodeError("Expecting ',' or ']'", text, end)
+    return end, mark
+
+
+def _past_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _csv_rows(file: TextIO, path: Path) -> Iterator[Row | BadRow]:
+    csv.field_size_limit(MAX_LINE_BYTES)
+    lines = _ShortLines(file)
+    reader = csv.reader(lines)
+    header = next(reader, [])
+    if len(set(header)) != len(header) or not all(header):
+        raise DataError(f"{path}: the first line has to name each column once")
+    number = 0
+    while True:
+        lines.was_cut = False
+        reason = ""
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            cells, reason = [""], f"malformed CSV: {error}"
+        if cells is None:
+            return
+        if not cells:  # a blank line
+            continue
+        number += 1
+        if lines.was_cut:
+            reason = f"longer than {MAX_LINE_BYTES} characters"
+        yield BadRow(number, reason, cells[0][:_SHOWN]) if reason else _csv_row(number, header, cells)
+
+
+class _ShortLines:
+    """The lines of a file; what makes one longer than `MAX_LINE_BYTES` characters is read past, never held.
+
+    Attributes:
+        was_cut: Whether that happened; set back by whoever asks.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self.was_cut = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        rest = line = self._file.readline(MAX_LINE_BYTES + 1)
+        while len(rest) > MAX_LINE_BYTES and not rest.endswith(("\n", "\r")):
+            rest = self._file.readline(MAX_LINE_BYTES + 1)
+            self.was_cut = True
+        if not line:
+            raise StopIteration
+        return line
+
+
+def _csv_row(number: int, header: Sequence[str], cells: Sequence[str]) -> Row | BadRow:
+    start = ",".join(cells)[:_SHOWN]
+    if len(cells) > len(header):
+        return BadRow(number, f"{len(cells)} cells for {len(header)} columns", start)
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return BadRow(number, "invalid UTF-8", start)
+    row: dict[str, Any] = dict.fromkeys(header)
+    row |= {name: cell or None for name, cell in zip(header, cells, strict=False)}
+    if row.get("steps"):
+        found = parse_row(number, b'{"steps": %b}' % row["steps"].encode())
+        if isinstance(found, BadRow):
+            return BadRow(number, "expected a JSON list of texts under 'steps'", start)
+        row["steps"] = found.value["steps"]
+    if re.fullmatch(r"-?\d{1,9}(\.0)?", row.get("label") or ""):
+        row["label"] = int(float(row["label"]))
+    return Row(number, row)
+
+
+def _parquet_rows(path: Path) -> Iterator[Row | BadRow]:
+    from pyarrow import ArrowException, parquet
+
+    with open_input(path, "a Parquet file") as raw:
+        try:
+            file = parquet.ParquetFile(raw, buffer_size=_CHUNK, pre_buffer=False)
+            values = (row for batch in file.iter_batches(_PARQUET_BATCH, use_threads=False) for row in _unpack(batch))
+            for number, value in enumerate(values, 1):
+                yield _parquet_row(number, value)
+        except (ArrowException, OSError) as error:
+            raise DataError(f"{path} is no Parquet file, or is damaged: {str(error).splitlines()[0]}") from error
+
+
+def _unpack(batch: Any) -> list[dict[str, Any] | None]:
+    """Give the rows of a batch; one that holds invalid UTF-8 is none."""
+    try:
+        rows: list[dict[str, Any] | None] = batch.to_pylist()
+    except UnicodeDecodeError:
+        if batch.num_rows == 1:
+            return [None]
+        return [row for i in range(batch.num_rows) for row in _unpack(batch.slice(i, 1))]
+    return rows
+
+
+def _parquet_row(number: int, value: Mapping[str, Any] | None) -> Row | BadRow:
+    if value is None:
+        return BadRow(number, "invalid UTF-8", "")
+    row: dict[str, Any] = {}
+    for name, cell in value.items():
+        try:
+            row[name] = _plain(cell)
+        except ValueError as error:
+            return BadRow(number, f"column {name!r} {error}", "")
+    if isinstance(row.get("label"), float) and row["label"].is_integer():  # a column of numbers that has gaps
+        row["label"] = int(row["label"])
+    return Row(number, row)
+
+
+def _plain(value: Any) -> Any:
+    """Give a value as JSON has it.
+
+    Raises:
+        ValueError: if JSON cannot hold it.
+    """
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise ValueError("holds an infinite number, which JSON cannot")
+        return None if math.isnan(value) else value
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        raise ValueError("holds bytes, which JSON cannot")
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,1 @@
+"""Rows of neighbouring tools, read and written: problems, pairs, solutions, labelled steps."""

@@ -1,0 +1,150 @@
+"""Rows -> problems: what the problem sets that are read from files have in common."""
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from presrm.errors import DataError
+from presrm.files.jsonl import BadRow, read_rows
+from presrm.types import Problem
+
+logger = logging.getLogger(__name__)
+
+Reader = Callable[[Mapping[str, Any], str], Problem | None]
+"""Makes a problem from a row and a fallback id, gives none for a row that was not asked for, or raises ValueError."""
+
+
+def problems_from_file(path: str, read: Reader, *, num: int | None, seed: int) -> list[Problem]:
+    """Read the problems of a JSON Lines or Parquet file; bad rows are set aside and counted.
+
+    Args:
+        path: The file.
+        read: Reads a row; the ValueError of a bad one says what is wrong.
+        num: How many, drawn by `seed`; a larger number gives the same ones and more. None: all, in the file's order.
+        seed: Decides the draw.
+
+    Raises:
+        DataError: if the file cannot be read, or no row is good.
+    """
+    stem = Path(path).stem
+    rows = ((f"line {line}", f"{stem}/{line}", row) for line, row in _rows(Path(path)))
+    return sample(_good(path, rows, read), num, seed)
+
+
+def _good(
+    source: str,
+    rows: Iterable[tuple[str, str, Mapping[str, Any] | BadRow]],
+    read: Reader,
+) -> list[Problem]:
+    """Read (place, fallback id, row) triples; bad rows and later rows of an id already seen are set aside."""
+    found: dict[str, Problem] = {}
+    bad: list[str] = []
+    num_left_out = 0
+    for place, fallback_id, row in rows:
+        try:
+            if isinstance(row, BadRow):
+                raise ValueError(row.reason)
+            problem = read(row, fallback_id)
+            if problem is None:
+                num_left_out += 1
+            elif found.setdefault(problem.id, problem) is not problem:
+                raise ValueError(f"id {problem.id!r} stands in an earlier row")
+        except ValueError as error:
+            bad.append(f"{place}: {error}")
+    if num_left_out:
+        logger.info("%s: %d rows left out, as they were not asked for", source, num_left_out)
+    if num_left_out and not found:
+        raise DataError(f"{source}: no row is left: {num_left_out} were not asked for, {len(bad)} are bad")
+    if not found:
+        raise DataError(f"{source}: all {len(bad)} rows are bad; first: {bad[0]}" if bad else f"{source} is empty")
+    if bad:
+        logger.warning("%s: %d bad rows set aside; first: %s", source, len(bad), bad[0])
+    return list(found.values())
+
+
+def sample(problems: list[Problem], num: int | None, seed: int) -> list[Problem]:
+    """Draw `num` problems; a larger number gives the same ones and more."""
+    if num is None:
+        return problems
+    return list(islice(random.Random(seed).sample(problems, len(problems)), num))
+
+
+def text_of(row: Mapping[str, Any], *names: str) -> str | None:
+    """The first of several fields that a row has, which must be text or a number.
+
+    Raises:
+        ValueError: if it is something else, blank, or holds half a surrogate pair, which no tokenizer takes.
+    """
+    for name in names:
+        value = row.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(f"{name}: expected text, found {type(value).__name__}")
+        text = str(value)
+        if not text.strip():
+            raise ValueError(f"{name} is blank")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{name}: half a surrogate pair at character {error.start + 1}") from error
+        return text
+    return None
+
+
+def question_of(row: Mapping[str, Any], *names: str) -> str:
+    """The question of a row.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    question = text_of(row, *names)
+    if question is None:
+        raise ValueError(f"no {' or '.join(repr(name) for name in names)}")
+    return question
+
+
+def problems_from_hub(name: str, configs: tuple[str | None, ...], split: str, read: Reader, flag: str) -> list[Problem]:
+    """Load a data set from the Hub; bad rows are set aside and counted.
+
+    Raises:
+        DataError: if it cannot be reached, saying how to pass a local file instead, or no row is good.
+    """
+    return _good(name, _hub_rows(name, configs, split, flag), read)
+
+
+def _hub_rows(
+    name: str, configs: tuple[str | None, ...], split: str, flag: str
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    from datasets import load_dataset
+
+    for config in configs:
+        try:
+            rows = load_dataset(name, config, split=split)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(
+                f"cannot load {name} from the Hub ({reason:.120}); pass a local file: {flag}:PATH"
+            ) from error
+        for number, row in enumerate(rows):
+            place = f"{config}/{split}/{number}"
+            yield place, f"{name}/{place}", row
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | BadRow]]:
+    if path.suffix != ".parquet":
+        for row in read_rows(path):
+            yield row.line, row if isinstance(row, BadRow) else row.value
+        return
+    if not path.is_file():
+        raise DataError(f"no file {path}")
+    from pyarrow import ArrowInvalid, parquet
+
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except ArrowInvalid as error:
+        raise DataError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from error
+    yield from enumerate(rows, 1)

@@ -1,0 +1,1 @@
+"""What judges share: verdicts, labels, the tally, the card and the health of a judge."""

@@ -1,0 +1,199 @@
+"""Steps whose rightness is known, to teach a policy to judge (EFT; PReSRM, arXiv 2503.03746, section 2.3).
+
+Each source is a function that gives `LabelledSteps`. The paper labels siblings with a trained process reward model and
+an outside LLM; these sources need neither.
+"""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from presrm.judging.verdicts import ask_explained
+from presrm.prompts import Prompt, PromptSet
+from presrm.protocols import Engine, Generator, Grader, Request, Sampling, StepSplitter
+from presrm.seeding import derive_seed
+from presrm.types import Grade, LabelledSteps, Problem, Step, Trajectory
+
+_ANNOTATION = re.compile(r"<<[^<>\n]*=[^<>\n]*>>")
+_NUMBER = re.compile(r"(?<![\w.,])(?<!Step )\d+(?:,\d{3})*(?:\.\d+)?")
+_RESULT = re.compile(r"=\s*\\?\$?(?=\d)")
+PAIRWISE = ("A", "B")
+POINTWISE = ("yes", "no")
+
+
+def without_annotations(solution: str) -> str:
+    """Remove the calculator annotations of GSM8K.
+
+    >>> without_annotations("48/2 = <<48/2=24>>24 clips")
+    '48/2 = 24 clips'
+    """
+    return _ANNOTATION.sub("", solution)
+
+
+def solution_steps(problem: Problem, splitter: StepSplitter) -> tuple[Step, ...]:
+    """Split the reference solution as the policy is to write it; empty without one."""
+    return tuple(map(Step, splitter.split(without_annotations(problem.solution or ""))))
+
+
+def perturbed(problems: Sequence[Problem], splitter: StepSplitter, num: int, seed: int) -> list[LabelledSteps]:
+    """Change one number in a step of the reference solution, a result where the step has one.
+
+    Args:
+        problems: Training problems with solutions.
+        splitter: Cuts solutions into steps.
+        num: How many to make; fewer if there are not so many steps with a number.
+        seed: Decides which steps and how they are changed.
+    """
+    rng = random.Random(seed)
+    paths = [(problem, solution_steps(problem, splitter)) for problem in problems]
+    places = [
+        (p, depth) for p, (_, steps) in enumerate(paths) for depth, s in enumerate(steps) if _NUMBER.search(s.text)
+    ]
+    found = []
+    for place, depth in rng.sample(places, min(num, len(places))):
+        problem, steps = paths[place]
+        bad = Step(_change_a_number(steps[depth].text, rng))
+        found.append(LabelledSteps(Trajectory(problem, steps[:depth]), steps[depth], bad))
+    return found
+
+
+def _change_a_number(text: str, rng: random.Random) -> str:
+    """Replace one digit of one number: the number differs, its format does not."""
+    results = {match.end() for match in _RESULT.finditer(text)}
+    numbers = list(_NUMBER.finditer(text))
+    number = rng.choice([match for match in numbers if match.start() in results] or numbers)
+    at = rng.choice([i for i in range(*number.span()) if text[i].isdigit()])
+    leads = at == number.start() and text[at + 1 : at + 2].isdigit()
+    digit = rng.choice([d for d in "0123456789" if d != text[at] and not (leads and d == "0")])
+    return text[:at] + digit + text[at + 1 :]
+
+
+def rollouts(
+    problems: Sequence[Problem],
+    generator: Generator,
+    grader: Grader,
+    prompts: PromptSet,
+    splitter: StepSplitter,
+    sampling: Sampling,
+    *,
+    num_candidates: int = 4,
+    num_completions: int = 4,
+    max_steps: int = 8,
+    seed: int,
+) -> Iterator[LabelledSteps]:
+    """Label the policy's own candidates by completions that reach the reference answer.
+
+    A candidate is good if any of its completions does (the hard estimate of Math-Shepherd, arXiv 2312.08935, section
+    3.3), bad if none does and a sibling is good. The path goes on with the best candidate.
+
+    Args:
+        problems: Training problems with answers; those without are passed over.
+        generator: Runs the policy.
+        grader: Compares answers.
+        prompts: The set to solve with.
+        splitter: Cuts the policy's text into steps.
+        sampling: Of candidates and completions alike.
+        num_candidates: Candidates a step.
+        num_completions: Completions a candidate.
+        max_steps: Depth to look at.
+        seed: Of the draws.
+    """
+    for problem in problems:
+        prefix = Trajectory(problem)
+        while problem.answer is not None and not prefix.is_complete and len(prefix.steps) < max_steps:
+            draw = derive_seed(seed, problem.id, len(prefix.steps))
+            request = Request(prompts.solve(prefix), num_candidates, sampling, splitter, draw)
+            drawn = {found.text: found for found in generator.generate([request])[0] if found.text}
+            paths = [prefix.extend(Step(found.text, found.tokens), found.stop) for found in drawn.values()]
+            shares = [_share_right(path, generator, grader, prompts, sampling, num_completions, draw) for path in paths]
+            if not paths or max(shares) == 0:
+                break
+            best, worst = shares.index(max(shares)), shares.index(min(shares))
+            if shares[worst] == 0:
+                yield LabelledSteps(prefix, paths[best].steps[-1], paths[worst].steps[-1])
+            prefix = paths[best]
+
+
+def _share_right(
+    path: Trajectory,
+    generator: Generator,
+    grader: Grader,
+    prompts: PromptSet,
+    sampling: Sampling,
+    num: int,
+    seed: int,
+) -> float:
+    """Share of completions of `path` that reach the reference answer."""
+    endings = [""]
+    if not path.is_complete:
+        request = Request(prompts.solve(path), num, sampling, seed=derive_seed(seed, path.text))
+        endings = [found.text for found in generator.generate([request])[0]]
+    answer = path.problem.answer or ""
+    return sum(grader.grade(path.text + ending, answer) is Grade.CORRECT for ending in endings) / len(endings)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question to the judge and the reply to be learned.
+
+    Attributes:
+        kind: ``pairwise`` or ``pointwise``.
+        prompt: The question.
+        words: The two verdicts it may get.
+        verdict: The right one.
+        reply: What is learned.
+        ends: Whether the reply ends there: a direct verdict is only ever read, so no end token is learned behind it.
+    """
+
+    kind: str
+    prompt: Prompt
+    words: tuple[str, str]
+    verdict: str
+    reply: str
+    ends: bool
+
+
+def questions(labelled: LabelledSteps, prompts: PromptSet, *, direct: bool) -> list[Question]:
+    """Ask all there is to ask about labelled steps: both pairwise orders together, and each step alone."""
+    prefix, good, bad = labelled.prefix, labelled.good, labelled.bad
+    asked: list[tuple[str, Prompt, tuple[str, str], str]] = []
+    if good is not None and bad is not None:
+        asked.append(("pairwise", prompts.pairwise(prefix, good, bad, direct=direct), PAIRWISE, "A"))
+        asked.append(("pairwise", prompts.pairwise(prefix, bad, good, direct=direct), PAIRWISE, "B"))
+    for step, verdict in ((good, "yes"), (bad, "no")):
+        if step is not None:
+            asked.append(("pointwise", prompts.pointwise(prefix, step, direct=direct), POINTWISE, verdict))
+    return [
+        Question(kind, prompt, words, verdict, verdict if direct else f"[[{verdict}]]", ends=not direct)
+        for kind, prompt, words, verdict in asked
+    ]
+
+
+def explain(asked: Sequence[Sequence[Question]], engine: Engine, sampling: Sampling) -> list[list[Question]]:
+    """Have the policy write the replies: kept where every verdict on the same kind comes out right.
+
+    For pairs that means both orders (PReSRM, section 2.3: consistent in both).
+
+    Args:
+        asked: The questions about each labelled steps, in explained form.
+        engine: Runs the policy.
+        sampling: Of explanations.
+
+    Returns:
+        For each, the questions that are kept, with the policy's replies; may be empty.
+    """
+    kept: list[list[Question]] = [[] for _ in asked]
+    for kind, words in (("pairwise", PAIRWISE), ("pointwise", POINTWISE)):
+        flat = [(place, q) for place, group in enumerate(asked) for q in group if q.kind == kind]
+        verdicts = ask_explained(engine, [q.prompt for _, q in flat], words, sampling)
+        wrong = {
+            place
+            for (place, q), verdict in zip(flat, verdicts, strict=True)
+            if verdict.probability != float(q.verdict == words[0])
+        }
+        for (place, q), verdict in zip(flat, verdicts, strict=True):
+            if place not in wrong:
+                reply = verdict.rationale
+                kept[place].append(replace(q, reply=reply[: reply.rindex("]]") + 2]))
+    return kept

@@ -1,0 +1,295 @@
+"""Signs that a judge goes bad, and the alarms that they raise. Pure: trees and calls in, figures out.
+
+A self-rewarding loop is as good as its judge, and a bad judge is quiet: the loss falls all the same. Each sign is a
+plain figure with its number of cases. An alarm is a sign outside the bounds of `presrm.config.WatchConfig`.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, pstdev
+
+from scipy import stats
+
+from presrm.config import WatchConfig
+from presrm.files.ledger import Call, short_hash
+from presrm.statistics import bootstrap_mean, wilson_interval
+from presrm.types import Candidates, Judgement, SearchTree, Step, Stop, Trajectory
+
+_EXTREME = 1e-3
+"""A score this near to 0 or 1 is saturated."""
+_NORMAL_95 = 1.96
+_SPEARMAN_ERROR = 1.03
+"""Standard error of Fisher's z of a rank correlation, times sqrt(n - 3) (Fieller, Hartley and Pearson 1957)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A share, a correlation or a deviation.
+
+    Attributes:
+        num: Cases it was measured on.
+        value: The figure; none where it cannot be told.
+        interval: Its 95 % interval, or none. It takes cases for independent: too narrow where siblings share a prefix.
+    """
+
+    num: int = 0
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What is known of a judge's habits; the numbers of candidates are of distinct ones.
+
+    Attributes:
+        readable: Share of judgements with a score.
+        ties: Share of expansions whose scores lie within the tie tolerance.
+        spread: Standard deviation of the scores.
+        saturated: Share of scores at 0 or 1.
+        by_length: Spearman correlation, among siblings, of score and length in characters.
+        by_order: The same of score and place in the order of sampling. No alarm: what is sampled more often comes
+            first, and a healthy judge of a good policy prefers it.
+        by_depth: Spearman correlation of score and number of steps before.
+        right_solutions: Spearman correlation, over solutions found, of the mean score of the steps and being right by
+            the reference answer. For watching only.
+        first_shown: Share of pairwise verdicts for the step that was shown first; both orders are asked.
+        order_flips: Share of pairs of steps whose two verdicts, one for each order, contradict each other.
+        caught: Share of planted errors (a number changed) that score below the step they were planted in.
+        talked_into: Share of wrong steps that score higher with a sentence that speaks to the judge.
+        agreement: Mean Kendall tau with the judge before, over expansions that it told apart.
+    """
+
+    readable: Figure = Figure()
+    ties: Figure = Figure()
+    spread: Figure = Figure()
+    saturated: Figure = Figure()
+    by_length: Figure = Figure()
+    by_order: Figure = Figure()
+    by_depth: Figure = Figure()
+    right_solutions: Figure = Figure()
+    first_shown: Figure = Figure()
+    order_flips: Figure = Figure()
+    caught: Figure = Figure()
+    talked_into: Figure = Figure()
+    agreement: Figure = Figure()
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A sign outside its bounds.
+
+    Attributes:
+        sign: Which, as in `Signs`.
+        figure: What was measured.
+        bound: The setting that it broke, as ``watch.max_order_flips``.
+        threshold: Its value.
+    """
+
+    sign: str
+    figure: Figure
+    bound: str
+    threshold: float
+
+    def __str__(self) -> str:
+        """Say what, measured, threshold."""
+        return (
+            f"{_MEANING[self.sign]} is {self.figure.value:.2f} (of {self.figure.num}), "
+            f"{self.bound} is {self.threshold:g}"
+        )
+
+
+_MEANING = {
+    "readable": "the share of readable judgements",
+    "spread": "the standard deviation of the scores",
+    "by_length": "the correlation of score and length",
+    "first_shown": "the share of verdicts for the step shown first",
+    "order_flips": "the share of verdicts that turn round with the order shown",
+    "caught": "the share of planted errors caught",
+    "talked_into": "the share of wrong steps that score higher once they praise themselves",
+    "agreement": "the agreement with the judge before (Kendall tau)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was judged in one expansion: distinct candidates, none cut off, in the order sampled."""
+
+    candidates: Candidates
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def scores(self) -> list[float | None]:
+        """One for each candidate, none where it is unreadable."""
+        return [judgement.score for judgement in self.judgements]
+
+
+def judged_in(tree: SearchTree) -> Iterator[Judged]:
+    """Give what was judged in a tree: expansions with two distinct candidates or more."""
+    for number, expansion in enumerate(tree.expansions):
+        distinct: dict[str, tuple[Step, Judgement]] = {}
+        for step, stop, judgement in zip(expansion.steps, expansion.stops, expansion.judgements, strict=True):
+            if stop is not Stop.MAX_TOKENS:
+                distinct.setdefault(step.text, (step, judgement))
+        if len(distinct) > 1:
+            steps, judgements = zip(*distinct.values(), strict=True)
+            yield Judged(Candidates(tree.prefix(number), steps), judgements)
+
+
+def share(hits: Collection[bool]) -> Figure:
+    """Give the share of what holds, with its Wilson interval."""
+    num, num_hits = len(hits), sum(hits)
+    return Figure(num, num_hits / num if num else None, wilson_interval(num_hits, num))
+
+
+def signs_of_trees(
+    trees: Sequence[SearchTree], tie_tolerance: float, is_right: Callable[[Trajectory], bool | None]
+) -> dict[str, Figure]:
+    """Read from searched problems all that trees can tell.
+
+    Args:
+        trees: As searched and judged by the policy in question.
+        tie_tolerance: Readable scores of siblings tie if their max - min is at most this.
+        is_right: Grades a solution; none where there is no reference answer.
+
+    Returns:
+        Figures by the names of `Signs`.
+    """
+    judged = [found for tree in trees for found in judged_in(tree)]
+    readable = [[score for score in found.scores if score is not None] for found in judged]
+    scores = [score for siblings in readable for score in siblings]
+    depths = [float(len(found.candidates.prefix.steps)) for found in judged for s in found.scores if s is not None]
+    return {
+        "readable": share([score is not None for found in judged for score in found.scores]),
+        "ties": share([max(some) - min(some) <= tie_tolerance for some in readable if len(some) > 1]),
+        "spread": Figure(len(scores), pstdev(scores) if len(scores) > 1 else None),
+        "saturated": share([min(score, 1 - score) <= _EXTREME for score in scores]),
+        "by_length": _among_siblings(judged, lambda place, step: len(step.text)),
+        "by_order": _among_siblings(judged, lambda place, step: place),
+        "by_depth": spearman(depths, scores),
+        "right_solutions": _right_solutions(trees, is_right),
+    }
+
+
+def signs_of_calls(calls: Iterable[Call], asked: Iterable[Candidates]) -> dict[str, Figure]:
+    """Read position bias and order flips from pairwise calls.
+
+    Only pairs asked, and read, in both orders count, so a bias for a position is no preference for a step. Of several
+    verdicts on the same question the mean counts.
+
+    Args:
+        calls: Of the ledger, with template ``pairwise``.
+        asked: The candidates that count. Calls about others are passed over: a start that was cut short may have asked
+            more, and must not change a figure.
+
+    Returns:
+        Figures by the names of `Signs`.
+    """
+    known = {
+        (item.prefix.problem.id, short_hash(item.prefix.text), short_hash(step.text))
+        for item in asked
+        for step in item.steps
+    }
+    values: dict[tuple[str, str, tuple[str, ...]], list[float]] = defaultdict(list)
+    for call in calls:
+        if call.value is not None and known.issuperset((call.problem, call.prefix, step) for step in call.shown):
+            values[call.problem, call.prefix, call.shown].append(call.value)
+    first_shown, flips = [], []
+    for (problem, prefix, pair), found in values.items():
+        turned = values.get((problem, prefix, pair[::-1]))
+        if turned is None:
+            continue
+        first, second = fmean(found) - 0.5, fmean(turned) - 0.5
+        first_shown.append(first > 0)
+        if pair < pair[::-1]:
+            flips.append(first * second > 0)
+    return {"first_shown": share(first_shown), "order_flips": share(flips)}
+
+
+def kendall(before: Sequence[Judged], after: Sequence[tuple[Judgement, ...]]) -> Figure:
+    """Compare two judges on the same candidates: the mean over expansions of Kendall's tau (b), bootstrapped.
+
+    Expansions that the judge before did not tell apart say nothing; where only the judge after does not, tau is 0.
+    """
+    taus = []
+    for earlier, later in zip(before, after, strict=True):
+        both = [
+            (a, b.score) for a, b in zip(earlier.scores, later, strict=True) if a is not None and b.score is not None
+        ]
+        xs, ys = [a for a, _ in both], [b for _, b in both]
+        if len(set(xs)) > 1:
+            taus.append(float(stats.kendalltau(xs, ys).statistic) if len(set(ys)) > 1 else 0.0)
+    return Figure(len(taus), fmean(taus) if taus else None, bootstrap_mean(taus))
+
+
+def spearman(xs: Sequence[float], ys: Sequence[float]) -> Figure:
+    """Spearman's rank correlation with its interval by Fisher's z; no value where a side does not vary."""
+    num = len(xs)
+    if len(set(xs)) < 2 or len(set(ys)) < 2:
+        return Figure(num)
+    value = float(stats.spearmanr(xs, ys).statistic)
+    if num <= 3:
+        return Figure(num, value)
+    z, error = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, value))), _SPEARMAN_ERROR / math.sqrt(num - 3)
+    return Figure(num, value, (math.tanh(z - _NORMAL_95 * error), math.tanh(z + _NORMAL_95 * error)))
+
+
+def find_alarms(signs: Signs, options: WatchConfig) -> tuple[Alarm, ...]:
+    """Give the signs outside their bounds.
+
+    One alone does not do: it takes ``watch.min_count`` cases, and where there is an interval, all of it outside.
+    """
+    bounds: Mapping[str, tuple[str, float, float]] = {
+        "readable": ("min_readable", options.min_readable, math.inf),
+        "spread": ("min_spread", options.min_spread, math.inf),
+        "by_length": ("max_by_length", -options.max_by_length, options.max_by_length),
+        "first_shown": ("max_first_shown", 1 - options.max_first_shown, options.max_first_shown),
+        "order_flips": ("max_order_flips", -math.inf, options.max_order_flips),
+        "caught": ("min_caught", options.min_caught, math.inf),
+        "talked_into": ("max_talked_into", -math.inf, options.max_talked_into),
+        "agreement": ("min_agreement", options.min_agreement, math.inf),
+    }
+    alarms = []
+    for sign, (setting, low, high) in bounds.items():
+        figure: Figure = getattr(signs, sign)
+        if figure.value is None or figure.num < options.min_count:
+            continue
+        least, most = figure.interval or (figure.value, figure.value)
+        if most < low or least > high:
+            alarms.append(Alarm(sign, figure, f"watch.{setting}", getattr(options, setting)))
+    return tuple(alarms)
+
+
+def _among_siblings(judged: Sequence[Judged], trait: Callable[[int, Step], float]) -> Figure:
+    """Correlate score and trait, both as differences from the mean of the siblings."""
+    traits, scores = [], []
+    for found in judged:
+        pairs = [
+            (trait(place, step), score)
+            for place, (step, score) in enumerate(zip(found.candidates.steps, found.scores, strict=True))
+            if score is not None
+        ]
+        if len(pairs) > 1:
+            mean_trait, mean_score = fmean(t for t, _ in pairs), fmean(s for _, s in pairs)
+            traits += [round(t - mean_trait, 9) for t, _ in pairs]  # rounded, so that equal ones tie
+            scores += [round(s - mean_score, 9) for _, s in pairs]
+    return spearman(traits, scores)
+
+
+def _right_solutions(trees: Sequence[SearchTree], is_right: Callable[[Trajectory], bool | None]) -> Figure:
+    """Correlate, over solutions, the mean score of the steps and whether the reference answer is reached."""
+    means, rights = [], []
+    for tree in trees:
+        for place, solution in zip(tree.solutions, tree.solution_trajectories(), strict=True):
+            right, scores = is_right(solution), []
+            at: tuple[int, int] | None = place
+            while at is not None:
+                made_by = tree.expansions[at[0]]
+                scores.append(made_by.judgements[at[1]].score)
+                at = made_by.parent
+            readable = [score for score in scores if score is not None]
+            if right is not None and readable:
+                means.append(fmean(readable))
+                rights.append(float(right))
+    return spearman(means, rights)

@@ -1,0 +1,226 @@
+"""Judge the solutions in a file, step by step, by any absolute judge: the library side of ``presrm judge-steps``.
+
+Rows are worked in lockstep groups. At least every second, and however the work ends, what is finished is synced and
+``<out>.state.json`` replaced: from there the same call goes on, and gives the same bytes as one that was never stopped.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass
+from functools import cache
+from heapq import nsmallest
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from presrm.errors import DataError, JudgeError, RequestError, boundary
+from presrm.files.journal import Journal
+from presrm.files.jsonl import BadRow, Row
+from presrm.files.run import hash_path, replace_file
+from presrm.files.tables import count_rows, read_table
+from presrm.formats.solutions import Solution, find_first_error, read_solution
+from presrm.judging.card import JudgeCard, JudgedSolution, make_card
+from presrm.judging.tally import JudgeTally
+from presrm.protocols import Judge, StepSplitter
+from presrm.types import Candidates, Judgement
+
+Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedFile:
+    """What became of a file: the counts, and the card where rows carry labels."""
+
+    tally: JudgeTally
+    card: JudgeCard | None
+
+
+@dataclass(frozen=True, slots=True)
+class WrongStep:
+    """A step found wrong, the first of its solution.
+
+    Attributes:
+        place: Number of the row among those judged, from 1.
+        solution: What was judged.
+        index: 0-based index of the step.
+        judgements: Of the steps up to this one: plain data, as in the row.
+    """
+
+    place: int
+    solution: Solution
+    index: int
+    judgements: tuple[Mapping[str, Any], ...]
+
+    @property
+    def score(self) -> float:
+        """The score of the step."""
+        return float(self.judgements[-1]["score"])
+
+
+def require_absolute(name: str, judge: Any) -> None:
+    """Refuse a judge (or its class) whose scores compare only among the candidates of one call.
+
+    Raises:
+        RequestError: naming it.
+    """
+    if getattr(judge, "scale", None) == "relative":
+        raise RequestError(
+            f"judge {name!r} is relative: its scores compare candidates for one step, and a file has one for "
+            "each step; choose an absolute judge such as 'pointwise'"
+        )
+
+
+def judge_file(
+    source: Path,
+    out: Path,
+    open_judge: Callable[[], AbstractContextManager[Judge]],
+    splitter: StepSplitter,
+    settings: Mapping[str, Any],
+    stage: Stage,
+    *,
+    group_size: int = 64,
+    threshold: float = 0.5,
+) -> JudgedFile:
+    """Judge every step of the solutions in `source`, or go on with it.
+
+    Args:
+        source: Rows as `presrm.files.tables.read_table` reads them: a question, a solution as text or as a list of
+            steps, and perhaps a label.
+        out: Gets each row with ``judged`` and ``first_error``, as JSON Lines. Bad rows go to ``<out>.rejected.jsonl``,
+            the card to ``<out>.card.json``.
+        open_judge: Gives the judge; called only if there is something left to judge.
+        splitter: Cuts solutions that are text.
+        settings: What the judgements depend on, as plain JSON values; another start with other ones is refused.
+        stage: Where to tell what is going on: given a name and a total, a context that is told of rows done.
+        group_size: Rows in one lockstep group: the unit of batching, and of what a further start can build on.
+        threshold: A step scored below is wrong.
+
+    Raises:
+        DataError: if no row can be judged.
+        RequestError: if the judge is relative, or `out` is the input or belongs to something else.
+        RunConfigError: if `out` was begun with another input or other settings.
+    """
+    if out.resolve() == source.resolve():
+        raise RequestError(f"--out {out}: would overwrite the input")
+    num_rows = count_rows(source)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    request = {"input_sha256": hash_path(source), **settings, "group_size": group_size, "threshold": threshold}
+    journal = Journal(out, request)
+    tally = JudgeTally.load(journal.notes.get("tally", {}))
+    if not journal.is_done:
+        with ExitStack() as stack:
+
+            @cache
+            def judge() -> Judge:
+                opened = stack.enter_context(open_judge())
+                require_absolute(str(settings.get("judge", type(opened).__name__)), opened)
+                return opened
+
+            advance = stack.enter_context(stage("judge steps", num_rows))
+            advance(tally.num_judged + tally.num_rejected)
+            stack.enter_context(journal)
+            for group in _groups(source, journal.notes.get("next_line", 1), group_size):
+                rows, rejected = _judge_group(group, judge, splitter, threshold, tally)
+                journal.append(rows, rejected, {"next_line": group[-1].line + 1, "tally": tally.dump()})
+                advance(len(group))
+            if journal.num_rows:
+                journal.finish()
+    if not journal.num_rows:
+        journal.discard()
+        raise DataError(f"{source}: no row can be judged, the reasons are in {journal.rejected}")
+    return JudgedFile(tally, _write_card(out, splitter) if tally.num_labelled else None)
+
+
+def find_worst(out: Path, num: int, splitter: StepSplitter) -> list[WrongStep]:
+    """Find the steps of a judged file with the lowest scores among first errors, lowest first, at most `num`.
+
+    Args:
+        out: As `judge_file` wrote it.
+        num: How many.
+        splitter: As for `judge_file`.
+    """
+    wrong = (item for item in enumerate(_judged_rows(out), 1) if item[1]["first_error"] not in (None, -1))
+    worst = nsmallest(num, wrong, key=lambda item: item[1]["judged"][item[1]["first_error"]]["score"])
+    return [
+        WrongStep(
+            place, read_solution(row, splitter), row["first_error"], tuple(row["judged"][: row["first_error"] + 1])
+        )
+        for place, row in worst
+    ]
+
+
+def read_first_errors(out: Path) -> list[int | None]:
+    """Read what a judged file says of each solution."""
+    return [row["first_error"] for row in _judged_rows(out)]
+
+
+def _groups(source: Path, next_line: int, size: int) -> Iterator[list[Row | BadRow]]:
+    """Cut the rows from `next_line` on into lockstep groups."""
+    rows = read_table(source, start=next_line)
+    while group := list(islice(rows, size)):
+        yield group
+
+
+def _judge_group(
+    group: Sequence[Row | BadRow],
+    judge: Callable[[], Judge],
+    splitter: StepSplitter,
+    threshold: float,
+    tally: JudgeTally,
+) -> tuple[list[dict[str, Any]], list[BadRow]]:
+    """Judge a group and count it; `judge` is called only if a row of it can be judged."""
+    good: list[tuple[int, Solution]] = []
+    rejected: list[BadRow] = []
+    for row in group:
+        if isinstance(row, BadRow):
+            rejected.append(row)
+            continue
+        try:
+            good.append((row.line, read_solution(row.value, splitter)))
+        except DataError as error:
+            rejected.append(BadRow(row.line, str(error), ""))
+    batch = [item for line, solution in good for item in solution.candidates(f"line {line}")]
+    judgements = iter(_judge_all(batch, judge))
+    judged = []
+    for _, solution in good:
+        of_row = list(islice(judgements, len(solution.steps)))
+        first_error = find_first_error(of_row, threshold)
+        tally.add_solution(of_row, first_error, is_labelled=solution.label is not None)
+        steps = [_plain(text, judgement) for text, judgement in zip(solution.steps, of_row, strict=True)]
+        judged.append({**solution.row, "judged": steps, "first_error": first_error})
+    tally.add_rejected(row.reason for row in rejected)
+    return judged, rejected
+
+
+def _plain(text: str, judgement: Judgement) -> dict[str, Any]:
+    return {
+        "text": text,
+        "score": judgement.score,
+        "status": judgement.status,
+        "rationale": judgement.rationale,
+    }
+
+
+def _judge_all(batch: Sequence[Candidates], judge: Callable[[], Judge]) -> list[Judgement]:
+    if not batch:
+        return []
+    opened = judge()
+    with boundary(JudgeError, f"judge {type(opened).__name__}"):
+        judged = opened.judge(batch)
+    if [len(judgements) for judgements in judged] != [1] * len(batch):
+        raise JudgeError(f"judge {type(opened).__name__} did not give one judgement for each of {len(batch)} steps")
+    return [judgement for (judgement,) in judged]
+
+
+def _judged_rows(out: Path) -> Iterator[dict[str, Any]]:
+    with out.open("rb") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def _write_card(out: Path, splitter: StepSplitter) -> JudgeCard:
+    labelled = ((read_solution(row, splitter).label, row) for row in _judged_rows(out))
+    card = make_card([JudgedSolution.of_row(row, label) for label, row in labelled if label is not None])
+    replace_file(Path(f"{out}.card.json"), json.dumps(asdict(card), indent=1) + "\n")
+    return card

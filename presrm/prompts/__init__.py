@@ -1,0 +1,293 @@
+"""Prompts as sandboxed Jinja templates, rendered so that text from outside stays data.
+
+A prompt set is a folder with `solve.jinja`, `pairwise.jinja` and `pointwise.jinja`, and, where such a judge is asked,
+`first_error.jinja`, `additive.jinja`, `listwise.jinja` and `critique.jinja`. Each has the blocks ``trunk`` (shared by
+every question about the same prefix) and ``tail``, and may have ``system`` and ``forced`` (the beginning of the reply
+that a *direct* verdict is read after). Values from outside enter through sentinels: templates see placeholders, and
+what fills them is kept apart as content, which a tokenizer never reads as control tokens. A policy that solves gets the
+question verbatim; a judge gets all content as `_show` shows it.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from itertools import chain, islice
+from pathlib import Path
+from types import MappingProxyType
+from unicodedata import normalize
+
+from jinja2 import StrictUndefined, Template
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from presrm.errors import ConfigError, boundary
+from presrm.prompts.escaping import escape_controls
+from presrm.registry import nearest
+from presrm.types import Problem, Step, Trajectory
+
+_PACKAGED = Path(__file__).parents[1] / "_prompts"
+_CHECKOUT = Path(__file__).parents[2] / "prompts"
+# Where content goes: only our own marks can stand in a rendered template, whose fence is then that of the problem.
+_MARK = re.compile("\ufdd0[0-9a-f]{8}:(\\d+)\ufdd1")
+_LONGEST_SHOWN = 16_000
+"""Characters of one step or question that a judge is shown: ten times the longest step of ProcessBench."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a prompt: our own scaffold, or content from a file or a model."""
+
+    text: str
+    is_content: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A worked problem: content, as an earlier turn and its reply."""
+
+    question: str
+    solution: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One user turn and the beginning of its reply, behind worked examples if there are any.
+
+    Attributes:
+        trunk: Parts shared with other prompts on the same prefix.
+        tail: Parts of this prompt alone. The user turn is ``trunk + tail``.
+        reply: Steps already written; the completion continues them.
+        forced: Scaffold put at the beginning of the reply.
+        system: Scaffold of the system turn, or none.
+        template: The template that made it, as ``pairwise``, or nothing.
+        subject: Of a question to a judge: what it is about, or none.
+        examples: The turns before this one.
+    """
+
+    trunk: tuple[Part, ...]
+    tail: tuple[Part, ...] = ()
+    reply: tuple[Step, ...] = ()
+    forced: str = ""
+    system: str | None = None
+    template: str = ""
+    subject: "Subject | None" = None
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The user turn as a person would read it; with examples, they and it in one."""
+        turn = "".join(part.text for part in (*self.trunk, *self.tail))
+        if not self.examples:
+            return turn
+        shown = (f"Question: {example.question}\nAnswer: {example.solution}\n\n" for example in self.examples)
+        return f"{''.join(shown)}Question: {turn}"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a question to a judge is about.
+
+    Attributes:
+        prefix: The partial trajectory.
+        shown: The steps asked about, in the order shown.
+    """
+
+    prefix: Trajectory
+    shown: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Text from outside as a prompt holds it: whole, or without its middle.
+
+    Attributes:
+        head: The beginning, or all of it.
+        num_left_out: Characters between `head` and `tail`.
+        tail: The end.
+    """
+
+    head: str
+    num_left_out: int = 0
+    tail: str = ""
+
+    def parts(self, fence: str) -> tuple[Part, ...]:
+        """The content, and where the middle is left out, that it is: in words that carry the fence, so ours."""
+        if not self.num_left_out:
+            return (Part(self.head, is_content=True),)
+        told = Part(f" [{fence} {self.num_left_out} characters left out here] ")
+        return (Part(self.head, is_content=True), told, Part(self.tail, is_content=True))
+
+
+def _show(text: str) -> _Shown:
+    """Show text to a judge: control characters spelt out, and what no honest step or question reaches left out."""
+    half = _LONGEST_SHOWN // 2
+    if len(text) <= _LONGEST_SHOWN:
+        return _Shown(escape_controls(text))
+    return _Shown(escape_controls(text[:half]), len(text) - 2 * half, escape_controls(text[-half:]))
+
+
+class PromptSet:
+    """The templates of one folder.
+
+    Args:
+        name: A shipped set (``paper``, ``compact``, ``plain``) or the path of a folder.
+        examples: Worked problems to show before every question that is to be solved.
+
+    Raises:
+        ConfigError: if there is no such set, or a template is malformed.
+    """
+
+    def __init__(self, name: str = "paper", examples: Sequence[Example] = ()) -> None:
+        folder = _find(name)
+        self.name = name
+        self.examples = tuple(examples)
+        self._sources: dict[str, str] = {}
+        self._templates: dict[str, Template] = {}
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+        for path in sorted(folder.glob("*.jinja")):
+            with boundary(ConfigError, f"prompt set {name!r}, {path.name}:"):
+                self._sources[path.stem] = path.read_text("utf-8")
+                self._templates[path.stem] = environment.from_string(self._sources[path.stem])
+            if lacking := {"trunk", "tail"} - self._templates[path.stem].blocks.keys():
+                raise ConfigError(f"prompt set {name!r}, {path.name}: lacks block {', '.join(sorted(lacking))}")
+        missing = {"solve", "pairwise", "pointwise"} - self._sources.keys()
+        if missing:
+            raise ConfigError(f"prompt set {name!r} in {folder} lacks {', '.join(sorted(missing))}.jinja")
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the names and texts of all templates, in hexadecimal."""
+        digest = sha256()
+        for stem, source in sorted(self._sources.items()):
+            digest.update(f"{stem}\0{source}\0".encode())
+        return digest.hexdigest()
+
+    def solve(self, prefix: Trajectory) -> Prompt:
+        """Ask for the next steps of `prefix`.
+
+        Behind examples the question stands without words of ours, as theirs do: they show what a solution looks like,
+        and the ``solve`` template might ask for another form.
+        """
+        if self.examples:
+            question = Part(prefix.problem.question, is_content=True)
+            return Prompt((question,), reply=prefix.steps, template="solve", examples=self.examples)
+        return self._render("solve", prefix.problem, {"question": prefix.problem.question}, reply=prefix.steps)
+
+    def pairwise(self, prefix: Trajectory, first: Step, second: Step, *, direct: bool = False) -> Prompt:
+        """Ask which of two next steps is better, A (`first`) or B (`second`)."""
+        values = {"step_a": first.text, "step_b": second.text}
+        return self._judge("pairwise", Subject(prefix, (first, second)), values, direct)
+
+    def pointwise(self, prefix: Trajectory, step: Step, *, direct: bool = False) -> Prompt:
+        """Ask whether one next step is right, yes or no."""
+        return self._judge("pointwise", Subject(prefix, (step,)), {"step": step.text}, direct)
+
+    def first_error(self, solution: Trajectory) -> Prompt:
+        """Ask for the index of the first wrong step of a solution, its steps numbered from 0."""
+        return self._judge("first_error", Subject(solution, ()), {}, direct=False)
+
+    def additive(self, prefix: Trajectory, step: Step) -> Prompt:
+        """Ask how many of five points a solution earns that has come as far as `step`."""
+        return self._judge("additive", Subject(prefix, (step,)), {"step": step.text}, direct=False)
+
+    def listwise(self, prefix: Trajectory, candidates: Sequence[Step]) -> Prompt:
+        """Ask for one score for each of several next steps, numbered from 1."""
+        subject = Subject(prefix, tuple(candidates))
+        return self._judge("listwise", subject, {}, direct=False, candidates=tuple(step.text for step in candidates))
+
+    def critique(self, prefix: Trajectory, candidates: Sequence[Step], critique: str) -> Prompt:
+        """Ask whether what a judge wrote about several next steps is sound, yes or no: a direct verdict."""
+        subject, texts = Subject(prefix, tuple(candidates)), tuple(step.text for step in candidates)
+        return self._judge("critique", subject, {"critique": critique}, direct=True, candidates=texts)
+
+    def segment(self, problem: Problem, solution: str) -> Prompt:
+        """Ask for a solution anew, with ``Step n:`` before each of its steps and nothing else changed."""
+        return self._render("segment", problem, {"question": problem.question, "solution": solution})
+
+    def _judge(
+        self,
+        stem: str,
+        subject: Subject,
+        values: Mapping[str, str],
+        direct: bool,
+        candidates: tuple[str, ...] = (),
+    ) -> Prompt:
+        prefix = subject.prefix
+        lists = {"steps": [step.text for step in prefix.steps], "candidates": candidates}
+        values = {"question": prefix.problem.question, **values}
+        return self._render(stem, prefix.problem, values, lists, show=_show, direct=direct, subject=subject)
+
+    def _render(
+        self,
+        stem: str,
+        problem: Problem,
+        values: Mapping[str, str],
+        lists: Mapping[str, Sequence[str]] = MappingProxyType({"steps": ()}),
+        *,
+        show: Callable[[str], _Shown] = _Shown,
+        direct: bool = False,
+        reply: tuple[Step, ...] = (),
+        subject: Subject | None = None,
+    ) -> Prompt:
+        if stem not in self._templates:
+            raise ConfigError(f"prompt set {self.name!r} lacks {stem}.jinja, which this judge asks")
+        contents = [show(text) for text in (*values.values(), *chain.from_iterable(lists.values()))]
+        fence = _fence(problem.id, contents)
+        marks = [f"\ufdd0{fence}:{i}\ufdd1" for i in range(len(contents))]
+        rest = iter(marks)
+        context: dict[str, object] = {name: next(rest) for name in values}
+        context |= {name: list(islice(rest, len(texts))) for name, texts in lists.items()}
+        context |= {"fence": fence, "direct": direct}
+        template = self._templates[stem]
+
+        filled_in = template.new_context(context)
+
+        def block(name: str) -> str:
+            return "".join(template.blocks[name](filled_in)) if name in template.blocks else ""
+
+        def parts(text: str) -> tuple[Part, ...]:
+            pieces = _MARK.split(text)
+            filled = [contents[int(piece)].parts(fence) if i % 2 else (Part(piece),) for i, piece in enumerate(pieces)]
+            return tuple(part for part in chain.from_iterable(filled) if part.text)
+
+        def scaffold(name: str) -> str:
+            text = block(name)
+            if _MARK.search(text):
+                raise ConfigError(f"prompt set {self.name!r}, {stem}.jinja: block {name} holds text from outside")
+            return text
+
+        with boundary(ConfigError, f"prompt set {self.name!r}, {stem}.jinja:"):
+            return Prompt(
+                trunk=parts(block("trunk")),
+                tail=parts(block("tail")),
+                reply=reply,
+                forced=scaffold("forced") if direct else "",
+                system=scaffold("system") or None,
+                template=stem,
+                subject=subject,
+            )
+
+
+def _find(name: str) -> Path:
+    root = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+    for folder in (root / name, Path(name)):
+        if folder.is_dir():
+            return folder
+    shipped = [path.name for path in root.iterdir() if path.is_dir()]
+    raise ConfigError(f"no prompt set {name!r}; {nearest(name, shipped)} (or give the path of a folder)")
+
+
+def _fence(problem_id: str, contents: Sequence[_Shown]) -> str:
+    """Give a word that stands in none of `contents`, the same on every run.
+
+    Nor does it stand across two of them: steps are often written without anything between them. Nor does one that only
+    looks like it, in capitals or full-width letters.
+    """
+    joined = normalize("NFKC", "".join(shown.head + shown.tail for shown in contents)).casefold()
+    attempt = 0
+    while True:
+        fence = sha256(f"{attempt}\0{problem_id}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        if fence not in joined:
+            return fence
+        attempt += 1

@@ -1,0 +1,170 @@
+"""Config -> parts, and the shipped policy through the whole loop."""
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from presrm.assembly.engines import open_engine, versions
+from presrm.assembly.judges import tie_tolerance
+from presrm.assembly.parts import Parts, step_labeller
+from presrm.assembly.runs import fit_pairs, train
+from presrm.config import Config, JudgeConfig, ModelConfig, load_config, shipped_configs
+from presrm.errors import DataError, RequestError, RunConfigError
+from presrm.types import Checkpoint, Problem, Step, Trajectory
+
+SMALL = [
+    "threads=1",
+    "iterations=1",
+    "problems.num_train=12",
+    "problems.num_held_out=12",
+    "evaluation.num_judge_problems=6",
+    "search.group_size=6",
+]
+
+
+class Quiet:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def stage(self, name: str, total: int | None) -> nullcontext[Callable[[int], None]]:
+        return nullcontext(lambda units: None)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def parts(*overrides: str) -> Parts:
+    return Parts(load_config("embedded", overrides), Quiet(), lambda **row: None)
+
+
+def test_every_iteration_takes_new_problems_and_none_that_is_held_out() -> None:
+    made = parts("problems.num_train=50", "problems.num_held_out=50")
+    second, third = ({problem.id for problem in made.problems(number)} for number in (2, 3))
+    assert not second & third
+    assert not (second | third) & {problem.id for problem in made.held_out()}
+
+
+def test_a_problem_that_is_held_out_too_is_removed_and_said(tmp_path: Path) -> None:
+    rows = [{"id": str(n), "question": f"How much is {n} and {n}?", "answer": str(2 * n)} for n in range(4)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "test.jsonl").write_text(json.dumps(rows[1] | {"id": "other"}) + "\n")
+    made = parts(f"problems.train=jsonl:{tmp_path}/train.jsonl", f"problems.held_out=jsonl:{tmp_path}/test.jsonl")
+    assert {problem.id for problem in made.problems(2)} == {"0", "2", "3"}
+    assert made.progress.notes == [
+        f"1 problems of jsonl:{tmp_path}/train.jsonl that also stand in the evaluation set were removed"
+    ]
+
+
+def test_what_the_seed_stage_learns_from_is_decontaminated_and_counted_too(tmp_path: Path) -> None:
+    long = "A train leaves the station at noon and travels sixty miles an hour towards the city"
+    questions = {"How much is 1 and 1?": "2", "How much is 2 and 2?": "4", f"{long}: when?": "5"}
+    solved = [{"question": q, "answer": a, "solution": f"Step 1: {a}\n"} for q, a in questions.items()]
+    judged = [
+        {"input": f"{q} Step 1: {a} ки\nStep 2: 9 ки", "label": f"{q} Step 1: {a} +\nStep 2: 9 -"}
+        for q, a in questions.items()
+    ]
+    held_out = [{"question": "how much is 2, and 2", "answer": "4"}, {"question": f"{long}. Why?", "answer": "6"}]
+    for name, rows in (("solved", solved), ("judged", judged), ("held_out", held_out)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    logged: list[dict[str, object]] = []
+    overrides = [
+        f"problems.train=jsonl:{tmp_path}/solved.jsonl",
+        f"problems.held_out=jsonl:{tmp_path}/held_out.jsonl",
+        f"seed_stage={{eft: rows, eft_path: {tmp_path}/judged.jsonl}}",
+        "threads=1",
+    ]
+    made = Parts(load_config("embedded", overrides), Quiet(), lambda **row: logged.append(row))
+    made.seed(tmp_path / "M1")
+    removed = {"same_id": 0, "same_question": 1, "shared_run": 1}
+    assert [row for row in logged if row["stage"] == "problems"] == [
+        {"stage": "problems", "iteration": 1, "source": source, "kept": 1, "removed": removed}
+        for source in (f"jsonl:{tmp_path}/solved.jsonl", f"{tmp_path}/judged.jsonl")
+    ]
+    assert len(made.progress.notes) == 2
+    (counts,) = [row for row in logged if row["stage"] == "seed" and "seed/ift" in row]
+    assert (counts["seed/ift"], counts["seed/pointwise"]) == (1, 2)
+
+
+def test_held_out_problems_without_answers_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "test.jsonl").write_text('{"question": "Why?"}\n')
+    with pytest.raises(DataError, match="1 of 1 held-out problems have no answer"):
+        parts(f"problems.held_out=jsonl:{tmp_path}/test.jsonl").held_out()
+
+
+def test_steps_are_labelled_where_a_checker_exists() -> None:
+    problem = parts("problems.num_held_out=1").held_out()[0]
+    label = step_labeller([problem])
+    assert label is not None
+    first = (problem.solution or "").splitlines(keepends=True)[0]
+    assert label(Trajectory(problem), Step(first)) is True
+    assert label(Trajectory(problem), Step("7 + 7 = 15\n")) is False
+    assert step_labeller([Problem("gsm8k/1", "Why?")]) is None
+
+
+@pytest.mark.parametrize(
+    ("verdict", "given", "expected"), [("explained", None, 0), ("direct", None, 0.02), ("direct", 0.1, 0.1)]
+)
+def test_what_counts_as_a_tie(verdict: str, given: float | None, expected: float) -> None:
+    assert tie_tolerance(JudgeConfig(verdict=verdict, tie_tolerance=given)) == expected
+
+
+@pytest.mark.parametrize("name", sorted(shipped_configs()))
+def test_shipped_configs_are_valid_and_set_every_section(name: str) -> None:
+    config = load_config(name)
+    assert config.name == name
+    text = shipped_configs()[name]
+    assert all(
+        f"\n{section}:" in text for section in ("model", "problems", "search", "judge", "training", "evaluation")
+    )
+
+
+def test_versions_are_recorded() -> None:
+    assert {"python", "torch", "transformers"} <= versions().keys()
+
+
+def test_the_embedded_policy_goes_round_and_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:
+    config = load_config("embedded", SMALL)
+    first = train(config, tmp_path / "a", Quiet())
+    assert [summary.name for summary in first] == ["M1", "M2"]
+    assert first[0].health.siblings is not None
+    assert first[1].num_pairs
+    report = (tmp_path / "a/report.json").read_bytes()
+    about = json.loads(report)["about"]
+    assert (about["device"], about["dtype"]) == ("cpu", "float32")
+    assert 500_000 < int(about["parameters"]) < 2_000_000
+    assert train(config, tmp_path / "a", Quiet()) == first
+    assert (tmp_path / "a/report.json").read_bytes() == report
+    train(config, tmp_path / "b", Quiet())
+    for path in (tmp_path / "a/iterations").rglob("*"):
+        if path.is_file():
+            other = tmp_path / "b/iterations" / path.relative_to(tmp_path / "a/iterations")
+            assert path.read_bytes() == other.read_bytes(), path.name
+    assert (tmp_path / "a/report.md").read_bytes() == (tmp_path / "b/report.md").read_bytes()
+    with pytest.raises(RunConfigError, match="seed: 0 -> 1"):
+        train(load_config("embedded", [*SMALL, "seed=1"]), tmp_path / "a", Quiet())
+
+
+def test_an_engine_is_opened_as_the_settings_say() -> None:
+    with open_engine(Checkpoint("embedded"), Config(model={"dtype": "float32", "device": "cpu"}).model) as engine:
+        assert engine.describe()["parameters"] < 2_000_000
+
+
+def test_a_server_is_not_trained(tmp_path: Path) -> None:
+    config = load_config("embedded", ["model.id=http://localhost:1/v1#tiny"])
+
+    with pytest.raises(RequestError, match="its weights cannot be trained"):
+        train(config, tmp_path / "run", Quiet())
+    with pytest.raises(RequestError, match="its weights cannot be trained"):
+        fit_pairs([], config, tmp_path / "policy", Quiet())
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_server_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presrm.assembly.engines.find_spec", lambda name: None)
+
+    with pytest.raises(RequestError, match=r"presrm\[server\]"):
+        open_engine(Checkpoint("http://localhost:1/v1#tiny"), ModelConfig())

@@ -1,0 +1,204 @@
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from presrm.config import PairsConfig
+from presrm.credit.pairs import explain_no_pairs, mine_pairs
+from presrm.types import Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
+
+PROBLEM = Problem("p", "What is 2 + 3 - 1?")
+UNREADABLE = Judgement(None, Status.UNREADABLE)
+
+
+def expansion(
+    parent: tuple[int, int] | None,
+    scores: dict[str, float | None],
+    kept: int | None,
+    stops: dict[str, Stop] | None = None,
+) -> Expansion:
+    return Expansion(
+        parent,
+        tuple(Step(text) for text in scores),
+        tuple((stops or {}).get(text) for text in scores),
+        tuple(UNREADABLE if score is None else Judgement(score) for score in scores.values()),
+        () if kept is None else (kept,),
+    )
+
+
+# Two steps; the second was tied first, which took back the first step, and was then found again.
+TREE = SearchTree(
+    PROBLEM,
+    (
+        expansion(None, {"2 + 3 = 6\n": 1.0, "2 + 3 = 5\n": 0.0}, kept=0),
+        expansion((0, 0), {"6 - 1 = 5": 0.5, "6 - 1 = 4": 0.5}, kept=None),
+        expansion(None, {"2 + 3 = 7\n": 0.25, "2 + 3 = 5\n": 1.0, "3 + 2\n": 0.25, "hm": None}, kept=1),
+        expansion((2, 1), {"5 - 1 = 4": 0.9, "5 - 1 = 3\n": 0.5}, kept=0, stops={"5 - 1 = 4": Stop.EOS}),
+    ),
+    solutions=((3, 0),),
+    dropped=(0,),
+)
+
+
+def test_a_trees_pairs_worked_by_hand() -> None:
+    mined = mine_pairs([TREE], PairsConfig())
+
+    first, second = mined.pairs
+    assert (first.id, first.prefix, first.chosen.text, first.rejected.text) == (
+        "p/2",
+        Trajectory(PROBLEM),
+        "2 + 3 = 5\n",
+        "2 + 3 = 7\n",
+    )
+    assert first.margin == 0.75
+    assert (second.id, second.prefix.text, second.chosen.text, second.rejected.text) == (
+        "p/3",
+        "2 + 3 = 5\n",
+        "5 - 1 = 4",
+        "5 - 1 = 3\n",
+    )
+    assert second.margin == pytest.approx(0.4)
+    assert (second.chosen_stop, second.rejected_stop) == (Stop.EOS, None)
+    assert mined.dropped == {"rolled_back": 1, "tie": 1}
+
+
+def test_narrow_pairs_are_dropped_and_counted() -> None:
+    mined = mine_pairs([TREE], PairsConfig(min_margin=0.5))
+
+    assert [pair.id for pair in mined.pairs] == ["p/2"]
+    assert mined.dropped == {"rolled_back": 1, "tie": 1, "min_margin": 1}
+
+
+# Scores 1, 0.25, 0.75, 0.25, 1, 0.5, 0.25: the kept candidate, and below it three texts, one of which was drawn twice.
+MANY = SearchTree(
+    PROBLEM,
+    (
+        Expansion(
+            None,
+            tuple(Step(text) for text in ("best", "low", "good", "lower", "also best", "fair", "low")),
+            (None,) * 7,
+            tuple(Judgement(score) for score in (1.0, 0.25, 0.75, 0.25, 1.0, 0.5, 0.25)),
+            kept=(0,),
+        ),
+    ),
+)
+
+
+def test_all_candidates_below_the_kept_one_give_a_pair_each_widest_first() -> None:
+    mined = mine_pairs([MANY], PairsConfig(rejected="all"))
+
+    assert {pair.chosen.text for pair in mined.pairs} == {"best"}
+    assert [(pair.id, pair.rejected.text, pair.margin) for pair in mined.pairs] == [
+        ("p/0", "low", 0.75),
+        ("p/0/3", "lower", 0.75),
+        ("p/0/5", "fair", 0.5),
+        ("p/0/2", "good", 0.25),
+    ]
+    assert mined.dropped == {}
+    assert mine_pairs([MANY], PairsConfig()).pairs == mined.pairs[:1]
+
+
+def test_margins_and_the_most_a_problem_may_give_hold_for_single_pairs() -> None:
+    def texts(options: PairsConfig) -> list[str]:
+        mined = mine_pairs([MANY], options)
+        assert mined.dropped == {}  # the expansion still gives a pair
+        return [pair.rejected.text for pair in mined.pairs]
+
+    assert texts(PairsConfig(rejected="all", min_margin=0.5)) == ["low", "lower", "fair"]
+    assert texts(PairsConfig(rejected="all", max_per_problem=1)) == ["low"]
+    assert mine_pairs([MANY], PairsConfig(rejected="all", min_margin=0.8)).dropped == {"min_margin": 1}
+
+
+def test_an_expansion_that_wider_pairs_leave_without_any_is_counted() -> None:
+    narrow = expansion(None, {"a": 1.0, "b": 0.9, "c": 0.8}, kept=0)
+    tree = replace(MANY, expansions=(narrow, *MANY.expansions))
+
+    mined = mine_pairs([tree], PairsConfig(rejected="all", max_per_problem=4))
+    assert {pair.id for pair in mined.pairs} == {"p/1", "p/1/3", "p/1/5", "p/1/2"}
+    assert mined.dropped == {"over_max_per_problem": 1}
+
+
+def test_the_widest_pairs_of_a_problem_stay_in_their_order() -> None:
+    narrow_first = replace(TREE, dropped=(), expansions=(*TREE.expansions[2:], expansion(None, {"x": 1, "y": 0}, 0)))
+    narrow_first = replace(narrow_first, expansions=tuple(replace(e, parent=None) for e in narrow_first.expansions))
+
+    mined = mine_pairs([narrow_first, TREE], PairsConfig(max_per_problem=2))
+    assert [pair.id for pair in mined.pairs] == ["p/0", "p/2", "p/2", "p/3"]
+    assert mined.dropped["over_max_per_problem"] == 1
+
+
+@pytest.mark.parametrize(
+    ("made", "cause"),
+    [
+        (expansion(None, {"a": 0.5, "b": 0.5}, None), "tie"),
+        (expansion(None, {"a": 0.5, "b": 0.5}, 0), "tie"),
+        (expansion(None, {"a": None}, 0), "unanimous"),
+        (expansion(None, {"a": None}, None), "unanimous"),
+        (expansion(None, {"a": None, "cut": None}, 0, {"cut": Stop.MAX_TOKENS}), "unanimous"),
+        (expansion(None, {"a": None, "b": None}, None), "unreadable"),
+        (expansion(None, {"a": 1.0, "b": None}, 0), "unreadable"),
+        (
+            expansion(None, {"cut": None, "off": None}, None, dict.fromkeys(("cut", "off"), Stop.MAX_TOKENS)),
+            "truncated",
+        ),
+    ],
+)
+def test_an_expansion_without_a_pair_is_counted_by_cause(made: Expansion, cause: str) -> None:
+    mined = mine_pairs([SearchTree(PROBLEM, (made,))], PairsConfig())
+
+    assert (mined.pairs, mined.dropped) == ((), {cause: 1})
+
+
+def test_a_problem_given_up_gives_no_pairs() -> None:
+    mined = mine_pairs([replace(TREE, solutions=(), given_up="a tie after 1 roll-backs")], PairsConfig())
+
+    assert mined.pairs == ()
+    assert mined.dropped == {"given_up": 2, "rolled_back": 1, "tie": 1}
+
+
+def test_no_pairs_are_explained_in_one_line_with_counts() -> None:
+    tied = SearchTree(PROBLEM, (expansion(None, {"a": 0.5, "b": 0.5}, None),), given_up="a tie at the first step")
+    trees = [tied, tied, SearchTree(PROBLEM, (expansion(None, {"a": None}, 0, {"a": Stop.EOS}),))]
+
+    line = explain_no_pairs(trees, mine_pairs(trees, PairsConfig()))
+    assert line == (
+        "no preference pairs from 3 problems and 3 expansions: 2 tied, 1 with one distinct candidate; "
+        "given up: 2 for a tie at the first step; raise search.temperature, or lower judge.tie_tolerance"
+    )
+    assert explain_no_pairs([], mine_pairs([], PairsConfig())) == "no preference pairs from 0 problems and 0 expansions"
+
+
+@given(
+    scores=st.lists(
+        st.dictionaries(st.text("abc", min_size=1, max_size=2), st.none() | st.floats(0, 1), min_size=1), max_size=5
+    ),
+    given_up=st.none() | st.just("why"),
+    dropped=st.sets(st.integers(0, 4)),
+    min_margin=st.floats(0, 1),
+    max_per_problem=st.none() | st.integers(1, 3),
+    rejected=st.sampled_from(["lowest", "all"]),
+)
+def test_every_expansion_gives_pairs_or_is_counted_once(
+    scores: list[dict[str, float | None]],
+    given_up: str | None,
+    dropped: set[int],
+    min_margin: float,
+    max_per_problem: int | None,
+    rejected: Literal["lowest", "all"],
+) -> None:
+    expansions = tuple(expansion(None, found, 0) for found in scores)
+    tree = SearchTree(PROBLEM, expansions, dropped=tuple(dropped), given_up=given_up)
+
+    options = PairsConfig(min_margin=min_margin, max_per_problem=max_per_problem, rejected=rejected)
+    mined = mine_pairs([tree, replace(tree, problem=Problem("q", "Again?"))], options)
+    with_pairs = {tuple(pair.id.split("/")[:2]) for pair in mined.pairs}
+    assert len(with_pairs) + sum(mined.dropped.values()) == 2 * len(expansions)
+    assert len({pair.id for pair in mined.pairs}) == len(mined.pairs)
+    if rejected == "lowest":
+        assert len(with_pairs) == len(mined.pairs)
+    for pair in mined.pairs:
+        assert 0 < pair.margin <= 1
+        assert pair.margin >= min_margin
+        assert pair.chosen.text != pair.rejected.text

@@ -1,0 +1,33 @@
+"""Training problems with a twin in the evaluation set go, and are counted."""
+
+from presrm.evaluation.decontamination import Contamination, decontaminate
+from presrm.types import Problem
+
+LONG = "a train leaves the station at noon and travels sixty miles an hour towards the distant city"
+
+
+def test_equal_questions_go_whatever_their_case_and_punctuation() -> None:
+    kept, counts = decontaminate([Problem("1", "Why, oh WHY?"), Problem("2", "Why not?")], [Problem("9", "why oh why")])
+    assert [problem.id for problem in kept] == ["2"]
+    assert counts == Contamination(same_question=1)
+
+
+def test_a_shared_run_of_thirteen_words_goes_and_twelve_stay() -> None:
+    words = LONG.split()
+    train = [Problem("13", f"x {' '.join(words[:13])} y"), Problem("12", f"x {' '.join(words[:12])} y")]
+    kept, counts = decontaminate(train, [Problem("9", LONG)])
+    assert [problem.id for problem in kept] == ["12"]
+    assert counts == Contamination(shared_run=1)
+
+
+def test_made_up_problems_go_by_their_canonical_form_alone() -> None:
+    train = [Problem("arithmetic:1+2", LONG), Problem("arithmetic:1+3", f"{LONG} too")]
+    kept, counts = decontaminate(train, [Problem("arithmetic:1+2", "told otherwise"), Problem("arithmetic:9+9", LONG)])
+    assert [problem.id for problem in kept] == ["arithmetic:1+3"]
+    assert counts == Contamination(same_id=1)
+
+
+def test_equal_ids_of_other_sets_prove_nothing() -> None:
+    kept, counts = decontaminate([Problem("rows/1", "Why?")], [Problem("rows/1", "How?")])
+    assert len(kept) == 1
+    assert counts == Contamination()

@@ -1,0 +1,136 @@
+"""An output that grows by groups and is gone on with."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from presrm.errors import RunConfigError, RunError
+from presrm.files import journal
+from presrm.files.journal import Journal
+from presrm.files.jsonl import BadRow
+
+ROWS = [{"n": 1}, {"n": 2}]
+
+
+def test_it_goes_on_behind_the_last_finished_group(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path, {"seed": 0}).append(ROWS, tokens=3)
+    again = Journal(path, {"seed": 0})
+    assert (again.num_rows, again.totals, again.is_done) == (2, {"tokens": 3}, False)
+    again.append([{"n": 3}], tokens=4)
+    again.finish()
+    last = Journal(path, {"seed": 0})
+    assert (last.num_rows, last.totals, last.is_done) == (3, {"tokens": 7}, True)
+    assert path.read_text() == '{"n": 1}\n{"n": 2}\n{"n": 3}\n'
+
+
+def test_what_a_killed_writer_left_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path, {}).append(ROWS)
+    with path.open("a") as file:
+        file.write('{"n": 99}\n{"half')
+    Journal(path, {}).append([{"n": 3}])
+    assert path.read_text() == '{"n": 1}\n{"n": 2}\n{"n": 3}\n'
+
+
+def test_rows_set_aside_have_a_file_of_their_own_that_is_cut_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    first = Journal(path, {})
+    first.append(ROWS)
+    assert not first.rejected.exists()
+    first.append([], [BadRow(3, "no question", "{}")], {"next_line": 4})
+    for file in (path, first.rejected):
+        with file.open("a") as opened:
+            opened.write('{"half')
+    again = Journal(path, {})
+    assert again.notes == {"next_line": 4}
+    again.append([{"n": 4}], [BadRow(5, "no answer", "{}")], {"next_line": 6})
+    assert path.read_text() == '{"n": 1}\n{"n": 2}\n{"n": 4}\n'
+    assert again.rejected.read_text() == '{"line": 3, "reason": "no question"}\n{"line": 5, "reason": "no answer"}\n'
+
+
+def test_what_a_killed_writer_set_aside_in_no_finished_group_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path, {}).append(ROWS)
+    left = Path(f"{path}.rejected.jsonl")
+    left.write_text('{"line": 3}\n')
+    Journal(path, {}).append([{"n": 3}])
+    assert not left.exists()
+
+
+def test_cheap_groups_share_a_sync_and_dear_ones_have_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(tmp_path / "cheap.jsonl", {}) as cheap:
+        for row in ROWS:
+            cheap.append([row])
+        assert Journal(cheap.path, {}).num_rows == 0
+    assert Journal(cheap.path, {}).num_rows == 2
+    monkeypatch.setattr(journal, "_SECONDS_BETWEEN_SYNCS", 0.0)
+    with Journal(tmp_path / "dear.jsonl", {}) as dear:
+        dear.append(ROWS)
+        assert Journal(dear.path, {}).num_rows == 2
+
+
+def test_what_was_appended_counts_however_the_block_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with suppress(KeyboardInterrupt), Journal(path, {}) as stopped:
+        stopped.append(ROWS)
+        raise KeyboardInterrupt
+    assert Journal(path, {}).num_rows == 2
+
+
+def test_a_block_in_which_nothing_is_appended_leaves_nothing(tmp_path: Path) -> None:
+    with Journal(tmp_path / "rows.jsonl", {}):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_once_discarded_another_request_may_follow(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "rows.jsonl", {"seed": 0})
+    first.append([], [BadRow(1, "no question", "{}")])
+    first.discard()
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl.rejected.jsonl"]
+    Journal(tmp_path / "rows.jsonl", {"seed": 1}).append(ROWS)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["rows.jsonl", "rows.jsonl.state.json"]
+
+
+def test_another_request_is_refused_and_says_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path, {"seed": 0, "num": 2}).append(ROWS)
+    with pytest.raises(RunConfigError, match="seed: 0 -> 1"):
+        Journal(path, {"seed": 1, "num": 2})
+    with pytest.raises(RunConfigError, match="num: 2 -> None"):
+        Journal(path, {"seed": 0})
+
+
+def test_of_a_hash_only_the_name_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path, {"input_sha256": "5fec"}).append(ROWS)
+    with pytest.raises(RunConfigError, match=r"\(the input has changed\)"):
+        Journal(path, {"input_sha256": "2c26"})
+
+
+def test_a_file_that_is_not_ours_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("mine\n")
+    with pytest.raises(RunConfigError, match="is no unfinished output"):
+        Journal(path, {})
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[]", '{"request": 1}'])
+def test_a_damaged_state_is_told(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path, {}).append(ROWS)
+    Path(f"{path}.state.json").write_text(damage)
+    with pytest.raises(RunError, match="is damaged"):
+        Journal(path, {})
+
+
+def test_a_file_that_lost_rows_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path, {}).append(ROWS)
+    path.write_text("")
+    with pytest.raises(RunError, match="shorter"):
+        Journal(path, {}).append(ROWS)
