@@ -36,12 +36,13 @@ class Status(StrEnum):
 
 
 class Stop(StrEnum):
-    """Why a trajectory ended."""
+    """Why a trajectory ended; `NO_ROOM`: its prompt left the policy no room to write."""
 
     EOS = "eos"
     ANSWER = "answer"
     MAX_STEPS = "max_steps"
     MAX_TOKENS = "max_tokens"
+    NO_ROOM = "no_room"
 
 
 @dataclass(frozen=True, slots=True)
