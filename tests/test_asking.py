@@ -1,13 +1,14 @@
-"""A problem too long for the policy is a problem without a solution: the rest of the work goes on."""
+"""What is too long for a policy is data, and a judge that does not answer for each candidate is named."""
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import pytest
 
-from presrm.asking import ask_fitting, generate_fitting
+from presrm.asking import ask_fitting, ask_judge, generate_fitting
 from presrm.config import SearchConfig
 from presrm.engines.scripted import ScriptedEngine
-from presrm.errors import PromptTooLongError
+from presrm.errors import JudgeError, PromptTooLongError
 from presrm.evaluation.answers import evaluate
 from presrm.evaluation.samples import sample_solutions, summarize
 from presrm.graders import GRADERS
@@ -16,7 +17,7 @@ from presrm.prompts import Part, Prompt, PromptSet
 from presrm.protocols import Completion, Request, Sampling
 from presrm.searchers import SEARCHERS
 from presrm.splitters import SPLITTERS
-from presrm.types import Grade, Problem, Stop
+from presrm.types import Candidates, Grade, Judgement, Problem, Status, Step, Stop, Trajectory
 
 LONGEST = 1000
 PROMPTS = PromptSet("compact")
@@ -109,3 +110,51 @@ def test_a_path_that_grows_too_long_ends_there() -> None:
     (tree,) = searcher.search(PROBLEMS[:1], engine, PointwiseJudge(engine, PROMPTS))
     assert tree.given_up == "all candidates were cut off"
     assert 5 < len(tree.expansions) < 20
+
+
+class Replays:
+    """A judge that gives what it was made with, whatever it is asked, and counts the calls."""
+
+    scale: Literal["absolute", "relative"] = "absolute"
+
+    def __init__(self, judged: Any) -> None:
+        self.judged = judged
+        self.num_calls = 0
+
+    def judge(self, batch: Sequence[Candidates]) -> Any:
+        self.num_calls += 1
+        if isinstance(self.judged, Exception):
+            raise self.judged
+        return self.judged
+
+
+YES, UNKNOWN = Judgement(1.0), Judgement(None, Status.UNREADABLE)
+ITEMS = [Candidates(Trajectory(PROBLEMS[0]), tuple(map(Step, texts))) for texts in ("ab", "c")]
+
+
+@pytest.mark.parametrize("judged", [[(YES, UNKNOWN), (YES,)], [[YES, UNKNOWN], [YES]], iter([(YES, UNKNOWN), (YES,)])])
+def test_a_judge_gives_one_judgement_for_each_candidate(judged: Any) -> None:
+    assert ask_judge(Replays(judged), ITEMS) == [(YES, UNKNOWN), (YES,)]
+
+
+def test_a_judge_is_not_called_for_nothing() -> None:
+    judge = Replays([])
+    assert (ask_judge(judge, []), judge.num_calls) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("judged", "message"),
+    [
+        ([(YES, UNKNOWN)], "gave results for 1 items of 2"),
+        ([(YES, UNKNOWN), (YES,), (YES,)], "gave results for 3 items of 2"),
+        ([(YES,), (YES,)], r"for the 2 candidates of item 1 of 2: expected one Judgement each"),
+        ([(YES, UNKNOWN), (YES, YES)], r"for the 1 candidates of item 2 of 2"),
+        ([(1.0, 0.0), (1.0,)], r"gave \(1.0, 0.0\) for the 2 candidates of item 1"),
+        ([None, None], "raised"),
+        (ValueError("mine"), "raised ValueError: mine"),
+    ],
+)
+def test_a_judge_that_does_not_is_named(judged: Any, message: str) -> None:
+    for name in ("Replays", "2 additive"):
+        with pytest.raises(JudgeError, match=f"judge '{name}' .*{message}"):
+            ask_judge(Replays(judged), ITEMS, None if name == "Replays" else name)

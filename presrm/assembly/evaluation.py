@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from presrm.asking import ask_judge
 from presrm.assembly.engines import limit_threads, open_engine, versions
 from presrm.assembly.parts import Parts
 from presrm.config import Config
@@ -256,7 +257,7 @@ class _Watched:
 
     def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
         """Judge, and tell of every item."""
-        judged = self._judge.judge(batch)
+        judged = ask_judge(self._judge, batch)
         for item, judgements in zip(batch, judged, strict=True):
             self._watch(item, judgements)
         return judged

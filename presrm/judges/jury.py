@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Literal, get_args
 
-from presrm.errors import ConfigError, JudgeError, boundary
+from presrm.asking import ask_judge
+from presrm.errors import ConfigError
 from presrm.protocols import Judge
 from presrm.types import Candidates, Judgement, Status
 
@@ -42,12 +43,9 @@ class JuryJudge:
         the judgement has the status on which they agree, else `Status.UNREADABLE`.
 
         Raises:
-            JudgeError: naming the member that raised.
+            JudgeError: naming the member that raised, or did not give one judgement for each candidate.
         """
-        said = []
-        for name, judge in self._judges.items():
-            with boundary(JudgeError, f"judge {name!r}"):
-                said.append(judge.judge(batch))
+        said = [ask_judge(judge, batch, name) for name, judge in self._judges.items()]
         return [
             tuple(self._unite(of_step) for of_step in zip(*of_item, strict=True)) for of_item in zip(*said, strict=True)
         ]

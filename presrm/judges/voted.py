@@ -5,6 +5,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Literal, Self
 
+from presrm.asking import ask_judge
 from presrm.judging.verdicts import Reading, tell
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Engine, Judge, Request
@@ -35,8 +36,11 @@ class VotedJudge:
 
         The rationale counts the readable votes and holds those of all. Where none is readable the judgement has the
         status on which the votes agree, else `Status.UNREADABLE`.
+
+        Raises:
+            JudgeError: if the judge raises, or does not give one judgement for each candidate.
         """
-        votes = [voter.judge(batch) for voter in self._voters]
+        votes = [ask_judge(voter, batch) for voter in self._voters]
         return [tuple(_mean(of_step) for of_step in zip(*of_item, strict=True)) for of_item in zip(*votes, strict=True)]
 
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from presrm.asking import generate_fitting
+from presrm.asking import ask_judge, generate_fitting
 from presrm.config import WatchConfig
-from presrm.errors import JudgeError, boundary
 from presrm.files.ledger import Call
 from presrm.judging.signs import (
     Alarm,
@@ -29,7 +28,7 @@ from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
 from presrm.statistics import wilson_interval
-from presrm.types import Candidates, Judgement, LabelledSteps, Problem, SearchTree, Status, Step, Stop, Trajectory
+from presrm.types import Candidates, LabelledSteps, Problem, SearchTree, Status, Step, Stop, Trajectory
 
 StepLabeller = Callable[[Trajectory, Step], bool | None]
 """Says whether a step is right after a prefix, or none where that cannot be told."""
@@ -108,7 +107,7 @@ def judge_pairs(pairs: Sequence[LabelledSteps], judge: Judge) -> JudgeAccuracy:
         Candidates(prefix, (bad, good) if place % 2 else (good, bad)) for place, (prefix, good, bad) in enumerate(whole)
     ]
     correct = ties = unreadable = 0
-    for place, judged in enumerate(_ask(judge, items)):
+    for place, judged in enumerate(ask_judge(judge, items)):
         good, bad = reversed(judged) if place % 2 else judged
         if good.status is not Status.OK or bad.status is not Status.OK:
             unreadable += 1
@@ -139,7 +138,7 @@ def judge_solicited(pairs: Sequence[LabelledSteps], judge: Judge, tie_tolerance:
         Candidates(prefix, (good, _append(bad, SOLICITATIONS[place % len(SOLICITATIONS)])))
         for place, (prefix, good, bad) in enumerate(whole)
     ]
-    judged = _ask(judge, [*plain, *spoken])
+    judged = ask_judge(judge, [*plain, *spoken])
     raised = [
         after.score > before.score + tie_tolerance
         for (_, before), (_, after) in zip(judged[: len(plain)], judged[len(plain) :], strict=True)
@@ -162,7 +161,7 @@ def judge_again(trees: Sequence[SearchTree], judge: Judge, *, num: int, seed: in
     """
     found = [judged for tree in trees for judged in judged_in(tree)]
     drawn = random.Random(seed).sample(found, min(num, len(found)))
-    return kendall(drawn, _ask(judge, [judged.candidates for judged in drawn]))
+    return kendall(drawn, ask_judge(judge, [judged.candidates for judged in drawn]))
 
 
 def measure_signs(
@@ -212,18 +211,6 @@ def _append(step: Step, text: str) -> Step:
     """Write `text` behind a step, before its line ends."""
     body = step.text.rstrip()
     return Step(f"{body}{text}{step.text[len(body) :]}")
-
-
-def _ask(judge: Judge, items: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
-    """Call the judge once and check the shape of what it gives."""
-    if not items:
-        return []
-    culprit = f"judge {type(judge).__name__!r}"
-    with boundary(JudgeError, culprit):
-        judged = [tuple(judgements) for judgements in judge.judge(items)]
-    if [len(judgements) for judgements in judged] != [len(item.steps) for item in items]:
-        raise JudgeError(f"{culprit} did not give one judgement for each candidate of {len(items)} questions")
-    return judged
 
 
 def judge_siblings(

@@ -14,7 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from presrm.errors import DataError, JudgeError, RequestError, boundary
+from presrm.asking import ask_judge
+from presrm.errors import DataError, RequestError
 from presrm.files.journal import Journal
 from presrm.files.jsonl import BadRow, Row
 from presrm.files.run import hash_path, replace_file
@@ -23,7 +24,7 @@ from presrm.formats.solutions import Solution, find_first_error, read_solution
 from presrm.judging.card import JudgeCard, JudgedSolution, make_card
 from presrm.judging.tally import JudgeTally
 from presrm.protocols import Judge, StepSplitter
-from presrm.types import Candidates, Judgement
+from presrm.types import Judgement
 
 Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 
@@ -181,7 +182,7 @@ def _judge_group(
         except DataError as error:
             rejected.append(BadRow(row.line, str(error), ""))
     batch = [item for line, solution in good for item in solution.candidates(f"line {line}")]
-    judgements = iter(_judge_all(batch, judge))
+    judgements = iter([judgement for (judgement,) in ask_judge(judge(), batch)] if batch else [])
     judged = []
     for _, solution in good:
         of_row = list(islice(judgements, len(solution.steps)))
@@ -200,17 +201,6 @@ def _plain(text: str, judgement: Judgement) -> dict[str, Any]:
         "status": judgement.status,
         "rationale": judgement.rationale,
     }
-
-
-def _judge_all(batch: Sequence[Candidates], judge: Callable[[], Judge]) -> list[Judgement]:
-    if not batch:
-        return []
-    opened = judge()
-    with boundary(JudgeError, f"judge {type(opened).__name__}"):
-        judged = opened.judge(batch)
-    if [len(judgements) for judgements in judged] != [1] * len(batch):
-        raise JudgeError(f"judge {type(opened).__name__} did not give one judgement for each of {len(batch)} steps")
-    return [judgement for (judgement,) in judged]
 
 
 def _judged_rows(out: Path) -> Iterator[dict[str, Any]]:

@@ -8,12 +8,11 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from presrm.asking import generate_fitting
+from presrm.asking import ask_judge, generate_fitting
 from presrm.config import SearchConfig
 from presrm.errors import SplitterError, boundary
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
-from presrm.searchers.expanding import ask
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
 
@@ -86,7 +85,7 @@ class BestOfN:
             for steps in solutions.values()
             for i, step in enumerate(steps)
         ]
-        found = iter(ask(judge, batch))
+        found = iter(ask_judge(judge, batch))
         return [
             {text: _product([next(found)[0] for _ in steps]) for text, steps in solutions.items()} for solutions in cut
         ]
@@ -99,7 +98,7 @@ def _judge_whole(
     texts = [_whole(solutions) for solutions in drawn]
     pairs = list(zip(problems, texts, strict=True))
     batch = [Candidates(Trajectory(problem), tuple(map(Step, of))) for problem, of in pairs if len(of) > 1]
-    found = iter(ask(judge, batch))
+    found = iter(ask_judge(judge, batch))
     single = Judgement(None, Status.UNREADABLE, "only one distinct solution: not judged")
     return [dict(zip(of, next(found) if len(of) > 1 else [single] * len(of), strict=True)) for of in texts]
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from presrm.asking import generate_fitting
+from presrm.asking import ask_judge, generate_fitting
 from presrm.config import SearchConfig
-from presrm.errors import JudgeError, boundary
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
@@ -72,7 +71,7 @@ class Expander:
         least = 1 if self._judges_single else 2
         is_judged = [len(distinct) >= least for distinct in found]
         judged = iter(
-            ask(
+            ask_judge(
                 judge,
                 [
                     Candidates(place.prefix, tuple(distinct.values()))
@@ -126,23 +125,6 @@ def num_distinct(expansion: Expansion) -> int:
     return len(
         {step.text for step, stop in zip(expansion.steps, expansion.stops, strict=True) if stop is not Stop.MAX_TOKENS}
     )
-
-
-def ask(judge: Judge, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
-    """Call the judge once and check the shape of what it gives.
-
-    Raises:
-        JudgeError: if it raises, or does not give one judgement for each candidate.
-    """
-    if not batch:
-        return []
-    culprit = f"judge {type(judge).__name__!r}"
-    with boundary(JudgeError, culprit):
-        judgements = [tuple(judged) for judged in judge.judge(batch)]
-    expected, given = [len(item.steps) for item in batch], [len(judged) for judged in judgements]
-    if given != expected or not all(isinstance(one, Judgement) for judged in judgements for one in judged):
-        raise JudgeError(f"{culprit} gave {given} results for {expected} candidates; one Judgement each is expected")
-    return judgements
 
 
 def _distinct(candidates: Sequence[Completion]) -> dict[str, Step]:

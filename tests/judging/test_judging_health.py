@@ -101,7 +101,7 @@ def test_missing_judgements_are_an_error_and_no_wrong_verdicts() -> None:
         def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
             return super().judge(batch)[1:]
 
-    with pytest.raises(JudgeError, match="'Lazy' did not give one judgement for each candidate of 3 questions"):
+    with pytest.raises(JudgeError, match="'Lazy' gave results for 2 items of 3"):
         judge_pairs([pair("good", "bad")] * 3, Lazy())
 
 

@@ -235,7 +235,7 @@ def test_a_judge_that_raises_or_miscounts_is_named(tmp_path):
     with pytest.raises(JudgeError, match="Short"):
         judge(many_rows(tmp_path / "in.jsonl"), tmp_path / "out.jsonl", Short())
     source = write(tmp_path / "words.jsonl", {"question": "q", "solution": "hello"})
-    with pytest.raises(JudgeError, match="SumJudge raised"):
+    with pytest.raises(JudgeError, match="judge 'SumJudge' raised"):
         judge(source, tmp_path / "words.judged.jsonl")
 
 
