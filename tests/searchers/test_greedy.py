@@ -282,7 +282,7 @@ def test_a_judge_that_gives_another_shape_is_refused(given: list[Any]) -> None:
         def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
             return given
 
-    with pytest.raises(JudgeError, match=r"judge 'Wrong' gave .* for \[2\] candidates"):
+    with pytest.raises(JudgeError, match="judge 'Wrong' gave "):
         search_one(Script(["a", "b"]), Wrong(by_digit))
 
 
