@@ -36,13 +36,18 @@ class Status(StrEnum):
 
 
 class Stop(StrEnum):
-    """Why a trajectory ended; `NO_ROOM`: its prompt left the policy no room to write."""
+    """Why a trajectory ended.
+
+    `NO_ROOM`: its prompt left the policy no room to write; `FILTERED`: a server withheld what was written, or would not
+    read the prompt, because of what they say. Both are counted, and neither is an answer.
+    """
 
     EOS = "eos"
     ANSWER = "answer"
     MAX_STEPS = "max_steps"
     MAX_TOKENS = "max_tokens"
     NO_ROOM = "no_room"
+    FILTERED = "filtered"
 
 
 @dataclass(frozen=True, slots=True)
