@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, cast
 
@@ -33,12 +33,16 @@ _ROUND = 256  # tokens of neighbouring chains that share a call of attention, an
 _MIN_FLEX = 1024
 
 
-def packed_logps(model: nn.Module, packed: Pack) -> Tensor:
-    """Log-probabilities (nats) of the sequences of a pack: logps_S.
+def packed_logps(model: nn.Module, packed: Pack, *, by_token: bool = False) -> Tensor:
+    """Log-probabilities (nats) of the sequences of a pack, or of their tokens.
 
     Args:
         model: A causal language model that `takes_packs`, inside `tree_attention_in`; perhaps with an adapter.
-        packed: S sequences as one row.
+        packed: S sequences as one row; their N scored tokens, sequence after sequence, belong to ``packed.owners_N``.
+        by_token: Give the tokens' own log-probabilities, for an objective that weighs each.
+
+    Returns:
+        logps_S, sums over the scored tokens of each sequence; with `by_token` logps_N.
     """
     base: Any = _base(model)
     device = base.get_input_embeddings().weight.device
@@ -51,9 +55,10 @@ def packed_logps(model: nn.Module, packed: Pack) -> Tensor:
     ).last_hidden_state[0]
     hidden_W_D = hidden_T_D[torch.from_numpy(packed.sources_W).to(hidden_T_D.device)]
     logps_W = _target_logps(base.get_output_embeddings(), hidden_W_D, torch.from_numpy(packed.targets_W).to(device))
-    lengths = [len(places) for places in packed.sums]
-    places = torch.cat([torch.from_numpy(places) for places in packed.sums]).to(device)
-    return torch.stack([part.sum() for part in torch.split(logps_W[places], lengths)])
+    logps_N = logps_W[torch.from_numpy(np.concatenate(packed.sums)).to(logps_W.device)]
+    if by_token:
+        return logps_N
+    return torch.stack([part.sum() for part in torch.split(logps_N, [len(places) for places in packed.sums])])
 
 
 @contextmanager
@@ -69,7 +74,7 @@ def tree_attention_in(model: nn.Module) -> Iterator[None]:
 
 
 def accept_packs(model: nn.Module) -> bool:
-    """Have ``model(packed)`` give the log-probabilities of a pack from now on, and nothing else.
+    """Have ``model(packed)`` give the log-probabilities of a pack from now on, as `packed_logps`, and nothing else.
 
     So that the pack passes through whatever wraps the model: a process group, a shard, a type of number.
 
@@ -80,7 +85,7 @@ def accept_packs(model: nn.Module) -> bool:
         logger.warning("%s cannot take packed trees: every sequence runs alone", type(_base(model)).__name__)
         return False
     _base(model).set_attn_implementation(_NAME)
-    model.forward = lambda packed: packed_logps(model, packed)
+    model.forward = partial(packed_logps, model)
     return True
 
 

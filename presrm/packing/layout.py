@@ -111,6 +111,11 @@ class Pack:
     targets_W: Indices
     sums: tuple[Indices, ...]
 
+    @property
+    def owners_N(self) -> Indices:
+        """The number of the sequence to which each of the N scored tokens belongs, sequence after sequence."""
+        return np.repeat(np.arange(len(self.sums)), [len(places) for places in self.sums])
+
 
 def lay_out(segments: Sequence[Segment]) -> Layout:
     """Lay out one tree, or several: a segment without parent begins a new one.

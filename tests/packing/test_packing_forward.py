@@ -89,13 +89,14 @@ def tree_of_pairs(prompt: int = 20, steps: int = 6, length: int = 5) -> list[Sco
     return sequences
 
 
+def tokens_of(model: nn.Module, sequence: Scored) -> torch.Tensor:
+    ids = torch.tensor([sequence.ids])
+    table = log_softmax(model(input_ids=ids, use_cache=False).logits[0], -1)
+    return table[sequence.start - 1 : -1].gather(-1, ids[0, sequence.start :, None])[:, 0]
+
+
 def one_by_one(model: nn.Module, sequences: Sequence[Scored]) -> torch.Tensor:
-    logps = []
-    for sequence in sequences:
-        ids = torch.tensor([sequence.ids])
-        table = log_softmax(model(input_ids=ids, use_cache=False).logits[0], -1)
-        logps.append(table[sequence.start - 1 : -1].gather(-1, ids[0, sequence.start :, None]).sum())
-    return torch.stack(logps)
+    return torch.stack([tokens_of(model, sequence).sum() for sequence in sequences])
 
 
 def dpo(logps: torch.Tensor) -> torch.Tensor:
@@ -152,6 +153,43 @@ def test_flex_attention_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatc
         logps = packed_logps(model, pack(sequences))
 
     torch.testing.assert_close(logps, one_by_one(model, sequences), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test_by_token_each_sequence_has_the_log_probabilities_that_it_has_alone(name: str) -> None:
+    model, sequences = make_model(CONFIGS[name]), tree_of_pairs()
+    sequences += [Scored(sequences[-2].ids, 3), Scored(sequences[0].ids, 1)]  # overlap with others, and with the prompt
+
+    packed = pack(sequences)
+    with tree_attention_in(model):
+        logps_N, logps_S = packed_logps(model, packed, by_token=True), packed_logps(model, packed)
+        weights_N = torch.linspace(-1, 1, len(logps_N))
+        (logps_N * weights_N).sum().backward()
+    found = dict(gradients(model))
+
+    expected = [tokens_of(model, sequence) for sequence in sequences]
+    assert packed.owners_N.tolist() == [owner for owner, part in enumerate(expected) for _ in part]
+    torch.testing.assert_close(logps_N, torch.cat(expected), rtol=0, atol=1e-4)
+    sums = [part.sum() for part in logps_N.split([len(part) for part in expected])]
+    assert torch.equal(logps_S, torch.stack(sums)), "sums are sums of these"
+    model.zero_grad()
+    (torch.cat(expected) * weights_N).sum().backward()
+    whole = torch.cat([gradient.flatten() for _, gradient in gradients(model)]).norm()
+    for key, gradient in gradients(model):
+        assert (found[key] - gradient).norm() <= 1e-5 * max(gradient.norm(), 1e-2 * whole), key
+
+
+def test_through_the_wrapped_model_log_probabilities_come_by_token_too() -> None:
+    model, packed = make_model(CONFIGS["llama"]), pack(tree_of_pairs())
+    assert accept_packs(model)
+
+    with torch.no_grad():
+        logps_N, logps_S = model(packed, by_token=True), model(packed)
+
+    assert logps_N.shape == packed.owners_N.shape
+    torch.testing.assert_close(
+        torch.zeros_like(logps_S).index_add_(0, torch.from_numpy(packed.owners_N), logps_N), logps_S
+    )
 
 
 def test_a_head_in_chunks_gives_the_same_log_probabilities_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
