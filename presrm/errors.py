@@ -68,6 +68,10 @@ class PromptTooLongError(EngineError):
         return cls({i: f"the prompt has {length} tokens, the model reads {longest}" for i, length in lengths.items()})
 
 
+class WorkerError(PresrmError, RuntimeError):
+    """A process that computes for a grader cannot start, or is killed again and again."""
+
+
 class JudgeError(PresrmError, RuntimeError):
     """A judge raised."""
 

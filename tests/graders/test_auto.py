@@ -21,6 +21,6 @@ def test_numbers_are_compared_by_value_and_the_rest_as_mathematics(solution: str
 
 
 def test_plain_numbers_need_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("presrm.answers.worker.ProcessPool", None)
+    monkeypatch.setattr("presrm.answers.worker._start", None)
     assert AutoGrader().grade("#### 5.0", "5") is Grade.CORRECT
     assert AutoGrader().grade("#### 6", "5") is Grade.INCORRECT
