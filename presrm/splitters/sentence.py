@@ -5,12 +5,16 @@ r"""A step is a sentence. Formulas are never cut.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 _TOKEN = re.compile(
     r"""
-    (?P<opens> \\boxed\s*+\{ | \\\( | \\\[ | \$\$? )
+    (?P<opens> \\boxed\s*+\{ | \\\( | \\\[ | \$\$?
+             | \\begin\s*+\{ (?! (?: document | abstract | proof | solution | theorem | lemma | corollary | proposition
+                 | claim | remark | quote | center ) \*?\} )                      # those hold sentences
+               [^{}\n]*+\} )
   | \\.                                              # escaped: neither \$ nor \\[ opens a formula
   | (?P<mark> [.!?\u2026]++ | [\u3002\uff01\uff1f]++ )
   | (?P<blank> \n[^\S\n]*+\n )
@@ -18,6 +22,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$"}
+_ENVIRONMENT = re.compile(r"\\\\|\\(?P<kind>begin|end)\s*+\{(?P<name>[^{}\n]*+)\}")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _DOLLAR_OR_BLANK = re.compile(r"\\.|\$|\n[^\S\n]*+\n", re.DOTALL)
 _BLANK = re.compile(r"\n[^\S\n]*+\n")
@@ -43,9 +48,10 @@ _LOOK_BACK = 24
 class SentenceSplitter:
     r"""Cuts after ``.``, ``!`` or ``?`` and the white space that follows, and after blank lines.
 
-    Never inside ``$...$``, ``$$...$$``, ``\(...\)``, ``\[...\]`` or ``\boxed{...}``, a decimal, an abbreviation or the
-    number of a list item, nor before a lower-case letter. A formula not closed yet holds its sentence together up to
-    the next blank line. A dollar sign before a digit may be an amount: it opens a formula only where one closes it.
+    Never inside ``$...$``, ``$$...$$``, ``\(...\)``, ``\[...\]``, ``\boxed{...}`` or ``\begin{...}...\end{...}``,
+    but for environments of prose such as ``proof``; nor inside a decimal, an abbreviation, the number of a list item
+    or before a lower-case letter. A formula not closed yet holds its sentence together up to the next blank line. A
+    dollar sign before a digit may be an amount: it opens a formula only where one closes it.
     """
 
     stop: Sequence[str] = (". ", "! ", "? ", "\n")
@@ -61,6 +67,7 @@ class _Scan:
     def __init__(self, text: str) -> None:
         self._text = text
         self._braces = _match_braces(text) if "\\boxed" in text else {}
+        self._environments = _match_environments(text) if "\\begin" in text else {}
         self._absent: set[str] = set()
 
     def cuts(self) -> Iterator[int]:
@@ -111,25 +118,33 @@ class _Scan:
         text, inner = self._text, token.end()
         close = self._find_close(token)
         if close is not None:
-            last = text[max(inner, close - 2) : close].rstrip()[-1:]
-            return close + len(_CLOSING.get(token["opens"], "}")), last if last in ".!?" else ""
+            last = text[max(inner, close[0] - 2) : close[0]].rstrip()[-1:]
+            return close[1], last if last in ".!?" else ""
         if _AMOUNT.match(text, token.start()):
             return inner, ""
         blank = _BLANK.search(text, inner)
         return blank.start() if blank else len(text), ""
 
-    def _find_close(self, token: re.Match[str]) -> int | None:
+    def _find_close(self, token: re.Match[str]) -> tuple[int, int] | None:
+        """Find where what closes the formula that `token` opens begins and ends."""
         opens, inner = token["opens"], token.end()
+        if opens.startswith("\\begin"):
+            return self._environments.get(token.start())
         if opens.endswith("{"):
-            return self._braces.get(inner - 1)
-        if opens == "$":
-            return self._find_dollar(token.start(), inner)
-        closing = _CLOSING[opens]
-        if closing not in self._absent:
-            close = self._text.find(closing, inner)
-            if close >= 0:
-                return close
-            self._absent.add(closing)
+            close = self._braces.get(inner - 1)
+        elif opens == "$":
+            close = self._find_dollar(token.start(), inner)
+        else:
+            close = self._find_text(_CLOSING[opens], inner)
+        return None if close is None else (close, close + len(_CLOSING.get(opens, "}")))
+
+    def _find_text(self, closing: str, inner: int) -> int | None:
+        if closing in self._absent:
+            return None
+        close = self._text.find(closing, inner)
+        if close >= 0:
+            return close
+        self._absent.add(closing)
         return None
 
     def _find_dollar(self, opening: int, inner: int) -> int | None:
@@ -157,4 +172,16 @@ def _match_braces(text: str) -> dict[int, int]:
             still_open.append(brace.start())
         elif brace[0] == "}" and still_open:
             closes[still_open.pop()] = brace.start()
+    return closes
+
+
+def _match_environments(text: str) -> dict[int, tuple[int, int]]:
+    r"""Map the position of every ``\begin{x}`` that is closed to where its ``\end{x}`` begins and ends."""
+    closes: dict[int, tuple[int, int]] = {}
+    still_open: defaultdict[str, list[int]] = defaultdict(list)
+    for found in _ENVIRONMENT.finditer(text):
+        if found["kind"] == "begin":
+            still_open[found["name"]].append(found.start())
+        elif found["kind"] and still_open[found["name"]]:
+            closes[still_open[found["name"]].pop()] = found.span()
     return closes

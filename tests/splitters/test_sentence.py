@@ -50,6 +50,14 @@ def test_no_cut_at_decimals_abbreviations_numbers_of_items_and_before_small_lett
         "\\boxed {a. \\{ B. $C. }",
         "$\\text{a \\$. B}$",
         "$\\boxed{a. B}. C$",
+        "\\begin{align*}\nx &= 1. \\\\\nY &= 2\n\\end{align*}",
+        "\\begin{cases} x = 1. \\\\ Y = 2 \\end{cases}",
+        "\\begin{align}\nx &= 1. \\\\\n\nY &= 2\n\\end{align}",
+        "\\begin {array}{l} 1! A \\\\ 2? B \\end {array}",
+        "\\begin{a} A. \\begin{a} B. \\end{a} C. D \\end{a}",
+        "\\begin{a} A. \\begin{b} B. \\end{b} C. $D \\end{a}",
+        "\\begin{itemize} \\item A. \\item B. C \\end{itemize}",
+        "$$\\begin{aligned} x &= 1. \\\\ Y &= 2. \\end{aligned}$$",
     ],
 )
 def test_a_formula_is_never_cut(formula: str) -> None:
@@ -60,9 +68,12 @@ def test_a_formula_is_never_cut(formula: str) -> None:
     ]
 
 
-@given(inner=st.text(st.sampled_from("aB1 .!?\n"), min_size=1), kind=st.sampled_from(["$$", "\\(", "\\[", "\\boxed{"]))
+@given(
+    inner=st.text(st.sampled_from("aB1 .!?\n"), min_size=1),
+    kind=st.sampled_from(["$$", "\\(", "\\[", "\\boxed{", "\\begin{align}"]),
+)
 def test_whatever_a_formula_holds_it_is_never_cut(inner: str, kind: str) -> None:
-    formula = kind + inner + {"$$": "$$", "\\(": "\\)", "\\[": "\\]", "\\boxed{": "}"}[kind]
+    formula = kind + inner + {"$$": "$$", "\\(": "\\)", "\\[": "\\]", "\\boxed{": "}"}.get(kind, "\\end{align}")
     assert any(formula in step for step in SentenceSplitter().split(f"One. Two {formula} three. Four."))
 
 
@@ -86,3 +97,18 @@ def test_a_formula_left_open_holds_until_the_next_blank_line() -> None:
 
 def test_a_line_break_of_tex_opens_no_formula() -> None:
     assert SentenceSplitter().split(r"a \\[2pt] b. Then c.") == [r"a \\[2pt] b. ", "Then c."]
+
+
+def test_a_full_stop_at_the_end_of_an_environment_ends_the_sentence() -> None:
+    steps = ["We have\n\\begin{align*}\nx &= 3. \\\\\ny &= 7.\n\\end{align*}\n", "So 7. ", "Done."]
+    assert SentenceSplitter().split("".join(steps)) == steps
+
+
+def test_environments_of_prose_hold_sentences() -> None:
+    steps = ["\\begin{proof} First. ", "Then $x. Y$.\n", "\\end{proof}"]
+    assert SentenceSplitter().split("".join(steps)) == steps
+
+
+def test_an_environment_left_open_holds_until_the_next_blank_line() -> None:
+    steps = ["So \\begin{align} x. Y \\end{cases} Z.\n\n", "New. ", "One."]
+    assert SentenceSplitter().split("".join(steps)) == steps
