@@ -139,7 +139,7 @@ def train(config: Config, stages: Stages, run: RunDir, progress: Progress) -> li
     for number in range(2, 2 + config.iterations):
         iteration = run.iteration(number)
         trees = search(policy, stages, iteration, progress)
-        mined = mine_pairs(trees, config.pairs)
+        mined = mine_pairs(trees, config.pairs, number)
         if not mined.pairs:
             raise NoPairsError(f"M{number} cannot be trained: {explain_no_pairs(trees, mined)}")
         pairs = iteration.rows(PreferencePair, "pairs.jsonl", partial(_rest, mined.pairs))

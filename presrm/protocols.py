@@ -15,6 +15,7 @@ from presrm.types import (
     Problem,
     SearchTree,
     Stop,
+    Trajectory,
 )
 
 
@@ -143,6 +144,14 @@ class Grader(Protocol):
 
     def grade(self, solution: str, answer: str) -> Grade:
         """Grade `solution` against the reference `answer`."""
+        ...
+
+
+class Checker(Protocol):
+    """Exact labels of steps, where a kind of problem has them."""
+
+    def check(self, items: Sequence[Trajectory]) -> list[list[bool | None]]:
+        """Label every step of every trajectory: right, wrong, or none where that cannot be told."""
         ...
 
 

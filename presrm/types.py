@@ -1,6 +1,6 @@
 """The nouns: what flows between the stages of the loop.
 
-All are frozen values. `presrm.files.run` reads and writes them as JSON Lines.
+All are frozen values. `presrm.files` reads and writes them as JSON Lines.
 """
 
 from collections.abc import Iterator
@@ -59,12 +59,14 @@ class Problem:
         question: The text put to the policy, verbatim.
         answer: The reference answer; none is fit for self-rewarding, not for evaluation.
         solution: A reference solution, read by the seed stage alone.
+        kind: What kind of problem it is: names what can check its steps, where anything can (`presrm.checkers`).
     """
 
     id: str
     question: str
     answer: str | None = None
     solution: str | None = None
+    kind: str = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +76,30 @@ class Step:
     Attributes:
         text: The step's text; the texts of all steps join to the solution.
         tokens: The token ids as generated (never re-tokenised, no end token), or none for text from elsewhere.
+        stop: Why the solution ends with this step; none where it goes on. The end token is trained only for `Stop.EOS`.
     """
 
     text: str
     tokens: tuple[int, ...] | None = None
+    stop: Stop | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the policy wrote it to its end: neither cut off, nor without room to begin, nor withheld."""
+        return self.stop not in (Stop.MAX_TOKENS, Stop.NO_ROOM, Stop.FILTERED)
 
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """A problem and its steps so far: partial until `stop` says why it ended."""
+    """A problem and its steps so far: partial until its last step says why it ended."""
 
     problem: Problem
     steps: tuple[Step, ...] = ()
-    stop: Stop | None = None
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why it ended, or none."""
+        return self.steps[-1].stop if self.steps else None
 
     @property
     def text(self) -> str:
@@ -98,9 +111,9 @@ class Trajectory:
         """Whether it ended, for whatever reason."""
         return self.stop is not None
 
-    def extend(self, step: Step, stop: Stop | None = None) -> "Trajectory":
+    def extend(self, step: Step) -> "Trajectory":
         """Give the trajectory with one more step."""
-        return replace(self, steps=(*self.steps, step), stop=stop)
+        return replace(self, steps=(*self.steps, step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,22 +168,48 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A proposed next step and what was thought of it.
+
+    Attributes:
+        step: The step.
+        judgement: The judge's.
+        worth: What the search came to think of the path that ends with it, where the search thinks in paths.
+    """
+
+    step: Step
+    judgement: Judgement
+    worth: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Expansion:
-    """A prefix, its candidates, their judgements, and which candidate was kept.
+    """A prefix, its candidates with their judgements, and which candidate was kept.
 
     Attributes:
         parent: The (expansion, candidate) whose step the prefix ends with; none at the first step.
-        steps: The candidates, duplicates included, in the order sampled.
-        stops: Why the solution ends with each candidate, none where it goes on.
-        judgements: One for each candidate.
+        candidates: Duplicates included, in the order sampled.
         kept: The candidates that were continued or ended a solution; none on a tie.
     """
 
     parent: tuple[int, int] | None
-    steps: tuple[Step, ...]
-    stops: tuple[Stop | None, ...]
-    judgements: tuple[Judgement, ...]
+    candidates: tuple[Candidate, ...]
     kept: tuple[int, ...] = ()
+
+    @property
+    def whole(self) -> dict[str, Candidate]:
+        """The first candidate of each text, in the order sampled, without those that are not whole."""
+        found: dict[str, Candidate] = {}
+        for candidate in self.candidates:
+            if candidate.step.is_whole:
+                found.setdefault(candidate.step.text, candidate)
+        return found
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """The readable scores, by number of the candidate."""
+        judged = enumerate(candidate.judgement.score for candidate in self.candidates)
+        return {number: score for number, score in judged if score is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,21 +230,26 @@ class SearchTree:
     dropped: tuple[int, ...] = ()
     given_up: str | None = None
 
+    def path(self, end: tuple[int, int] | None) -> list[tuple[int, int]]:
+        """Give the (expansion, candidate) of every step from the first to `end`."""
+        places: list[tuple[int, int]] = []
+        while end is not None:
+            places.append(end)
+            end = self.expansions[end[0]].parent
+        return places[::-1]
+
+    def trajectory(self, end: tuple[int, int] | None) -> Trajectory:
+        """Rebuild the trajectory whose last step is the (expansion, candidate) `end`."""
+        steps = (self.expansions[number].candidates[candidate].step for number, candidate in self.path(end))
+        return Trajectory(self.problem, tuple(steps))
+
     def prefix(self, expansion: int) -> Trajectory:
         """Rebuild the partial trajectory that expansion number `expansion` continues."""
-        steps: list[Step] = []
-        parent = self.expansions[expansion].parent
-        while parent is not None:
-            made_by = self.expansions[parent[0]]
-            steps.append(made_by.steps[parent[1]])
-            parent = made_by.parent
-        return Trajectory(self.problem, tuple(reversed(steps)))
+        return self.trajectory(self.expansions[expansion].parent)
 
     def solution_trajectories(self) -> Iterator[Trajectory]:
         """Rebuild each complete trajectory."""
-        for expansion, candidate in self.solutions:
-            made_by = self.expansions[expansion]
-            yield self.prefix(expansion).extend(made_by.steps[candidate], made_by.stops[candidate])
+        return map(self.trajectory, self.solutions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,14 +257,12 @@ class PreferencePair:
     """Two steps after one prefix, of which the judge preferred the first.
 
     Attributes:
-        id: ``<problem id>/<expansion>``, or ``<problem id>/<expansion>/<candidate>`` where `rejected` is that candidate
-            and not the lowest: leads to the judgements that it came from.
+        id: ``<iteration>/<problem id>/<expansion>``, with ``/<candidate>`` behind it where `rejected` is that candidate
+            and not the lowest: leads to the judgements that it came from. Pairs from elsewhere have ids of their own.
         prefix: The partial trajectory before the step.
         chosen: The preferred step.
         rejected: The other.
         margin: Difference of their scores, in (0, 1].
-        chosen_stop: Why the solution ends with `chosen`; the end token is trained only for `Stop.EOS`.
-        rejected_stop: The same for `rejected`.
     """
 
     id: str
@@ -228,8 +270,46 @@ class PreferencePair:
     chosen: Step
     rejected: Step
     margin: float
-    chosen_stop: Stop | None = None
-    rejected_stop: Stop | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A step, or a whole solution, to imitate.
+
+    Attributes:
+        id: Unique within its file.
+        prefix: What it follows.
+        reply: What is imitated.
+        weight: How much it counts beside others.
+    """
+
+    id: str
+    prefix: Trajectory
+    reply: Step
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A step, or a whole solution, that was sampled, and the reward that it got.
+
+    Attributes:
+        id: Unique within its file.
+        prefix: What it follows.
+        completion: What was sampled.
+        reward: What it got, or none where that is unknown: then it has no part in the statistics of its group.
+        group: Names the attempts that it is compared with: those at one prefix.
+    """
+
+    id: str
+    prefix: Trajectory
+    completion: Step
+    reward: float | None
+    group: str
+
+
+Lesson = PreferencePair | Demonstration | Attempt
+"""What a policy is trained on."""
 
 
 @dataclass(frozen=True, slots=True)

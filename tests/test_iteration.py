@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from presrm.checkers.arithmetic import ArithmeticChecker
 from presrm.config import Config, EvaluationConfig, JudgeConfig, PairsConfig, SearchConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import NoPairsError
@@ -19,12 +20,12 @@ from presrm.graders import GRADERS
 from presrm.iteration import groups, train
 from presrm.judges import JUDGES
 from presrm.judging.health import Health, judge_pairs, judge_siblings
-from presrm.problems.arithmetic import Plan, StepChecker, load_arithmetic
+from presrm.problems.arithmetic import Plan, load_arithmetic
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Completion, Engine, Judge, Request, Sampling
 from presrm.searchers import SEARCHERS
 from presrm.splitters import SPLITTERS
-from presrm.types import Checkpoint, PreferencePair, Problem, SearchTree
+from presrm.types import Checkpoint, PreferencePair, Problem, SearchTree, Step, Trajectory
 
 CONFIG = Config(
     iterations=2,
@@ -68,13 +69,17 @@ class Policy(ScriptedEngine):
         return super().generate(requests)
 
 
+def is_right(prefix: Trajectory, step: Step) -> bool | None:
+    return ArithmeticChecker().check([prefix.extend(step)])[0][-1]
+
+
 def reply(prompt: Prompt, rng: random.Random, slips: float) -> str:
     problem = PROBLEMS[prompt.trunk[0].text]
     steps = Plan.of(problem).steps()
     if "Which" in prompt.text:
         before = [part.text for part in prompt.trunk[1:] if part.is_content]
         first = next(part.text for part in prompt.tail if part.is_content)
-        return f"[[{'A' if StepChecker(problem).check([*before, first])[-1] else 'B'}]]"
+        return f"[[{'A' if is_right(Trajectory(problem, tuple(map(Step, before))), Step(first)) else 'B'}]]"
     text = "".join(steps[len(prompt.reply) :])
     return text.replace(" = ", " = 1", 1) if rng.random() < slips else text
 
@@ -140,7 +145,7 @@ class Parts:
             judge,
             self.prompts,
             self.splitter,
-            lambda prefix, step: StepChecker(prefix.problem).check([*(s.text for s in prefix.steps), step.text])[-1],
+            is_right,
             num=3,
             sampling=Sampling(0.5),
             max_steps=5,

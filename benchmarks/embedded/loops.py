@@ -16,7 +16,6 @@ from presrm.assembly.runs import train
 from presrm.cli.progress import RichProgress
 from presrm.config import load_config
 from presrm.judges import JUDGES
-from presrm.problems.arithmetic import StepChecker
 from presrm.types import Candidates, Judgement
 
 WAYS = {
@@ -46,20 +45,7 @@ class RandomJudge:
         ]
 
 
-class CheckerJudge(RandomJudge):
-    """The ceiling: 1 for a right step, 0 for a wrong one."""
-
-    def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
-        """Score every candidate."""
-
-        def right(item: Candidates, text: str) -> bool:
-            return StepChecker(item.prefix.problem).check([*(s.text for s in item.prefix.steps), text])[-1]
-
-        return [tuple(Judgement(float(right(item, step.text))) for step in item.steps) for item in batch]
-
-
 JUDGES.register("random")(RandomJudge)
-JUDGES.register("checker")(CheckerJudge)
 
 
 def main() -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from presrm.checkers.arithmetic import ArithmeticChecker
 from presrm.packing.layout import Segment
-from presrm.problems.arithmetic import LARGEST, Plan, StepChecker, apply, make_problem
+from presrm.problems.arithmetic import LARGEST, Plan, apply, make_problem
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.types import Problem, Step, Trajectory
@@ -133,7 +134,8 @@ def _other_mistake(plan: Plan, state: State, rng: random.Random) -> str:
 
 def is_right(problem: Problem, before: list[str], text: str) -> bool:
     """Whether `text` is the right step after `before`."""
-    return StepChecker(problem).check([*before, text])[-1]
+    (labels,) = ArithmeticChecker().check([Trajectory(problem, tuple(map(Step, (*before, text))))])
+    return labels[-1] is True
 
 
 @dataclass(frozen=True)

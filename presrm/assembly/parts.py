@@ -8,6 +8,7 @@ from typing import Any
 
 from presrm.assembly.engines import open_engine
 from presrm.assembly.judges import make_judge, tie_tolerance
+from presrm.checkers import CHECKERS
 from presrm.config import Config
 from presrm.errors import DataError, SplitterError, boundary
 from presrm.evaluation.answers import Answer, evaluate
@@ -215,12 +216,12 @@ class Parts:
 
 def step_labeller(problems: Sequence[Problem]) -> StepLabeller | None:
     """What tells right steps of these problems from wrong ones, exactly; none where nothing can."""
-    from presrm.problems.arithmetic import StepChecker, is_arithmetic
-
-    if not problems or not all(map(is_arithmetic, problems)):
+    kinds = {problem.kind for problem in problems}
+    if len(kinds) != 1 or not kinds.issubset(CHECKERS.names()):
         return None
+    checker = CHECKERS.create(kinds.pop())
 
-    def label(prefix: Trajectory, step: Step) -> bool:
-        return StepChecker(prefix.problem).check([*(before.text for before in prefix.steps), step.text])[-1]
+    def label(prefix: Trajectory, step: Step) -> bool | None:
+        return checker.check([prefix.extend(step)])[0][-1]
 
     return label

@@ -95,14 +95,11 @@ def _print_rest(found: "SearchTree", num_shown: int, console: Console) -> None:
     """Print the steps of the solution that were not shown yet."""
     if not found.solutions:
         return
-    way = [found.solutions[0]]
-    while (parent := found.expansions[way[-1][0]].parent) is not None:
-        way.append(parent)
-    for number, candidate in way[::-1][num_shown:]:
-        made = found.expansions[number]
-        judgement = made.judgements[candidate]
-        told = judgement.status if judgement.score is not None else _ONLY
-        console.print(_line(made.steps[candidate].text, judgement.score, told, is_kept=True), soft_wrap=True)
+    for number, kept in found.path(found.solutions[0])[num_shown:]:
+        candidate = found.expansions[number].candidates[kept]
+        score = candidate.judgement.score
+        told = candidate.judgement.status if score is not None else _ONLY
+        console.print(_line(candidate.step.text, score, told, is_kept=True), soft_wrap=True)
 
 
 def _line(text: str, score: float | None, told: str, *, is_kept: bool) -> Text:
@@ -121,8 +118,10 @@ def _draw(found: "SearchTree") -> Tree:
     drawn: dict[tuple[int, int] | None, Tree] = {None: root}
     for number, expansion in enumerate(found.expansions):
         under = drawn[expansion.parent]
-        for i, (step, judgement) in enumerate(zip(expansion.steps, expansion.judgements, strict=True)):
-            first = [other.text for other in expansion.steps].index(step.text)
+        texts = [candidate.step.text for candidate in expansion.candidates]
+        for i, candidate in enumerate(expansion.candidates):
+            step, judgement = candidate.step, candidate.judgement
+            first = texts.index(step.text)
             if first == i or i in expansion.kept:
                 is_kept = i in expansion.kept
                 told = _ONLY if is_kept and judgement.score is None else judgement.status

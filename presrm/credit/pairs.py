@@ -6,13 +6,13 @@ pairs and the causes add up to the expansions.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
 from presrm.config import PairsConfig
-from presrm.types import Expansion, PreferencePair, SearchTree, Stop
+from presrm.types import Expansion, PreferencePair, SearchTree
 
 _CAUSES = {
     "tie": "tied",
@@ -21,6 +21,7 @@ _CAUSES = {
     "unreadable": "without two readable judgements",
     "truncated": "with every candidate cut off",
     "given_up": "of problems given up",
+    "left": "of paths left for better ones",
     "min_margin": "below pairs.min_margin",
     "over_max_per_problem": "over pairs.max_per_problem",
 }
@@ -40,22 +41,23 @@ class MinedPairs:
     Attributes:
         pairs: In the order of the trees and of their expansions; of one expansion the widest first.
         dropped: Number of expansions that gave no pair at all, by cause: ``tie``, ``rolled_back``, ``unanimous``,
-            ``unreadable``, ``truncated``, ``given_up``, ``min_margin``, ``over_max_per_problem``. Causes that did not
-            occur are absent.
+            ``unreadable``, ``truncated``, ``given_up``, ``left``, ``min_margin``, ``over_max_per_problem``. Causes that
+            did not occur are absent.
     """
 
     pairs: tuple[PreferencePair, ...]
     dropped: Mapping[str, int]
 
 
-def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig) -> MinedPairs:
+def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig, iteration: int | None = None) -> MinedPairs:
     """Mine the pairs of all trees.
 
-    Chosen is the kept candidate, rejected the one with the lowest readable score (the first sampled of several); its
-    pair is called ``<problem>/<expansion>``. With ``rejected: all`` every other text with a readable score below the
-    chosen one's is rejected too, in a pair called ``<problem>/<expansion>/<candidate>``. A problem that was given up
-    gives no pairs: the paper mines complete solutions alone, and a step that led nowhere is no example to follow. Its
-    kept expansions count as ``given_up``.
+    Chosen is the candidate on the way to a solution (the best of several), rejected the one with the lowest readable
+    score (the first sampled of several); their pair is called ``<iteration>/<problem>/<expansion>``. With
+    ``rejected: all`` every other text with a readable score below the chosen one's is rejected too, in a pair called
+    ``<iteration>/<problem>/<expansion>/<candidate>``. The paper mines complete solutions alone, and a step that led
+    nowhere is no example to follow: the kept expansions of a problem that was given up count as ``given_up``, those of
+    paths that better ones outdid as ``left``.
 
     ``min_margin`` and ``max_per_problem`` take single pairs away. An expansion counts under them only when that leaves
     it without any.
@@ -64,8 +66,10 @@ def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig) -> MinedPairs:
     dropped: Counter[str] = Counter()
     for tree in trees:
         found: list[list[PreferencePair]] = []
+        solved = {place for end in tree.solutions for place in tree.path(end)}
+        name = tree.problem.id if iteration is None else f"{iteration}/{tree.problem.id}"
         for number in range(len(tree.expansions)):
-            result = _mine(tree, number, options.rejected)
+            result = _mine(tree, number, solved, options.rejected, f"{name}/{number}")
             if isinstance(result, str):
                 dropped[result] += 1
             elif result[0].margin < options.min_margin:
@@ -96,39 +100,48 @@ def explain_no_pairs(trees: Sequence[SearchTree], mined: MinedPairs) -> str:
     return f"{line}; {advice}" if advice else line
 
 
-def _mine(tree: SearchTree, number: int, wanted: Literal["lowest", "all"]) -> list[PreferencePair] | str:
-    """Give the pairs of one expansion, widest first, or the cause why it has none."""
-    made = tree.expansions[number]
+def _mine(
+    tree: SearchTree, number: int, solved: Container[tuple[int, int]], wanted: Literal["lowest", "all"], name: str
+) -> list[PreferencePair] | str:
+    """Give the pairs of one expansion, widest first, or the cause why it has none.
+
+    Args:
+        tree: Of one problem.
+        number: Of the expansion.
+        solved: The (expansion, candidate) of every step of a solution.
+        wanted: Which rejected candidates.
+        name: Of the pair with the lowest one.
+    """
+    made, scores = tree.expansions[number], tree.expansions[number].scores
     cause = _no_pair(made)
     if number in tree.dropped:
         return "rolled_back"
-    if not made.kept:
-        return cause or "tie"
-    if tree.given_up is not None:
-        return "given_up"
+    on_path = [i for i in made.kept if (number, i) in solved]
+    if not on_path:
+        if tree.given_up is not None and made.kept:
+            return "given_up"
+        return cause or ("left" if made.kept or any(one.worth is not None for one in made.candidates) else "tie")
     if cause is not None:
         return cause
-    scores = _scores(made)
-    readable_kept = [i for i in made.kept if i in scores]
-    if not readable_kept:
+    readable = [i for i in on_path if i in scores]
+    if not readable:
         return "unreadable"
-    chosen = max(readable_kept, key=scores.__getitem__)
+    chosen = max(readable, key=scores.__getitem__)
+    texts = [candidate.step.text for candidate in made.candidates]
     below: dict[str, int] = {}
     for i in sorted(scores, key=scores.__getitem__):
-        if scores[i] < scores[chosen] and made.steps[i].text != made.steps[chosen].text:
-            below.setdefault(made.steps[i].text, i)
+        if scores[i] < scores[chosen] and texts[i] != texts[chosen]:
+            below.setdefault(texts[i], i)
     if not below:
         return "tie"
     lowest, *others = below.values()
     return [
         PreferencePair(
-            id=f"{tree.problem.id}/{number}" + ("" if rejected == lowest else f"/{rejected}"),
+            id=name if rejected == lowest else f"{name}/{rejected}",
             prefix=tree.prefix(number),
-            chosen=made.steps[chosen],
-            rejected=made.steps[rejected],
+            chosen=made.candidates[chosen].step,
+            rejected=made.candidates[rejected].step,
             margin=scores[chosen] - scores[rejected],
-            chosen_stop=made.stops[chosen],
-            rejected_stop=made.stops[rejected],
         )
         for rejected in (lowest, *(others if wanted == "all" else ()))
     ]
@@ -136,16 +149,10 @@ def _mine(tree: SearchTree, number: int, wanted: Literal["lowest", "all"]) -> li
 
 def _no_pair(made: Expansion) -> str | None:
     """Say why an expansion cannot hold a pair, whatever was kept."""
-    whole = {step.text for step, stop in zip(made.steps, made.stops, strict=True) if stop is not Stop.MAX_TOKENS}
-    if not whole:
+    if not made.whole:
         return "truncated"
-    if len(whole) == 1:
+    if len(made.whole) == 1:
         return "unanimous"
-    if len({made.steps[i].text for i in _scores(made)}) < 2:
+    if sum(candidate.judgement.score is not None for candidate in made.whole.values()) < 2:
         return "unreadable"
     return None
-
-
-def _scores(made: Expansion) -> dict[int, float]:
-    """Readable scores by candidate."""
-    return {i: judgement.score for i, judgement in enumerate(made.judgements) if judgement.score is not None}

@@ -39,20 +39,20 @@ def decontaminate(train: Iterable[Problem], held_out: Iterable[Problem]) -> tupl
     counts = {"same_id": 0, "same_question": 0, "shared_run": 0}
     for problem in train:
         words = _words(problem.question)
-        if problem.id in ids and _is_canonical(problem.id):
+        if problem.id in ids and _is_canonical(problem):
             counts["same_id"] += 1
         elif words in questions:
             counts["same_question"] += 1
-        elif not _is_canonical(problem.id) and any(run in runs for run in _runs(words)):
+        elif not _is_canonical(problem) and any(run in runs for run in _runs(words)):
             counts["shared_run"] += 1
         else:
             kept.append(problem)
     return kept, Contamination(**counts)
 
 
-def _is_canonical(problem_id: str) -> bool:
-    """Whether an id is a problem's canonical form: then the id decides, and stock phrases in common prove nothing."""
-    return problem_id.startswith("arithmetic:")
+def _is_canonical(problem: Problem) -> bool:
+    """Whether the id is the problem's canonical form: then it decides, and stock phrases in common prove nothing."""
+    return problem.kind == "arithmetic"
 
 
 def _words(text: str) -> tuple[str, ...]:

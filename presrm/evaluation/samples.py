@@ -186,8 +186,10 @@ def _found(tree: SearchTree, grader: Grader, whole: bool) -> Item:
     if whole:
         (found,) = tree.expansions
         samples = tuple(
-            _sample(tree.problem, grader, step.text, _num_tokens([step.tokens]), stop, judgement.score)
-            for step, stop, judgement in zip(found.steps, found.stops, found.judgements, strict=True)
+            _sample(
+                tree.problem, grader, one.step.text, _num_tokens([one.step.tokens]), one.step.stop, one.judgement.score
+            )
+            for one in found.candidates
         )
         return Item(tree.problem, samples, tree.solutions[0][1] if tree.solutions else None)
     paths = list(tree.solution_trajectories())[:1]

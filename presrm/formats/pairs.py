@@ -5,7 +5,7 @@ one problem, so that pairs on one path meet in one tree.
 
 >>> row = {"prompt": "1 + 1?", "initial_reason_steps": "", "chosen": "The answer is 2.", "rejected": "1 + 1 = 3."}
 >>> pair = pair_of(row, 1, Terminal.AUTO)
->>> pair.prefix.problem.question, pair.chosen_stop, pair.rejected_stop
+>>> pair.prefix.problem.question, pair.chosen.stop, pair.rejected.stop
 ('1 + 1?', <Stop.EOS: 'eos'>, None)
 """
 
@@ -122,11 +122,9 @@ def pair_of(row: Mapping[str, Any], line: int, terminal: Terminal) -> Preference
     return PreferencePair(
         id=f"{problem.id}/{line}",
         prefix=Trajectory(problem, (Step(steps),) if steps else ()),
-        chosen=Step(chosen),
-        rejected=Step(rejected),
+        chosen=Step(chosen, stop=stop(chosen)),
+        rejected=Step(rejected, stop=stop(rejected)),
         margin=1.0,
-        chosen_stop=stop(chosen),
-        rejected_stop=stop(rejected),
     )
 
 

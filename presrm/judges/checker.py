@@ -1,29 +1,42 @@
 """The exact judge, for problems whose steps can be checked: the ceiling of what a judge can do."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
-from presrm.problems.arithmetic import StepChecker, is_arithmetic
+from presrm.checkers import CHECKERS
 from presrm.types import Candidates, Judgement, Status
 
 
 class CheckerJudge:
-    """Scores 1 for a right step and 0 for a wrong one; what no problem set can check is `Status.UNREADABLE`.
+    """Scores 1 for a right step and 0 for a wrong one; what no checker can label is `Status.UNREADABLE`.
 
-    Of the shipped problem sets `arithmetic` can check its steps. A problem is known by its id.
+    The checker is the one that `presrm.checkers.CHECKERS` holds for the problem's kind.
     """
 
     scale: Literal["absolute", "relative"] = "absolute"
 
     def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
         """Check every candidate of every item."""
-        return [_check(item) for item in batch]
+        by_kind: defaultdict[str, list[Candidates]] = defaultdict(list)
+        for item in batch:
+            by_kind[item.prefix.problem.kind].append(item)
+        labels = {kind: iter(_label(kind, items)) for kind, items in by_kind.items()}
+        return [
+            tuple(_judgement(next(labels[kind := item.prefix.problem.kind]), kind) for _ in item.steps)
+            for item in batch
+        ]
 
 
-def _check(item: Candidates) -> tuple[Judgement, ...]:
-    problem, before = item.prefix.problem, [step.text for step in item.prefix.steps]
-    if not is_arithmetic(problem):
-        unknown = Judgement(None, Status.UNREADABLE, f"no checker knows problem {problem.id!r:.80}")
-        return (unknown,) * len(item.steps)
-    checker = StepChecker(problem)
-    return tuple(Judgement(float(checker.check([*before, step.text])[-1])) for step in item.steps)
+def _label(kind: str, items: Sequence[Candidates]) -> list[bool | None]:
+    """Label every candidate of some items of one kind, one after the other."""
+    solutions = [item.prefix.extend(step) for item in items for step in item.steps]
+    if kind not in CHECKERS.names():
+        return [None] * len(solutions)
+    return [labels[-1] for labels in CHECKERS.create(kind).check(solutions)]
+
+
+def _judgement(label: bool | None, kind: str) -> Judgement:
+    if label is None:
+        return Judgement(None, Status.UNREADABLE, f"no checker can label this step of a problem of kind {kind!r:.80}")
+    return Judgement(float(label))

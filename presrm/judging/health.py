@@ -28,7 +28,7 @@ from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
 from presrm.statistics import wilson_interval
-from presrm.types import Candidates, LabelledSteps, Problem, SearchTree, Status, Step, Stop, Trajectory
+from presrm.types import Candidates, LabelledSteps, Problem, SearchTree, Status, Step, Trajectory
 
 StepLabeller = Callable[[Trajectory, Step], bool | None]
 """Says whether a step is right after a prefix, or none where that cannot be told."""
@@ -255,13 +255,13 @@ def judge_siblings(
         following = []
         for prefix, candidates in zip(live, generate_fitting(generator, requests), strict=True):
             num_expansions += 1
-            whole = {c.text: Step(c.text, c.tokens) for c in candidates if c.stop is not Stop.MAX_TOKENS}
+            steps = [Step(candidate.text, candidate.tokens, candidate.stop) for candidate in candidates]
+            whole = {step.text: step for step in steps if step.is_whole}
             found = _label_pairs(prefix, list(whole.values()), label)
             num_with_pair += bool(found)
             pairs += found
-            first = candidates[0]
-            if first.stop is None:
-                following.append(prefix.extend(Step(first.text, first.tokens)))
+            if steps[0].stop is None:
+                following.append(prefix.extend(steps[0]))
         live = following
         if not live:
             break

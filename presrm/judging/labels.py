@@ -105,7 +105,7 @@ def rollouts(
             draw = derive_seed(seed, problem.id, len(prefix.steps))
             request = Request(prompts.solve(prefix), num_candidates, sampling, splitter, draw)
             drawn = {found.text: found for found in generator.generate([request])[0] if found.text}
-            paths = [prefix.extend(Step(found.text, found.tokens), found.stop) for found in drawn.values()]
+            paths = [prefix.extend(Step(found.text, found.tokens, found.stop)) for found in drawn.values()]
             shares = [_share_right(path, generator, grader, prompts, sampling, num_completions, draw) for path in paths]
             if not paths or max(shares) == 0:
                 break

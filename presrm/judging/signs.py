@@ -15,7 +15,7 @@ from scipy import stats
 from presrm.config import WatchConfig
 from presrm.files.ledger import Call, short_hash
 from presrm.statistics import bootstrap_mean, wilson_interval
-from presrm.types import Candidates, Judgement, SearchTree, Step, Stop, Trajectory
+from presrm.types import Candidates, Judgement, SearchTree, Step, Trajectory
 
 _EXTREME = 1e-3
 """A score this near to 0 or 1 is saturated."""
@@ -128,13 +128,10 @@ class Judged:
 def judged_in(tree: SearchTree) -> Iterator[Judged]:
     """Give what was judged in a tree: expansions with two distinct candidates or more."""
     for number, expansion in enumerate(tree.expansions):
-        distinct: dict[str, tuple[Step, Judgement]] = {}
-        for step, stop, judgement in zip(expansion.steps, expansion.stops, expansion.judgements, strict=True):
-            if stop is not Stop.MAX_TOKENS:
-                distinct.setdefault(step.text, (step, judgement))
+        distinct = expansion.whole.values()
         if len(distinct) > 1:
-            steps, judgements = zip(*distinct.values(), strict=True)
-            yield Judged(Candidates(tree.prefix(number), steps), judgements)
+            steps = tuple(candidate.step for candidate in distinct)
+            yield Judged(Candidates(tree.prefix(number), steps), tuple(candidate.judgement for candidate in distinct))
 
 
 def share(hits: Collection[bool]) -> Figure:
@@ -282,12 +279,8 @@ def _right_solutions(trees: Sequence[SearchTree], is_right: Callable[[Trajectory
     means, rights = [], []
     for tree in trees:
         for place, solution in zip(tree.solutions, tree.solution_trajectories(), strict=True):
-            right, scores = is_right(solution), []
-            at: tuple[int, int] | None = place
-            while at is not None:
-                made_by = tree.expansions[at[0]]
-                scores.append(made_by.judgements[at[1]].score)
-                at = made_by.parent
+            right = is_right(solution)
+            scores = [tree.expansions[number].candidates[kept].judgement.score for number, kept in tree.path(place)]
             readable = [score for score in scores if score is not None]
             if right is not None and readable:
                 means.append(fmean(readable))

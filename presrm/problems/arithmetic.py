@@ -1,16 +1,15 @@
-"""Multi-step word problems about whole numbers below 100, made from a seed, with an exact checker of every step.
+"""Multi-step word problems about whole numbers below 100, made from a seed.
 
 The id of a problem is its canonical form, ``arithmetic:34+17*2-5`` (worked from left to right), whatever its English:
-two problems with equal ids are the same problem, and `StepChecker` needs nothing else to tell whether a step is right.
+two problems with equal ids are the same problem, and `presrm.checkers.arithmetic` needs nothing else to tell whether a
+step is right.
 
->>> problem = make_problem(random.Random(3))
->>> StepChecker(problem).check(problem.solution.splitlines(keepends=True))
-[True, True, True, True, True]
+>>> make_problem(random.Random(3)).solution.splitlines()[-1]
+'#### 66'
 """
 
 import random
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from presrm.errors import ConfigError
@@ -58,8 +57,6 @@ _QUESTIONS = (
     "How many {noun} are there in the end?",
     "What is the number of {noun} now?",
 )
-_STEP = re.compile(r"\s*(\d{1,6}) ([-+*]) (\d{1,6}) = (\d{1,9})\s*")
-_ANSWER = re.compile(r"\s*#### (\d{1,9})\s*")
 
 
 def apply(operator: str, left: int, right: int) -> int:
@@ -81,7 +78,7 @@ class Plan:
         Raises:
             ValueError: if the id is not of this problem set.
         """
-        if not is_arithmetic(problem):
+        if re.fullmatch(r"arithmetic:\d+([-+*]\d+)+", problem.id) is None:
             raise ValueError(f"problem {problem.id!r} is not an arithmetic problem")
         form = problem.id.removeprefix("arithmetic:")
         start, *rest = re.split(r"([-+*])", form)
@@ -100,45 +97,6 @@ class Plan:
             lines.append(f" {value} {operator} {n} = {result}\n")
             value = result
         return [*lines, f"#### {value}"]
-
-
-def is_arithmetic(problem: Problem) -> bool:
-    """Whether `problem` is of this set, so that its steps can be checked."""
-    return re.fullmatch(r"arithmetic:\d+([-+*]\d+)+", problem.id) is not None
-
-
-@dataclass
-class StepChecker:
-    """Says of each step of a solution whether it does the right thing next, and rightly.
-
-    A step is judged by what stands before it: after a slip, the next step is right if it goes on from the number that
-    was written. After a skipped operation, it is right if it goes on with the one behind it.
-    """
-
-    problem: Problem
-
-    def check(self, steps: Sequence[str]) -> list[bool]:
-        """Check every step of a solution; one flag a step. A line that is neither step nor answer is wrong."""
-        plan = Plan.of(self.problem)
-        value, done = plan.start, 0
-        flags = []
-        for text in steps:
-            if answer := _ANSWER.fullmatch(text):
-                flags.append(done == len(plan.operations) and int(answer[1]) == value)
-                continue
-            step = _STEP.fullmatch(text)
-            if not step:
-                flags.append(False)
-                continue
-            left, operator, right, result = int(step[1]), step[2], int(step[3]), int(step[4])
-            due = plan.operations[done] if done < len(plan.operations) else None
-            flags.append(left == value and (operator, right) == due and result == apply(operator, left, right))
-            ahead = plan.operations[done + 1 :]
-            done += (
-                1 if (operator, right) == due or (operator, right) not in ahead else 2 + ahead.index((operator, right))
-            )
-            value = result
-        return flags
 
 
 def make_plan(rng: random.Random) -> Plan:
@@ -172,7 +130,9 @@ def make_problem(rng: random.Random) -> Problem:
     """Draw one problem with its answer and its right solution."""
     plan = make_plan(rng)
     steps = plan.steps()
-    return Problem(plan.id, tell(plan, rng), answer=steps[-1].removeprefix("#### "), solution="".join(steps))
+    return Problem(
+        plan.id, tell(plan, rng), answer=steps[-1].removeprefix("#### "), solution="".join(steps), kind="arithmetic"
+    )
 
 
 def load_arithmetic(

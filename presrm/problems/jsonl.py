@@ -23,10 +23,11 @@ def load_jsonl(
 
 
 def read_row(row: Mapping[str, Any], fallback_id: str) -> Problem:
-    """Make a problem of a row with ``question``, ``problem`` or ``prompt``, and maybe ``answer``, ``solution``, ``id``.
+    """Make a problem of ``question``, ``problem`` or ``prompt``, and maybe ``answer``, ``solution``, ``id``, ``kind``.
 
     Raises:
         ValueError: if there is no question, or a field is no text.
     """
     question = question_of(row, "question", "problem", "prompt")
-    return Problem(text_of(row, "id") or fallback_id, question, text_of(row, "answer"), text_of(row, "solution"))
+    kind = text_of(row, "kind") or "text"
+    return Problem(text_of(row, "id") or fallback_id, question, text_of(row, "answer"), text_of(row, "solution"), kind)

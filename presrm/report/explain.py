@@ -54,17 +54,17 @@ class Explanation:
     def names(self) -> dict[str, str]:
         """What each candidate is called, by `short_hash` of its text: of equal ones the first counts."""
         found: dict[str, str] = {}
-        for i, step in enumerate(self.expansion.steps):
-            found.setdefault(short_hash(step.text), f"candidate {i}")
+        for i, candidate in enumerate(self.expansion.candidates):
+            found.setdefault(short_hash(candidate.step.text), f"candidate {i}")
         return found | {short_hash(self.pair.rejected.text): "rejected", short_hash(self.pair.chosen.text): "chosen"}
 
     def candidate(self, text: str) -> int:
         """Give the number of the first candidate with a text."""
-        return next(i for i, step in enumerate(self.expansion.steps) if step.text == text)
+        return next(i for i, one in enumerate(self.expansion.candidates) if one.step.text == text)
 
     def judgement(self, text: str) -> Judgement:
         """Give the judgement of the candidates with a text."""
-        return self.expansion.judgements[self.candidate(text)]
+        return self.expansion.candidates[self.candidate(text)].judgement
 
     def shown(self, call: Call) -> tuple[str, ...]:
         """Name the steps that a call asked about; of a question on a whole solution, the step that it ends with."""
@@ -73,9 +73,9 @@ class Explanation:
             return tuple(names[digest] for digest in call.shown)
         before = self.pair.prefix.text
         return tuple(
-            names[short_hash(step.text)]
-            for step in self.expansion.steps
-            if short_hash(before + step.text) == call.prefix
+            names[short_hash(candidate.step.text)]
+            for candidate in self.expansion.candidates
+            if short_hash(before + candidate.step.text) == call.prefix
         )[:1]
 
 
@@ -118,11 +118,11 @@ def explain_pair(run: Path, name: str, tie_tolerance: float) -> list[Explanation
 
 def _explain(run: Path, iteration: int, pair: PreferencePair, tie_tolerance: float) -> Explanation:
     problem, path = pair.prefix.problem.id, run / "iterations" / str(iteration) / "trees.jsonl"
-    number = pair.id.removeprefix(f"{problem}/").split("/")[0]
+    number = pair.id.removeprefix(f"{iteration}/{problem}/").split("/")[0]
     for tree in load_typed(SearchTree, path):
         if tree.problem.id == problem and number.isdecimal() and int(number) < len(tree.expansions):
             expansion = tree.expansions[int(number)]
-            if {pair.chosen.text, pair.rejected.text} <= {step.text for step in expansion.steps}:
+            if {pair.chosen.text, pair.rejected.text} <= {candidate.step.text for candidate in expansion.candidates}:
                 return Explanation(
                     iteration, pair, expansion, tie_tolerance, _calls(run / LEDGER, iteration, pair, expansion)
                 )
@@ -133,7 +133,7 @@ def _calls(ledger: Path, iteration: int, pair: PreferencePair, expansion: Expans
     """Give every call about candidates of an expansion, or on a solution that ends with one."""
     if not ledger.is_file():
         return None
-    prefix, steps = pair.prefix.text, {step.text for step in expansion.steps}
+    prefix, steps = pair.prefix.text, {candidate.step.text for candidate in expansion.candidates}
     candidates, solutions = {short_hash(text) for text in steps}, {short_hash(prefix + text) for text in steps}
     before = short_hash(prefix)
 
@@ -151,8 +151,8 @@ def to_plain(explanation: Explanation) -> dict[str, Any]:
     """Give an explanation as plain data."""
     pair, made = explanation.pair, explanation.expansion
     candidates = [
-        {"text": step.text, "stop": stop, "kept": i in made.kept, **asdict(judgement)}
-        for i, (step, stop, judgement) in enumerate(zip(made.steps, made.stops, made.judgements, strict=True))
+        {"text": one.step.text, "stop": one.step.stop, "kept": i in made.kept, **asdict(one.judgement)}
+        for i, one in enumerate(made.candidates)
     ]
     calls = None
     if explanation.calls is not None:
@@ -176,7 +176,7 @@ def why(explanation: Explanation) -> str:
     """Say in words how the scores made the pair."""
     pair, made = explanation.pair, explanation.expansion
     chosen, rejected = explanation.candidate(pair.chosen.text), explanation.candidate(pair.rejected.text)
-    scores = [judgement.score for judgement in made.judgements if judgement.score is not None]
+    scores = made.scores.values()
     high, low = explanation.judgement(pair.chosen.text).score, explanation.judgement(pair.rejected.text).score
     if high is None or low is None or not scores:
         return "The tree and the pair do not fit together: one of the two steps has no score."
@@ -191,8 +191,8 @@ def why(explanation: Explanation) -> str:
         if spread > tolerance
         else f"The readable scores are {spread:.4g} apart, within the tie tolerance {tolerance:g} as it is set now.",
     ]
-    if num := sum(judgement.score is None for judgement in made.judgements):
-        lines.append(f"{num} of {len(made.judgements)} candidates have no score and had no say.")
+    if num := len(made.candidates) - len(scores):
+        lines.append(f"{num} of {len(made.candidates)} candidates have no score and had no say.")
     return " ".join(lines)
 
 
@@ -263,13 +263,14 @@ def _candidates(explanation: Explanation) -> Table:
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     table.columns[2].overflow = "ellipsis"
     table.columns[2].no_wrap = True
-    for i, (step, judgement) in enumerate(zip(made.steps, made.judgements, strict=True)):
+    for i, candidate in enumerate(made.candidates):
+        step = candidate.step
         name = names[short_hash(step.text)]
         first = explanation.candidate(step.text)
         label = f"{i} same as {first}" if first < i else f"{i} {name}" if name in _STYLES else str(i)
         label += ", kept" if i in made.kept else ""
         line = " ".join(_safe(step.text).split())
-        table.add_row(Text(label, _STYLES.get(name, "")), Text(_score(judgement)), Text(line))
+        table.add_row(Text(label, _STYLES.get(name, "")), Text(_score(candidate.judgement)), Text(line))
     return table
 
 
@@ -330,8 +331,8 @@ def _matrix(explanation: Explanation) -> Iterator[RenderableType]:
     if len(values) <= 2:
         return
     numbers: dict[str, int] = {}
-    for i, step in enumerate(explanation.expansion.steps):
-        numbers.setdefault(short_hash(step.text), i)
+    for i, candidate in enumerate(explanation.expansion.candidates):
+        numbers.setdefault(short_hash(candidate.step.text), i)
     asked = [digest for digest in numbers if any(digest in shown for shown in values)]
     table = Table("first", *(f"vs {numbers[digest]}" for digest in asked), box=None, pad_edge=False, header_style="dim")
     for first in asked:

@@ -13,7 +13,7 @@ from presrm.errors import RequestError
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Judge, StepSplitter
 from presrm.searchers.expanding import Expander, Place
-from presrm.types import Expansion, Problem, SearchTree, Stop, Trajectory
+from presrm.types import Expansion, Problem, SearchTree, Trajectory
 
 
 class BeamSearcher:
@@ -106,19 +106,19 @@ class _Beam:
         """Put the expansions of the live paths into the tree and keep the best paths."""
         found = [path for path in self.paths if path.prefix.stop is not None]
         first = len(self.tree.expansions)
-        for number, (path, expansion) in enumerate(zip(self.live, made, strict=True), start=first):
-            for candidate, (step, stop) in enumerate(zip(expansion.steps, expansion.stops, strict=True)):
-                score = expansion.judgements[candidate].score
-                if score is not None and stop is not Stop.MAX_TOKENS:
-                    found.append(_Path(path.prefix.extend(step, stop), path.worth * score, (number, candidate)))
+        weighed = [_weigh(expansion, path.worth) for path, expansion in zip(self.live, made, strict=True)]
+        for number, (path, expansion) in enumerate(zip(self.live, weighed, strict=True), start=first):
+            for i, candidate in enumerate(expansion.candidates):
+                if candidate.worth is not None:
+                    found.append(_Path(path.prefix.extend(candidate.step), candidate.worth, (number, i)))
         distinct: dict[tuple[str, ...], _Path] = {}
         for path in found:
             distinct.setdefault(tuple(step.text for step in path.prefix.steps), path)
         self.paths = sorted(distinct.values(), key=lambda path: -path.worth)[:width]
         kept = {path.end for path in self.paths}
         grown = [
-            replace(expansion, kept=tuple(i for i in range(len(expansion.steps)) if (number, i) in kept))
-            for number, expansion in enumerate(made, start=first)
+            replace(expansion, kept=tuple(i for i in range(len(expansion.candidates)) if (number, i) in kept))
+            for number, expansion in enumerate(weighed, start=first)
         ]
         self.tree = replace(self.tree, expansions=(*self.tree.expansions, *grown))
 
@@ -127,3 +127,12 @@ class _Beam:
         solutions = tuple(path.end for path in self.paths if path.end is not None)
         given_up = None if solutions else "no candidate had a readable score"
         return replace(self.tree, solutions=solutions, given_up=given_up)
+
+
+def _weigh(expansion: Expansion, worth: float) -> Expansion:
+    """Say what the path is worth with each candidate, after a path that is worth `worth`; unknown without a score."""
+    candidates = (
+        replace(candidate, worth=None if candidate.judgement.score is None else worth * candidate.judgement.score)
+        for candidate in expansion.candidates
+    )
+    return replace(expansion, candidates=tuple(candidates))

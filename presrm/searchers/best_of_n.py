@@ -6,15 +6,27 @@ worth their product, as in beam search; a relative one compares the whole soluti
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from presrm.asking import ask_judge, generate_fitting
 from presrm.config import SearchConfig
 from presrm.errors import SplitterError, boundary
 from presrm.prompts import PromptSet
-from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
+from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
+from presrm.types import (
+    Candidate,
+    Candidates,
+    Expansion,
+    Judgement,
+    Problem,
+    SearchTree,
+    Status,
+    Step,
+    Stop,
+    Trajectory,
+)
 
 _CUT_OFF = Judgement(None, Status.TRUNCATED, "cut off: not judged")
 
@@ -61,7 +73,8 @@ class BestOfN:
         indexed = enumerate(problems, start)
         for _, group in groupby(indexed, key=lambda item: item[0] // self._options.group_size):
             members = list(group)
-            drawn = generate_fitting(generator, [self._request(index, problem) for index, problem in members])
+            completions = generate_fitting(generator, [self._request(index, problem) for index, problem in members])
+            drawn = [[Step(one.text, one.tokens, one.stop or Stop.EOS) for one in of] for of in completions]
             scores = judged([problem for _, problem in members], drawn, judge)
             yield from (_tree(*of) for of in zip([problem for _, problem in members], drawn, scores, strict=True))
 
@@ -72,7 +85,7 @@ class BestOfN:
         return Request(self._prompts.solve(Trajectory(problem)), options.num_candidates, sampling, seed=seed)
 
     def _judge_steps(
-        self, problems: Sequence[Problem], drawn: Sequence[Sequence[Completion]], judge: Judge
+        self, problems: Sequence[Problem], drawn: Sequence[Sequence[Step]], judge: Judge
     ) -> list[dict[str, Judgement]]:
         """For each problem the judgement of each distinct solution, by the product over its steps."""
         cut: list[dict[str, list[Step]]] = []
@@ -92,7 +105,7 @@ class BestOfN:
 
 
 def _judge_whole(
-    problems: Sequence[Problem], drawn: Sequence[Sequence[Completion]], judge: Judge
+    problems: Sequence[Problem], drawn: Sequence[Sequence[Step]], judge: Judge
 ) -> list[dict[str, Judgement]]:
     """For each problem the judgement of each distinct solution, compared as one step; a single one is not judged."""
     texts = [_whole(solutions) for solutions in drawn]
@@ -103,9 +116,9 @@ def _judge_whole(
     return [dict(zip(of, next(found) if len(of) > 1 else [single] * len(of), strict=True)) for of in texts]
 
 
-def _whole(solutions: Sequence[Completion]) -> list[str]:
+def _whole(solutions: Sequence[Step]) -> list[str]:
     """The distinct solutions that were not cut off, in the order sampled."""
-    return list(dict.fromkeys(solution.text for solution in solutions if solution.stop is not Stop.MAX_TOKENS))
+    return list(dict.fromkeys(solution.text for solution in solutions if solution.is_whole))
 
 
 def _product(steps: Sequence[Judgement]) -> Judgement:
@@ -118,19 +131,13 @@ def _product(steps: Sequence[Judgement]) -> Judgement:
     return Judgement(math.prod(scores), rationale="steps: " + " ".join(f"{score:.3f}" for score in scores))
 
 
-def _tree(problem: Problem, solutions: Sequence[Completion], scores: dict[str, Judgement]) -> SearchTree:
-    stops = tuple(solution.stop or Stop.EOS for solution in solutions)
-    judgements = tuple(scores.get(s.text, _CUT_OFF) if s.stop is not Stop.MAX_TOKENS else _CUT_OFF for s in solutions)
-    worth = {i: judgement.score for i, judgement in enumerate(judgements) if judgement.score is not None}
-    best = max(worth, key=lambda i: worth[i]) if worth else None
+def _tree(problem: Problem, solutions: Sequence[Step], scores: dict[str, Judgement]) -> SearchTree:
+    judgements = [scores[solution.text] if solution.is_whole else _CUT_OFF for solution in solutions]
+    expansion = Expansion(None, tuple(map(Candidate, solutions, judgements)))
+    worth = expansion.scores
+    best = max(worth, key=worth.__getitem__) if worth else None
     if best is None and len(scores) == 1:
-        best = stops.index(next(stop for stop in stops if stop is not Stop.MAX_TOKENS))
-    expansion = Expansion(
-        parent=None,
-        steps=tuple(Step(solution.text, solution.tokens) for solution in solutions),
-        stops=stops,
-        judgements=judgements,
-        kept=() if best is None else (best,),
-    )
-    given_up = "no solution had a readable score" if best is None else None
-    return SearchTree(problem, (expansion,), () if best is None else ((0, best),), given_up=given_up)
+        best = next(i for i, solution in enumerate(solutions) if solution.is_whole)
+    if best is None:
+        return SearchTree(problem, (expansion,), given_up="no solution had a readable score")
+    return SearchTree(problem, (replace(expansion, kept=(best,)),), ((0, best),))

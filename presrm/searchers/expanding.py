@@ -8,9 +8,8 @@ from presrm.config import SearchConfig
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Expansion, Judgement, Status, Step, Stop, Trajectory
+from presrm.types import Candidate, Candidates, Expansion, Judgement, Status, Step, Stop, Trajectory
 
-_CUT_OFF = Judgement(None, Status.TRUNCATED, "longer than search.max_step_tokens: not judged")
 _UNANIMOUS = Judgement(None, Status.UNREADABLE, "only one distinct candidate: not judged")
 
 
@@ -67,33 +66,24 @@ class Expander:
             JudgeError: if the judge raises, or does not give one judgement for each candidate.
         """
         completions = generate_fitting(generator, [self._request(place) for place in places])
-        found = [_distinct(candidates) for candidates in completions]
+        proposed = [
+            tuple(self._step(completion, len(place.prefix.steps)) for completion in of)
+            for place, of in zip(places, completions, strict=True)
+        ]
+        distinct = [_distinct(steps) for steps in proposed]
         least = 1 if self._judges_single else 2
-        is_judged = [len(distinct) >= least for distinct in found]
-        judged = iter(
-            ask_judge(
-                judge,
-                [
-                    Candidates(place.prefix, tuple(distinct.values()))
-                    for place, distinct, is_asked in zip(places, found, is_judged, strict=True)
-                    if is_asked
-                ],
-            )
-        )
+        asked = [
+            Candidates(place.prefix, steps)
+            for place, steps in zip(places, distinct, strict=True)
+            if len(steps) >= least
+        ]
+        judged = iter(ask_judge(judge, asked))
         expansions = []
-        for place, candidates, distinct, is_asked in zip(places, completions, found, is_judged, strict=True):
-            scores = dict(zip(distinct, next(judged), strict=True)) if is_asked else {}
-            expansions.append(
-                Expansion(
-                    parent=place.parent,
-                    steps=tuple(Step(candidate.text, candidate.tokens) for candidate in candidates),
-                    stops=self._stops(candidates, len(place.prefix.steps)),
-                    judgements=tuple(
-                        _CUT_OFF if candidate.stop is Stop.MAX_TOKENS else scores.get(candidate.text, _UNANIMOUS)
-                        for candidate in candidates
-                    ),
-                )
-            )
+        for place, steps, of in zip(places, proposed, distinct, strict=True):
+            judgements = next(judged) if len(of) >= least else [_UNANIMOUS] * len(of)
+            by_text = {step.text: judgement for step, judgement in zip(of, judgements, strict=True)}
+            candidates = (Candidate(step, by_text[step.text] if step.is_whole else _unwritten(step)) for step in steps)
+            expansions.append(Expansion(place.parent, tuple(candidates)))
         return expansions
 
     def _request(self, place: Place) -> Request:
@@ -106,31 +96,27 @@ class Expander:
             seed=derive_seed(self._seed, "search", place.index, place.number),
         )
 
-    def _stops(self, candidates: Sequence[Completion], depth: int) -> tuple[Stop | None, ...]:
-        """Say why the solution ends with each candidate."""
-        is_last = depth + 1 == self._options.max_steps
-
-        def stop(candidate: Completion) -> Stop | None:
-            if candidate.stop is not None:
-                return candidate.stop
-            if any(mark in candidate.text for mark in self._options.answer_marks):
-                return Stop.ANSWER
-            return Stop.MAX_STEPS if is_last else None
-
-        return tuple(stop(candidate) for candidate in candidates)
+    def _step(self, completion: Completion, depth: int) -> Step:
+        """Make a candidate of a completion, and say why the solution ends with it, if it does."""
+        stop = completion.stop
+        if stop is None and any(mark in completion.text for mark in self._options.answer_marks):
+            stop = Stop.ANSWER
+        if stop is None and depth + 1 == self._options.max_steps:
+            stop = Stop.MAX_STEPS
+        return Step(completion.text, completion.tokens, stop)
 
 
-def num_distinct(expansion: Expansion) -> int:
-    """Count the distinct candidates of an expansion that were not cut off."""
-    return len(
-        {step.text for step, stop in zip(expansion.steps, expansion.stops, strict=True) if stop is not Stop.MAX_TOKENS}
-    )
-
-
-def _distinct(candidates: Sequence[Completion]) -> dict[str, Step]:
-    """The first candidate of each text, in the order sampled, without those that were cut off."""
+def _distinct(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The first step of each text, in the order sampled, without those that are not whole."""
     found: dict[str, Step] = {}
-    for candidate in candidates:
-        if candidate.stop is not Stop.MAX_TOKENS:
-            found.setdefault(candidate.text, Step(candidate.text, candidate.tokens))
-    return found
+    for step in steps:
+        if step.is_whole:
+            found.setdefault(step.text, step)
+    return tuple(found.values())
+
+
+def _unwritten(step: Step) -> Judgement:
+    """What stands for the judgement of a candidate that is not whole: it is never judged."""
+    reasons = {Stop.NO_ROOM: "the prompt left no room", Stop.FILTERED: "withheld by the server"}
+    reason = reasons.get(step.stop or Stop.EOS, "longer than search.max_step_tokens")
+    return Judgement(None, Status.TRUNCATED, f"{reason}: not judged")

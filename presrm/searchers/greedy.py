@@ -10,7 +10,7 @@ from itertools import groupby
 from presrm.config import SearchConfig
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Judge, StepSplitter
-from presrm.searchers.expanding import Expander, Place, num_distinct
+from presrm.searchers.expanding import Expander, Place
 from presrm.types import Expansion, Problem, SearchTree, Stop, Trajectory
 
 
@@ -68,21 +68,22 @@ class GreedySearcher:
     def _decide(self, walk: "_Walk") -> None:
         """Go on with the best candidate of the last expansion, roll back, or give up."""
         last = walk.expansions[-1]
-        num = num_distinct(last)
-        if num == 0:
-            walk.given_up = "all candidates were cut off"
+        whole = [i for i, candidate in enumerate(last.candidates) if candidate.step.is_whole]
+        if not whole:
+            no_room = any(candidate.step.stop is Stop.NO_ROOM for candidate in last.candidates)
+            walk.given_up = "no room was left to write" if no_room else "all candidates were cut off"
             return
-        if num == 1:
+        if len(last.whole) == 1:
             if self._options.unanimous == "roll_back":
                 self._roll_back(walk, "one distinct candidate")
             else:
-                walk.keep(next(i for i, stop in enumerate(last.stops) if stop is not Stop.MAX_TOKENS))
+                walk.keep(whole[0])
             return
-        scores = {i: judgement.score for i, judgement in enumerate(last.judgements) if judgement.score is not None}
+        scores = last.scores
         if not scores:
             walk.given_up = "no judgement was readable"
         elif (
-            len({last.steps[i].text for i in scores}) > 1
+            len({last.candidates[i].step.text for i in scores}) > 1
             and max(scores.values()) - min(scores.values()) <= self._tie_tolerance
         ):
             self._roll_back(walk, "a tie")
@@ -130,14 +131,16 @@ class _Walk:
     @property
     def prefix(self) -> Trajectory:
         """The steps kept so far."""
-        return Trajectory(self.problem, tuple(self.expansions[number].steps[kept] for number, kept in self.path))
+        return Trajectory(
+            self.problem, tuple(self.expansions[number].candidates[kept].step for number, kept in self.path)
+        )
 
     def keep(self, candidate: int) -> None:
         """Go on with a candidate of the last expansion."""
         last = self.expansions[-1]
         self.expansions[-1] = replace(last, kept=(candidate,))
         self.path.append((len(self.expansions) - 1, candidate))
-        if last.stops[candidate] is not None:
+        if last.candidates[candidate].step.stop is not None:
             self.solution = self.path[-1]
 
     def tree(self) -> SearchTree:

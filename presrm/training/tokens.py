@@ -37,8 +37,8 @@ def tokenise_pair(
     Returns:
         The ids, or none where a step alone leaves no room for a single token before it.
     """
-    chosen = _step_ids(pair.chosen, pair.chosen_stop, encoder)
-    rejected = _step_ids(pair.rejected, pair.rejected_stop, encoder)
+    chosen = _step_ids(pair.chosen, encoder)
+    rejected = _step_ids(pair.rejected, encoder)
     room = max_tokens - max(len(chosen), len(rejected))
     if room < 1:
         return None
@@ -47,6 +47,6 @@ def tokenise_pair(
     return PairTokens(kept, chosen, rejected, num_cut=len(prefix) - len(kept), margin=pair.margin)
 
 
-def _step_ids(step: Step, stop: Stop | None, encoder: PromptEncoder) -> tuple[int, ...]:
-    end = [encoder.eos_id] if stop is Stop.EOS else []
+def _step_ids(step: Step, encoder: PromptEncoder) -> tuple[int, ...]:
+    end = [encoder.eos_id] if step.stop is Stop.EOS else []
     return (*encoder.step(step), *end)

@@ -60,7 +60,7 @@ def write_run(
     ):
         asked = make_judge(config.judge, recording, PROMPTS)
         trees = list(searcher.search([Problem("sums/1", question, "5")], engine, asked))
-    pairs = mine_pairs(trees, PairsConfig()).pairs
+    pairs = mine_pairs(trees, PairsConfig(), 2).pairs
     assert pairs
     (folder / "trees.jsonl").write_text("".join(dump(tree) + "\n" for tree in trees), "utf-8")
     (folder / "pairs.jsonl").write_text("".join(dump(pair) + "\n" for pair in pairs), "utf-8")
@@ -74,12 +74,12 @@ def test_it_shows_all_that_made_the_pair(
     run: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    ended = run("explain", write_run(tmp_path / "run"), "sums/1/0")
+    ended = run("explain", write_run(tmp_path / "run"), "2/sums/1/0")
 
     assert ended.code == 0, ended.err
     shown = " ".join(ended.out.split())
     for text in (
-        "Pair sums/1/0 made for M2, judged by M1",
+        "Pair 2/sums/1/0 made for M2, judged by M1",
         "What is 2 + 3?",
         "none: this is the first step",
         "A = chosen, B = rejected verdict A, P(A better) 1.000",
@@ -96,10 +96,10 @@ def test_it_shows_all_that_made_the_pair(
 
 
 def test_as_json_it_holds_the_calls(run: Callable, tmp_path: Path) -> None:
-    ended = run("explain", write_run(tmp_path / "run"), "sums/1/0", "--json")
+    ended = run("explain", write_run(tmp_path / "run"), "2/sums/1/0", "--json")
 
     row = json.loads(ended.out)
-    assert (row["pair"], row["iteration"], row["margin"], row["tie_tolerance"]) == ("sums/1/0", 2, 1.0, 0.0)
+    assert (row["pair"], row["iteration"], row["margin"], row["tie_tolerance"]) == ("2/sums/1/0", 2, 1.0, 0.0)
     assert row["candidates"][row["chosen"]]["text"] == RIGHT
     assert row["candidates"][row["rejected"]]["score"] == 0.0
     orders = {tuple(call["shown_as"]): call["verdict"] for call in row["calls"]}
@@ -111,30 +111,30 @@ def test_as_json_it_holds_the_calls(run: Callable, tmp_path: Path) -> None:
 def test_without_a_pair_all_are_listed(run: Callable, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
 
-    assert "sums/1/0" in run("explain", folder).out
+    assert "2/sums/1/0" in run("explain", folder).out
     rows = [json.loads(line) for line in run("explain", folder, "--json").out.splitlines()]
-    assert rows == [{"pair": "sums/1/0", "iteration": 2, "margin": 1.0}]
+    assert rows == [{"pair": "2/sums/1/0", "iteration": 2, "margin": 1.0}]
 
 
 def test_a_run_without_a_ledger_is_explained_by_its_tree(run: Callable, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "ledger.sqlite").unlink()
-    ended = run("explain", folder, "sums/1/0")
+    ended = run("explain", folder, "2/sums/1/0")
 
     assert ended.code == 0
     assert "has no ledger" in ended.out
     assert "Because. [[A]]" in ended.out
-    assert json.loads(run("explain", folder, "sums/1/0", "--json").out)["calls"] is None
+    assert json.loads(run("explain", folder, "2/sums/1/0", "--json").out)["calls"] is None
     assert not (folder / "ledger.sqlite").exists()
 
 
 def test_an_unreadable_verdict_is_no_score(run: Callable, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", unread=WRONG)
-    shown = run("explain", folder, "sums/1/0").out
+    shown = run("explain", folder, "2/sums/1/0").out
     assert "unreadable" in shown
     assert "have no score and had no say" in " ".join(shown.split())
 
-    row = json.loads(run("explain", folder, "sums/1/0", "--json").out)
+    row = json.loads(run("explain", folder, "2/sums/1/0", "--json").out)
     [score] = {made["score"] for made in row["candidates"] if made["text"] == WRONG}
     assert score is None
     assert {call["value"] for call in row["calls"] if call["reply"] == "Hm."} == {None}
@@ -148,20 +148,20 @@ def test_an_unreadable_verdict_is_no_score(run: Callable, tmp_path: Path) -> Non
     ],
 )
 def test_other_judges_are_explained_too(run: Callable, tmp_path: Path, judge: dict[str, object], expected: str) -> None:
-    ended = run("explain", write_run(tmp_path / "run", **judge), "sums/1/0")
+    ended = run("explain", write_run(tmp_path / "run", **judge), "2/sums/1/0")
 
     assert expected in " ".join(ended.out.split())
 
 
 def test_text_from_outside_is_never_obeyed(run: Callable, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", question=f"What is 2 + 3? {HOSTILE}", reason=HOSTILE)
-    ended = run("explain", folder, "sums/1/0")
+    ended = run("explain", folder, "2/sums/1/0")
 
     assert ended.code == 0, ended.err
     assert ended.out.count("[bold]") > 1
     assert r"\x1b[2J[bold]\u202e\ud800 [/red]\x00" in " ".join(ended.out.split())
     assert not set(ended.out) & set("\x1b\u202e\ud800\x00")
-    assert json.loads(run("explain", folder, "sums/1/0", "--json").out)["problem"]["question"].endswith(HOSTILE)
+    assert json.loads(run("explain", folder, "2/sums/1/0", "--json").out)["problem"]["question"].endswith(HOSTILE)
 
 
 def test_an_unknown_pair_is_answered_with_the_nearest(run: Callable, tmp_path: Path) -> None:
@@ -169,25 +169,25 @@ def test_an_unknown_pair_is_answered_with_the_nearest(run: Callable, tmp_path: P
 
     ended = run("explain", folder, "sums/1/3")
     assert ended.code == 2
-    assert "did you mean 'sums/1/0'?" in ended.err
+    assert "did you mean '2/sums/1/0'?" in ended.err
     ended = run("explain", folder, "xyzzy")
     assert ended.code == 2
-    assert "known are 1, as 'sums/1/0'" in ended.err
+    assert "known are 1, as '2/sums/1/0'" in ended.err
 
 
 def test_what_is_no_run_is_refused(run: Callable, tmp_path: Path) -> None:
-    ended = run("explain", tmp_path, "sums/1/0")
+    ended = run("explain", tmp_path, "2/sums/1/0")
     assert ended.code == 2
     assert "no run folder" in ended.err
     assert ended.err.count("\n") == 1
     (tmp_path / "manifest.json").write_text("{}")
-    assert "has no pairs yet" in run("explain", tmp_path, "sums/1/0").err
+    assert "has no pairs yet" in run("explain", tmp_path, "2/sums/1/0").err
 
 
 def test_a_damaged_ledger_is_told_in_one_line(run: Callable, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "ledger.sqlite").write_text("no database at all, but long enough to be looked at\n" * 99)
-    ended = run("explain", folder, "sums/1/0")
+    ended = run("explain", folder, "2/sums/1/0")
 
     assert ended.code == 1
     assert "cannot open the verdict ledger" in ended.err

@@ -20,9 +20,7 @@ CHAT = {
     "chosen": [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "15"}],
     "rejected": [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "16"}],
 }
-OWN = PreferencePair(
-    "p/1", Trajectory(Problem("p", QUESTION)), Step("12 + 3 = 15\n"), Step("15\n"), 0.5, rejected_stop=Stop.EOS
-)
+OWN = PreferencePair("p/1", Trajectory(Problem("p", QUESTION)), Step("12 + 3 = 15\n"), Step("15\n", stop=Stop.EOS), 0.5)
 SETTINGS = ("--set", "threads=1", "--set", "training.learning_rate=0.001", "--set", "training.batch_pairs=1")
 
 

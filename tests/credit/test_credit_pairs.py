@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from presrm.config import PairsConfig
 from presrm.credit.pairs import explain_no_pairs, mine_pairs
-from presrm.types import Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
+from presrm.types import Candidate, Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
 
 PROBLEM = Problem("p", "What is 2 + 3 - 1?")
 UNREADABLE = Judgement(None, Status.UNREADABLE)
@@ -21,9 +21,10 @@ def expansion(
 ) -> Expansion:
     return Expansion(
         parent,
-        tuple(Step(text) for text in scores),
-        tuple((stops or {}).get(text) for text in scores),
-        tuple(UNREADABLE if score is None else Judgement(score) for score in scores.values()),
+        tuple(
+            Candidate(Step(text, stop=(stops or {}).get(text)), UNREADABLE if score is None else Judgement(score))
+            for text, score in scores.items()
+        ),
         () if kept is None else (kept,),
     )
 
@@ -60,7 +61,7 @@ def test_a_trees_pairs_worked_by_hand() -> None:
         "5 - 1 = 3\n",
     )
     assert second.margin == pytest.approx(0.4)
-    assert (second.chosen_stop, second.rejected_stop) == (Stop.EOS, None)
+    assert (second.chosen.stop, second.rejected.stop) == (Stop.EOS, None)
     assert mined.dropped == {"rolled_back": 1, "tie": 1}
 
 
@@ -77,12 +78,18 @@ MANY = SearchTree(
     (
         Expansion(
             None,
-            tuple(Step(text) for text in ("best", "low", "good", "lower", "also best", "fair", "low")),
-            (None,) * 7,
-            tuple(Judgement(score) for score in (1.0, 0.25, 0.75, 0.25, 1.0, 0.5, 0.25)),
+            tuple(
+                Candidate(Step(text), Judgement(score))
+                for text, score in zip(
+                    ("best", "low", "good", "lower", "also best", "fair", "low"),
+                    (1.0, 0.25, 0.75, 0.25, 1.0, 0.5, 0.25),
+                    strict=True,
+                )
+            ),
             kept=(0,),
         ),
     ),
+    solutions=((0, 0),),
 )
 
 
@@ -113,7 +120,7 @@ def test_margins_and_the_most_a_problem_may_give_hold_for_single_pairs() -> None
 
 def test_an_expansion_that_wider_pairs_leave_without_any_is_counted() -> None:
     narrow = expansion(None, {"a": 1.0, "b": 0.9, "c": 0.8}, kept=0)
-    tree = replace(MANY, expansions=(narrow, *MANY.expansions))
+    tree = replace(MANY, expansions=(narrow, *MANY.expansions), solutions=((0, 0), (1, 0)))
 
     mined = mine_pairs([tree], PairsConfig(rejected="all", max_per_problem=4))
     assert {pair.id for pair in mined.pairs} == {"p/1", "p/1/3", "p/1/5", "p/1/2"}
@@ -122,7 +129,8 @@ def test_an_expansion_that_wider_pairs_leave_without_any_is_counted() -> None:
 
 def test_the_widest_pairs_of_a_problem_stay_in_their_order() -> None:
     narrow_first = replace(TREE, dropped=(), expansions=(*TREE.expansions[2:], expansion(None, {"x": 1, "y": 0}, 0)))
-    narrow_first = replace(narrow_first, expansions=tuple(replace(e, parent=None) for e in narrow_first.expansions))
+    expansions = tuple(replace(expansion, parent=None) for expansion in narrow_first.expansions)
+    narrow_first = replace(narrow_first, expansions=expansions, solutions=((0, 1), (1, 0), (2, 0)))
 
     mined = mine_pairs([narrow_first, TREE], PairsConfig(max_per_problem=2))
     assert [pair.id for pair in mined.pairs] == ["p/0", "p/2", "p/2", "p/3"]
@@ -146,9 +154,38 @@ def test_the_widest_pairs_of_a_problem_stay_in_their_order() -> None:
     ],
 )
 def test_an_expansion_without_a_pair_is_counted_by_cause(made: Expansion, cause: str) -> None:
-    mined = mine_pairs([SearchTree(PROBLEM, (made,))], PairsConfig())
+    solutions = tuple((0, kept) for kept in made.kept)
+    mined = mine_pairs([SearchTree(PROBLEM, (made,), solutions)], PairsConfig())
 
     assert (mined.pairs, mined.dropped) == ((), {cause: 1})
+
+
+def test_of_several_paths_only_those_to_a_solution_give_pairs_and_the_others_are_no_ties() -> None:
+    """A beam of two: the second path is left at the second step, where it kept nothing."""
+    beam = SearchTree(
+        PROBLEM,
+        (
+            replace(expansion(None, {"a": 0.9, "b": 0.8, "c": 0.1}, 0), kept=(0, 1)),
+            weighed(expansion((0, 0), {"a1": 0.9, "a2": 0.5}, 0, {"a1": Stop.EOS}), 0.9),
+            weighed(expansion((0, 1), {"b1": 0.3, "b2": 0.2}, None), 0.8),
+        ),
+        solutions=((1, 0),),
+    )
+
+    mined = mine_pairs([beam], PairsConfig(), iteration=3)
+    assert [(pair.id, pair.chosen.text, pair.rejected.text) for pair in mined.pairs] == [
+        ("3/p/0", "a", "c"),
+        ("3/p/1", "a1", "a2"),
+    ]
+    assert mined.dropped == {"left": 1}
+
+
+def weighed(made: Expansion, worth: float) -> Expansion:
+    def weigh(candidate: Candidate) -> Candidate:
+        score = candidate.judgement.score
+        return replace(candidate, worth=None if score is None else worth * score)
+
+    return replace(made, candidates=tuple(map(weigh, made.candidates)))
 
 
 def test_a_problem_given_up_gives_no_pairs() -> None:
@@ -160,7 +197,8 @@ def test_a_problem_given_up_gives_no_pairs() -> None:
 
 def test_no_pairs_are_explained_in_one_line_with_counts() -> None:
     tied = SearchTree(PROBLEM, (expansion(None, {"a": 0.5, "b": 0.5}, None),), given_up="a tie at the first step")
-    trees = [tied, tied, SearchTree(PROBLEM, (expansion(None, {"a": None}, 0, {"a": Stop.EOS}),))]
+    alone = SearchTree(PROBLEM, (expansion(None, {"a": None}, 0, {"a": Stop.EOS}),), solutions=((0, 0),))
+    trees = [tied, tied, alone]
 
     line = explain_no_pairs(trees, mine_pairs(trees, PairsConfig()))
     assert line == (
@@ -189,7 +227,8 @@ def test_every_expansion_gives_pairs_or_is_counted_once(
     rejected: Literal["lowest", "all"],
 ) -> None:
     expansions = tuple(expansion(None, found, 0) for found in scores)
-    tree = SearchTree(PROBLEM, expansions, dropped=tuple(dropped), given_up=given_up)
+    solutions = () if given_up else tuple((number, 0) for number in range(len(expansions)))
+    tree = SearchTree(PROBLEM, expansions, solutions, tuple(dropped), given_up)
 
     options = PairsConfig(min_margin=min_margin, max_per_problem=max_per_problem, rejected=rejected)
     mined = mine_pairs([tree, replace(tree, problem=Problem("q", "Again?"))], options)

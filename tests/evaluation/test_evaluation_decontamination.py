@@ -21,8 +21,11 @@ def test_a_shared_run_of_thirteen_words_goes_and_twelve_stay() -> None:
 
 
 def test_made_up_problems_go_by_their_canonical_form_alone() -> None:
-    train = [Problem("arithmetic:1+2", LONG), Problem("arithmetic:1+3", f"{LONG} too")]
-    kept, counts = decontaminate(train, [Problem("arithmetic:1+2", "told otherwise"), Problem("arithmetic:9+9", LONG)])
+    def made_up(form: str, question: str) -> Problem:
+        return Problem(f"arithmetic:{form}", question, kind="arithmetic")
+
+    train = [made_up("1+2", LONG), made_up("1+3", f"{LONG} too")]
+    kept, counts = decontaminate(train, [made_up("1+2", "told otherwise"), made_up("9+9", LONG)])
     assert [problem.id for problem in kept] == ["arithmetic:1+3"]
     assert counts == Contamination(same_id=1)
 

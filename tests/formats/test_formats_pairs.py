@@ -15,11 +15,9 @@ from presrm.types import PreferencePair, Problem, Step, Stop, Trajectory
 OWN = PreferencePair(
     "p1/3",
     Trajectory(Problem("p1", "2 + 3?"), (Step("2 and 3.\n", (5, 6)),)),
-    Step("5.\n", (7,)),
-    Step("6.\n", (8,)),
+    Step("5.\n", (7,), Stop.EOS),
+    Step("6.\n", (8,), Stop.MAX_TOKENS),
     margin=0.25,
-    chosen_stop=Stop.EOS,
-    rejected_stop=Stop.MAX_TOKENS,
 )
 TRL = {"prompt": "2 + 3?", "chosen": "It is 5.", "rejected": "It is 6."}
 STEP_DPO = {"prompt": "2 + 3?", "initial_reason_steps": "Add.\n", "chosen": "2 + 3 = 5.", "rejected": "2 + 3 = 6."}
@@ -53,7 +51,7 @@ def pair(row: dict[str, Any], terminal: Terminal = Terminal.AUTO) -> PreferenceP
 
 
 def stops(made: PreferencePair) -> tuple[Stop | None, Stop | None]:
-    return made.chosen_stop, made.rejected_stop
+    return made.chosen.stop, made.rejected.stop
 
 
 @pytest.mark.parametrize("terminal", Terminal)
@@ -77,7 +75,7 @@ def test_whole_answers_become_pairs_without_prefix_that_end(row: dict[str, Any])
     made = pair(row)
     assert made.prefix.problem.question == "2 + 3?"
     assert made.prefix.steps == ()
-    assert (made.chosen, made.rejected, made.margin) == (Step("It is 5."), Step("It is 6."), 1.0)
+    assert (made.chosen.text, made.rejected.text, made.margin) == ("It is 5.", "It is 6.", 1.0)
     assert stops(made) == (Stop.EOS, Stop.EOS)
 
 

@@ -11,7 +11,18 @@ from presrm.judging.signs import Figure
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Sampling
 from presrm.splitters import SPLITTERS
-from presrm.types import Candidates, Expansion, Judgement, LabelledSteps, Problem, SearchTree, Status, Step, Trajectory
+from presrm.types import (
+    Candidate,
+    Candidates,
+    Expansion,
+    Judgement,
+    LabelledSteps,
+    Problem,
+    SearchTree,
+    Status,
+    Step,
+    Trajectory,
+)
 
 PREFIX = Trajectory(Problem("p", "What is 1 + 1?"))
 
@@ -84,8 +95,7 @@ def test_a_wrong_step_at_the_top_or_unreadable_cannot_be_raised() -> None:
 
 
 def test_a_judge_judges_again_a_fixed_sample_of_what_another_judged() -> None:
-    steps = (Step("a"), Step("b"))
-    expansion = Expansion(None, steps, (None, None), (Judgement(1.0), Judgement(0.0)))
+    expansion = Expansion(None, (Candidate(Step("a"), Judgement(1.0)), Candidate(Step("b"), Judgement(0.0))))
     trees = [SearchTree(Problem(str(n), "?"), (expansion,)) for n in range(9)]
     turned = Table({"a": 0.2, "b": 0.7})
     found = judge_again(trees, turned, num=4, seed=1)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from presrm.checkers.arithmetic import ArithmeticChecker
 from presrm.engines.scripted import ScriptedEngine
 from presrm.judging.labels import (
     LabelledSteps,
@@ -16,7 +17,7 @@ from presrm.judging.labels import (
     solution_steps,
     without_annotations,
 )
-from presrm.problems.arithmetic import StepChecker, load_arithmetic
+from presrm.problems.arithmetic import load_arithmetic
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Sampling
 from presrm.splitters.newline import NewlineSplitter
@@ -67,10 +68,8 @@ def test_perturbed_steps_of_arithmetic_are_wrong_and_their_siblings_right() -> N
     for labelled in perturbed(load_arithmetic(num=30, seed=1), SPLITTER, 60, seed=0):
         assert labelled.good is not None
         assert labelled.bad is not None
-        before = [step.text for step in labelled.prefix.steps]
-        checker = StepChecker(labelled.prefix.problem)
-        assert checker.check([*before, labelled.good.text])[-1]
-        assert not checker.check([*before, labelled.bad.text])[-1]
+        good, bad = ArithmeticChecker().check([labelled.prefix.extend(s) for s in (labelled.good, labelled.bad)])
+        assert (good[-1], bad[-1]) == (True, False)
 
 
 def test_perturbation_is_seeded_and_gives_no_more_than_there_is() -> None:

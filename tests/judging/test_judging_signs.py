@@ -36,6 +36,7 @@ from presrm.judging.signs import (
 from presrm.prompts import Prompt
 from presrm.protocols import Engine
 from presrm.types import (
+    Candidate,
     Candidates,
     Checkpoint,
     Expansion,
@@ -63,9 +64,7 @@ def tree(*expansions: Judged, solved: bool = True) -> SearchTree:
     made = [
         Expansion(
             (number - 1, 0) if number else None,
-            found.candidates.steps,
-            (None,) * len(found.judgements),
-            found.judgements,
+            tuple(map(Candidate, found.candidates.steps, found.judgements)),
             kept=(0,),
         )
         for number, found in enumerate(expansions)
@@ -94,15 +93,14 @@ def test_what_cannot_be_told_is_none_and_never_zero() -> None:
 
 
 def test_a_single_candidate_and_one_cut_off_were_not_judged() -> None:
-    expansion = Expansion(
-        None, (Step("a"), Step("a"), Step("long")), (None, None, Stop.MAX_TOKENS), (Judgement(1.0),) * 3
-    )
+    steps = (Step("a"), Step("a"), Step("long", stop=Stop.MAX_TOKENS), Step("", stop=Stop.NO_ROOM))
+    expansion = Expansion(None, tuple(Candidate(step, Judgement(1.0)) for step in steps))
     assert not list(judged_in(SearchTree(PROBLEM, (expansion,))))
 
 
 def test_equal_candidates_count_once() -> None:
     judgements = (Judgement(1.0), Judgement(0.0), Judgement(1.0))
-    expansion = Expansion(None, (Step("a"), Step("b"), Step("a")), (None,) * 3, judgements)
+    expansion = Expansion(None, tuple(map(Candidate, (Step("a"), Step("b"), Step("a")), judgements)))
     (found,) = judged_in(SearchTree(PROBLEM, (expansion,)))
     assert found.scores == [1.0, 0.0]
 

@@ -56,7 +56,7 @@ def texts() -> list[str]:
 
 
 def problem(question: str) -> Problem:
-    return Problem("arithmetic:2+3", question)  # an id that the checker knows
+    return Problem("arithmetic:2+3", question, kind="arithmetic")  # an id that the checker knows
 
 
 HOSTILE = texts()

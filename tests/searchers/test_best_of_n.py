@@ -52,7 +52,7 @@ def test_an_absolute_judge_scores_the_steps_and_a_solution_is_worth_their_produc
     worth = {"a\n": 0.9, "b": 0.1, "c\n": 0.5, "d": 0.5}
     tree = search(["a\nb", "c\nd", "a\nb"], ScoreJudge(worth.get))
     assert best(tree) == ["c\nd"]
-    assert [round(judgement.score or 0, 3) for judgement in tree.expansions[0].judgements] == [0.09, 0.25, 0.09]
+    assert [round(one.judgement.score or 0, 3) for one in tree.expansions[0].candidates] == [0.09, 0.25, 0.09]
 
 
 def test_a_relative_judge_compares_whole_solutions() -> None:
@@ -62,7 +62,7 @@ def test_a_relative_judge_compares_whole_solutions() -> None:
 def test_an_unreadable_step_makes_the_solution_unknown_not_bad() -> None:
     tree = search(["a\nb", "c"], ScoreJudge({"a\n": 1.0, "b": None, "c": 0.01}.get))
     assert best(tree) == ["c"]
-    assert tree.expansions[0].judgements[0].status is Status.UNREADABLE
+    assert tree.expansions[0].candidates[0].judgement.status is Status.UNREADABLE
 
 
 def test_with_nothing_readable_it_gives_up_unless_all_solutions_are_equal() -> None:
@@ -73,4 +73,4 @@ def test_with_nothing_readable_it_gives_up_unless_all_solutions_are_equal() -> N
 def test_no_steps_is_no_score() -> None:
     tree = search(["", "b"], ScoreJudge({"b": 0.3}.get))
     assert best(tree) == ["b"]
-    assert tree.expansions[0].judgements[0].score is None
+    assert tree.expansions[0].candidates[0].judgement.score is None

@@ -141,8 +141,8 @@ def test_duplicates_are_judged_once_and_share_the_judgement() -> None:
 
     tree = search_one(Script(["a1", "b2", "a1", "b2"]), judge)
     assert judge.seen == [[["a1", "b2"]]]
-    assert [judgement.score for judgement in tree.expansions[0].judgements] == [0.1, 0.2, 0.1, 0.2]
-    assert len(tree.expansions[0].steps) == 4
+    assert [one.judgement.score for one in tree.expansions[0].candidates] == [0.1, 0.2, 0.1, 0.2]
+    assert len(tree.expansions[0].candidates) == 4
 
 
 def test_one_distinct_candidate_is_accepted_without_asking_the_judge() -> None:
@@ -150,7 +150,7 @@ def test_one_distinct_candidate_is_accepted_without_asking_the_judge() -> None:
 
     tree = search_one(Script(["a1", "a1"]), judge)
     assert (tree.expansions[0].kept, tree.given_up, judge.seen) == ((0,), None, [])
-    assert [judgement.status for judgement in tree.expansions[0].judgements] == [Status.UNREADABLE] * 2
+    assert [one.judgement.status for one in tree.expansions[0].candidates] == [Status.UNREADABLE] * 2
 
 
 def test_or_it_rolls_back_as_the_papers_letter_would() -> None:
@@ -167,7 +167,7 @@ def test_a_candidate_that_was_cut_off_is_never_judged_and_never_kept() -> None:
 
     tree = search_one(Script(["a99999", "a1", "a2"]), judge, max_step_tokens=3)
     assert judge.seen == [[["a1", "a2"]]]
-    assert tree.expansions[0].judgements[0].status is Status.TRUNCATED
+    assert tree.expansions[0].candidates[0].judgement.status is Status.TRUNCATED
     assert tree.expansions[0].kept == (2,)
 
     tree = search_one(Script(["a99999", "a1"]), judge, max_step_tokens=3)
@@ -199,7 +199,7 @@ def test_an_answer_mark_ends_the_solution_without_an_end_token() -> None:
 def test_a_step_that_ends_by_its_end_token_says_so_even_with_an_answer_mark() -> None:
     tree = search_one(Script(["#### 5", "a0\n."]), ScoreJudge(by_digit), answer_marks=("####",))
 
-    assert tree.expansions[0].stops == (Stop.EOS, None)
+    assert [one.step.stop for one in tree.expansions[0].candidates] == [Stop.EOS, None]
 
 
 def test_the_last_step_that_is_allowed_ends_the_solution() -> None:
@@ -299,6 +299,9 @@ def test_the_registered_searcher_runs_with_the_policy_as_its_own_judge() -> None
     )
     [tree] = greedy.search([Problem("p", "Give two digits.")], engine, PairwiseJudge(engine, PROMPTS))
 
-    best = [max(expansion.steps, key=lambda step: by_digit(step.text)) for expansion in tree.expansions]
+    best = [
+        max((one.step for one in expansion.candidates), key=lambda step: by_digit(step.text))
+        for expansion in tree.expansions
+    ]
     [solution] = tree.solution_trajectories()
     assert [step.text for step in solution.steps] == [step.text for step in best]

@@ -41,7 +41,7 @@ def make_pairs(num_problems: int, wrong: str = "7") -> list[PreferencePair]:
         for depth in range(number % 3 + 1):
             chosen, rejected = Step(f"{number} + 1 = {number + 1}\n"), Step(f"{number} + 1 = {wrong}\n" * (1 + depth))
             stop = Stop.EOS if depth == number % 3 else None
-            pairs.append(PreferencePair(f"p{number}/{depth}", prefix, chosen, rejected, 1.0, chosen_stop=stop))
+            pairs.append(PreferencePair(f"p{number}/{depth}", prefix, replace(chosen, stop=stop), rejected, 1.0))
             prefix = prefix.extend(chosen)
     return pairs
 

@@ -42,7 +42,7 @@ def test_steps_keep_the_ids_they_were_generated_with(encoder: PromptEncoder) -> 
 
 @pytest.mark.parametrize("stop", [None, *Stop])
 def test_the_end_token_stands_only_where_it_was_generated(encoder: PromptEncoder, stop: Stop | None) -> None:
-    tokens = tokenise(replace(PAIR, chosen_stop=stop), encoder)
+    tokens = tokenise(replace(PAIR, chosen=replace(PAIR.chosen, stop=stop)), encoder)
 
     assert (tokens.chosen[-1] == encoder.eos_id) == (stop is Stop.EOS)
     assert encoder.eos_id not in tokens.chosen[:-1]
