@@ -5,7 +5,7 @@ two problems with equal ids are the same problem, and `presrm.checkers.arithmeti
 step is right.
 
 >>> make_problem(random.Random(3)).solution.splitlines()[-1]
-'#### 66'
+'#### 90'
 """
 
 import random
