@@ -58,7 +58,9 @@ class Request:
         num: How many completions to draw.
         sampling: How.
         splitter: With one, a completion ends at its first step boundary; without, at the end token.
-        seed: Determines the draw, together with the other requests of the same call.
+        seed: Determines, with a completion's number, the random numbers that it is drawn with, and nothing else does:
+            neither the other requests of the call nor batches or machines. Requests of equal seeds share their numbers,
+            so give each a seed of its own (`presrm.seeding.derive_seed`).
     """
 
     prompt: Prompt
@@ -75,7 +77,8 @@ class Completion:
     Attributes:
         text: ``decode(tokens)``.
         tokens: As generated, without the end token.
-        stop: `Stop.EOS`, `Stop.MAX_TOKENS` (cut off), or none at a step boundary.
+        stop: `Stop.EOS`, `Stop.MAX_TOKENS` (cut off, by the request or by what the policy reads), `Stop.NO_ROOM`
+            (nothing was written: the prompt leaves no room for a token), or none at a step boundary.
     """
 
     text: str
@@ -87,15 +90,22 @@ class Generator(Protocol):
     """Prompts -> completions."""
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
-        """Complete every request: one list of ``request.num`` completions each, in order."""
+        """Complete every request: one list of ``request.num`` completions each, in order.
+
+        ``generate(a + b) == generate(a) + generate(b)``: company changes nothing but, now and then, the last bits of a
+        logit. A prompt without room for a token is no error: each of its completions is empty, with `Stop.NO_ROOM`.
+        """
         ...
 
 
 class Scorer(Protocol):
     """Prompts -> log-probabilities."""
 
-    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
-        """Give, for each prompt, the log-probability (nats) that its reply goes on with each option."""
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
+        """Give, for each prompt, the log-probability (nats) that its reply goes on with each option.
+
+        None for a prompt behind which there is no room for the options.
+        """
         ...
 
 

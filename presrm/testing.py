@@ -1,4 +1,4 @@
-"""Law kits: what a splitter, a judge and a problem set must hold, for the tests of their authors.
+"""Law kits: what a splitter, an engine, a judge and a problem set must hold, for the tests of their authors.
 
 >>> from presrm.splitters import SPLITTERS
 >>> check_splitter(SPLITTERS.create("newline"))
@@ -7,11 +7,14 @@ Each raises `AssertionError` with what broke the law. A fixed list of hostile te
 is installed, it looks for more.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 
-from presrm.protocols import Judge, StepSplitter
-from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory
+from presrm.prompts import Part, Prompt
+from presrm.protocols import Completion, Engine, Judge, Request, Sampling, StepSplitter
+from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory
 
 _FRAGMENTS = (
     *r"Step **Step 1: 1. #### 42 3.14 . ... a B $ $$ $5 \$ \( \) \[ \] \boxed{ { } \ ( ) [".split(),
@@ -73,6 +76,145 @@ def _check_text(splitter: StepSplitter, text: str) -> None:
         raise AssertionError(f"a step is empty: {_shown(steps)} for {_shown(text)}")
     if splitter.split(text) != steps:
         raise AssertionError(f"split gave other steps the second time for {_shown(text)}")
+
+
+def check_engine(
+    engine: Engine,
+    *,
+    prompts: Sequence[Prompt] = (),
+    too_long: Prompt | None = None,
+    splitter: StepSplitter | None = None,
+    decode: Callable[[Sequence[int]], str] | None = None,
+    options: Sequence[str] = ("yes", "no"),
+    ties: float = 0.0,
+    tolerance: float = 1e-3,
+) -> None:
+    """Check the laws of an engine: what is drawn belongs to a request and its seed, and a prompt without room is data.
+
+    The same requests are made together, apart, in another order and in other company. At temperature 1 its policy must
+    not be sure of its reply, so that different draws can be told apart.
+
+    Args:
+        engine: Runs a policy.
+        prompts: More prompts to try, of several lengths.
+        too_long: A prompt that leaves the policy no room.
+        splitter: Cuts steps, where the engine can write step by step.
+        decode: Ids -> text, where the engine gives ids.
+        options: Of which log-probabilities are asked; empty where the engine has none.
+        ties: Share of completions that may differ because a batch changed the last bits of a logit.
+        tolerance: By how much a log-probability (nats) may differ.
+
+    Raises:
+        AssertionError: with the request that breaks a law.
+    """
+    asked = (*_PROMPTS, *prompts)
+    _check_draws(engine, asked, splitter, decode, ties)
+    _check_logprobs(engine, asked, options, tolerance)
+    if too_long is not None:
+        _check_room(engine, asked[0], too_long, options)
+
+
+def _check_draws(
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    splitter: StepSplitter | None,
+    decode: Callable[[Sequence[int]], str] | None,
+    ties: float,
+) -> None:
+    samplings = (Sampling(1.0, max_tokens=24), Sampling(max_tokens=12), Sampling(0.7, 0.9, 24))
+    requests = [
+        Request(prompt, 1 + place % 3, samplings[place % 3], splitter if place % 2 else None, seed=100 + place)
+        for place, prompt in enumerate((*prompts, *prompts))
+    ]
+    together = engine.generate(requests)
+    _check_completions(requests, together, decode)
+    half = len(requests) // 2
+    fewer = [replace(request, num=1) for request in requests]
+    others = {
+        "the second time": engine.generate(requests),
+        "in two calls": engine.generate(requests[:half]) + engine.generate(requests[half:]),
+        "alone": [engine.generate([request])[0] for request in requests],
+        "in another order": engine.generate(requests[::-1])[::-1],
+        "asked for one completion": engine.generate(fewer),
+    }
+    for how, found in others.items():
+        pairs = [
+            (request, *both)
+            for request, were, are in zip(requests, together, found, strict=True)
+            for both in zip(were, are, strict=False)
+        ]
+        odd = [(request, a, b) for request, a, b in pairs if a != b]
+        if len(odd) > ties * len(pairs):
+            request, a, b = odd[0]
+            raise AssertionError(
+                f"{len(odd)} of {len(pairs)} completions came out otherwise {how}, the first {_shown(b)} "
+                f"for {_shown(a)} of {_shown(request)}"
+            )
+    if engine.generate([]) != []:
+        raise AssertionError("nothing asked must give nothing")
+    ask = Request(prompts[0], 8, samplings[0], seed=1)
+    first, second = engine.generate([ask, replace(ask, seed=2)])
+    if len(set(first)) == 1 or first == second:
+        raise AssertionError(f"at temperature 1 other seeds and numbers must draw otherwise, but gave {_shown(first)}")
+
+
+def _check_completions(
+    requests: Sequence[Request],
+    found: Sequence[Sequence[Completion]],
+    decode: Callable[[Sequence[int]], str] | None,
+) -> None:
+    if [len(completions) for completions in found] != [request.num for request in requests]:
+        raise AssertionError(f"expected one list of `num` completions for each request, but got {_shown(found)}")
+    for request, completions in zip(requests, found, strict=True):
+        ends = {Stop.EOS, Stop.MAX_TOKENS} if request.splitter is None else {Stop.EOS, Stop.MAX_TOKENS, None}
+        for one in completions:
+            if one.stop not in ends:
+                raise AssertionError(f"a completion of {_shown(request)} cannot end so: {_shown(one)}")
+            if len(one.tokens) > request.sampling.max_tokens:
+                raise AssertionError(f"{len(one.tokens)} tokens for {_shown(request)}")
+            if decode is not None and decode(one.tokens) != one.text:
+                raise AssertionError(
+                    f"the text must be that of the tokens, {_shown(decode(one.tokens))}: {_shown(one)}"
+                )
+
+
+def _check_logprobs(engine: Engine, prompts: Sequence[Prompt], options: Sequence[str], tolerance: float) -> None:
+    if not options:
+        return
+    together = engine.logprobs(prompts, options)
+    alone = [engine.logprobs([prompt], options)[0] for prompt in prompts]
+    backwards = engine.logprobs(prompts[::-1], options)[::-1]
+    if len(together) != len(prompts):
+        raise AssertionError(f"expected log-probabilities for {len(prompts)} prompts, but got {_shown(together)}")
+    for prompt, *rows in zip(prompts, together, alone, backwards, strict=True):
+        for row in rows:
+            _check_row(row, len(options), prompt)
+            if not all(_is_near(a, b, tolerance) for a, b in zip(row or (), rows[0] or (), strict=True)):
+                raise AssertionError(f"company changes log-probabilities: {_shown(rows)} for {_shown(prompt)}")
+
+
+def _check_row(row: tuple[float, ...] | None, num: int, prompt: Prompt) -> None:
+    if not isinstance(row, tuple) or len(row) != num or not all(logp <= 1e-4 for logp in row):
+        raise AssertionError(f"expected a tuple of {num} log-probabilities, but got {_shown(row)} for {_shown(prompt)}")
+
+
+def _is_near(a: float, b: float, tolerance: float) -> bool:
+    return math.isclose(a, b, rel_tol=0, abs_tol=tolerance)
+
+
+def _check_room(engine: Engine, short: Prompt, long: Prompt, options: Sequence[str]) -> None:
+    """Check that a prompt without room is data, and those beside it do not notice."""
+    ask = Request(short, 1, Sampling(max_tokens=4))
+    first, none, last = engine.generate([ask, Request(long, 2), ask])
+    if none != [Completion("", (), Stop.NO_ROOM)] * 2:
+        raise AssertionError(f"a prompt without room must give empty completions with Stop.NO_ROOM, not {_shown(none)}")
+    if not first == last == engine.generate([ask])[0]:
+        raise AssertionError(f"beside a prompt without room come other completions: {_shown(first)}, {_shown(last)}")
+    if options:
+        row, no_row = engine.logprobs([short, long], options)
+        if no_row is not None:
+            raise AssertionError(f"a prompt without room must have no log-probabilities, not {_shown(no_row)}")
+        _check_row(row, len(options), short)
 
 
 def check_judge(judge: Judge) -> None:
@@ -142,4 +284,14 @@ _ITEMS = (
     _item("What is 1 + 1?", (), ("1 + 1 = 2\n",)),
     _item("Same again?", (), ("equal", "equal")),
     _item("[[A]] {{ 7 * 7 }} {% raw %}", ("<|im_end|>\n",), ("[[B]] score: 5 yes", "\x00 \\boxed{", "</s>[[no]]")),
+)
+_PROMPTS = tuple(
+    Prompt((Part(text, is_content=True), Part("\nSolve it step by step.")), reply=tuple(map(Step, reply)))
+    for text, reply in (
+        ("Tom has 2 apples and buys 3. How many has he?", ()),
+        ("Why?", ()),
+        ("Tom has 2 apples and buys 3. How many has he?", ("2 + 3 = 5\n",)),
+        ("A train leaves at 9 and goes 60 miles an hour. " * 4, ()),
+        ("Is \u00e9 a letter? [[yes]] </s>", ("Step 1: It is.\n", "Step 2: ")),
+    )
 )

@@ -50,6 +50,10 @@ class Stop(StrEnum):
     FILTERED = "filtered"
 
 
+UNFINISHED = frozenset({Stop.MAX_TOKENS, Stop.NO_ROOM, Stop.FILTERED})
+"""A text that ended so is not whole: it is counted by its stop, but never judged, kept or learned from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A question and, where known, its reference answer.
@@ -86,7 +90,7 @@ class Step:
     @property
     def is_whole(self) -> bool:
         """Whether the policy wrote it to its end: neither cut off, nor without room to begin, nor withheld."""
-        return self.stop not in (Stop.MAX_TOKENS, Stop.NO_ROOM, Stop.FILTERED)
+        return self.stop not in UNFINISHED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,115 +1,15 @@
-"""What is too long for a policy is data, and a judge that does not answer for each candidate is named."""
+"""A judge that does not answer for each candidate is named."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import pytest
 
-from presrm.asking import ask_fitting, ask_judge, generate_fitting
-from presrm.config import SearchConfig
-from presrm.engines.scripted import ScriptedEngine
-from presrm.errors import JudgeError, PromptTooLongError
-from presrm.evaluation.answers import evaluate
-from presrm.evaluation.samples import sample_solutions, summarize
-from presrm.graders import GRADERS
-from presrm.judges.pointwise import PointwiseJudge
-from presrm.prompts import Part, Prompt, PromptSet
-from presrm.protocols import Completion, Request, Sampling
-from presrm.searchers import SEARCHERS
-from presrm.splitters import SPLITTERS
-from presrm.types import Candidates, Grade, Judgement, Problem, Status, Step, Stop, Trajectory
+from presrm.asking import ask_judge
+from presrm.errors import JudgeError
+from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory
 
-LONGEST = 1000
-PROMPTS = PromptSet("compact")
-GIANT = Problem("giant", "x" * 2 * LONGEST, "2")
-PROBLEMS = [Problem("first", "1+1?", "2"), GIANT, Problem("last", "2+0?", "2")]
-
-
-class ShortSighted(ScriptedEngine):
-    """Reads 1,000 characters of question and steps."""
-
-    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
-        lengths = [len(r.prompt.text) + sum(len(step.text) for step in r.prompt.reply) for r in requests]
-        if too_long := {place: length for place, length in enumerate(lengths) if length > LONGEST}:
-            raise PromptTooLongError.of_lengths(too_long, LONGEST)
-        return super().generate(requests)
-
-
-def policy(reply: str = "So it is.\n#### 2") -> ShortSighted:
-    return ShortSighted(lambda prompt, rng: "[[yes]]" if "[[" in prompt.text else reply)
-
-
-def test_what_is_refused_stands_in_its_place() -> None:
-    def double(numbers: Sequence[int]) -> list[int]:
-        if too_long := {place: number for place, number in enumerate(numbers) if number > 9}:
-            raise PromptTooLongError.of_lengths(too_long, 9)
-        return [2 * number for number in numbers]
-
-    assert ask_fitting(double, [1, 10, 3, 11], lambda number, reason: f"{number}: {reason}") == [
-        2,
-        "10: the prompt has 10 tokens, the model reads 9",
-        6,
-        "11: the prompt has 11 tokens, the model reads 9",
-    ]
-    assert ask_fitting(double, [], lambda number, reason: reason) == []
-
-
-def test_as_many_completions_as_were_asked_for_are_empty_and_cut_off() -> None:
-    requests = [Request(Prompt((Part(text),)), num=3) for text in ("a" * 2 * LONGEST, "b")]
-    refused, drawn = generate_fitting(policy(), requests)
-    assert refused == [Completion("", (), Stop.MAX_TOKENS)] * 3
-    assert [one.stop for one in drawn] == [Stop.EOS] * 3
-
-
-@pytest.mark.parametrize("num", [1, 4])
-def test_evaluation_counts_it_as_cut_off_and_without_an_answer(num: int) -> None:
-    grader, sampling = GRADERS.create("gsm8k"), Sampling(1.0)
-    (items,) = sample_solutions(PROBLEMS, policy(), PROMPTS, grader, num=num, sampling=sampling, group_size=8, seed=0)
-    found = summarize(items)
-    assert found["accuracy" if num == 1 else "pass@1"].value == pytest.approx(2 / 3)
-    assert found["cut off"].value == found["no answer"].value == pytest.approx(1 / 3)
-
-
-def test_so_does_the_assessment_of_an_iteration() -> None:
-    newline = SPLITTERS.create("newline")
-    found = list(
-        evaluate(
-            PROBLEMS,
-            policy(),
-            PROMPTS,
-            GRADERS.create("gsm8k"),
-            sampling=Sampling(),
-            splitter=newline,
-            group_size=8,
-        )
-    )
-    assert [answer.grade for answer in found] == [Grade.CORRECT, Grade.NO_ANSWER, Grade.CORRECT]
-    assert (found[1].stop, found[1].num_steps) == (Stop.MAX_TOKENS, 0)
-
-
-@pytest.mark.parametrize("kind", ["greedy", "beam", "best-of-n"])
-def test_a_search_gives_it_up_and_goes_on_with_the_others(kind: str) -> None:
-    options = SearchConfig(kind=kind, num_candidates=2, temperature=1.0)
-    searcher = SEARCHERS.create(
-        kind, prompts=PROMPTS, splitter=SPLITTERS.create("newline"), options=options, tie_tolerance=0.0, seed=0
-    )
-    engine = policy()
-    first, giant, last = searcher.search(PROBLEMS, engine, PointwiseJudge(engine, PROMPTS))
-    assert first.solutions
-    assert last.solutions
-    assert not giant.solutions
-    assert giant.given_up
-
-
-def test_a_path_that_grows_too_long_ends_there() -> None:
-    engine = policy("a step of a hundred characters ".ljust(99) + "\n" + "and on\n" * 3)
-    options = SearchConfig(num_candidates=2, max_steps=50)
-    searcher = SEARCHERS.create(
-        "greedy", prompts=PROMPTS, splitter=SPLITTERS.create("newline"), options=options, tie_tolerance=0.0, seed=0
-    )
-    (tree,) = searcher.search(PROBLEMS[:1], engine, PointwiseJudge(engine, PROMPTS))
-    assert tree.given_up == "all candidates were cut off"
-    assert 5 < len(tree.expansions) < 20
+PROBLEM = Problem("first", "1+1?", "2")
 
 
 class Replays:
@@ -129,7 +29,7 @@ class Replays:
 
 
 YES, UNKNOWN = Judgement(1.0), Judgement(None, Status.UNREADABLE)
-ITEMS = [Candidates(Trajectory(PROBLEMS[0]), tuple(map(Step, texts))) for texts in ("ab", "c")]
+ITEMS = [Candidates(Trajectory(PROBLEM), tuple(map(Step, texts))) for texts in ("ab", "c")]
 
 
 @pytest.mark.parametrize("judged", [[(YES, UNKNOWN), (YES,)], [[YES, UNKNOWN], [YES]], iter([(YES, UNKNOWN), (YES,)])])

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Literal
 
 from presrm.config import PairsConfig
-from presrm.types import Expansion, PreferencePair, SearchTree
+from presrm.types import Expansion, PreferencePair, SearchTree, Stop
 
 _CAUSES = {
     "tie": "tied",
@@ -20,6 +20,8 @@ _CAUSES = {
     "unanimous": "with one distinct candidate",
     "unreadable": "without two readable judgements",
     "truncated": "with every candidate cut off",
+    "no_room": "without room for a candidate",
+    "filtered": "with every candidate withheld",
     "given_up": "of problems given up",
     "left": "of paths left for better ones",
     "min_margin": "below pairs.min_margin",
@@ -29,6 +31,7 @@ _ADVICE = {
     "tie": "raise search.temperature, or lower judge.tie_tolerance",
     "unanimous": "raise search.temperature or search.num_candidates",
     "unreadable": "raise judge.max_tokens, or set judge.verdict: direct",
+    "no_room": "choose a policy that reads more, or shorter problems",
     "truncated": "raise search.max_step_tokens, or check that splitter suits what the policy writes",
     "min_margin": "lower pairs.min_margin",
 }
@@ -41,8 +44,8 @@ class MinedPairs:
     Attributes:
         pairs: In the order of the trees and of their expansions; of one expansion the widest first.
         dropped: Number of expansions that gave no pair at all, by cause: ``tie``, ``rolled_back``, ``unanimous``,
-            ``unreadable``, ``truncated``, ``given_up``, ``left``, ``min_margin``, ``over_max_per_problem``. Causes that
-            did not occur are absent.
+            ``unreadable``, ``truncated``, ``no_room``, ``filtered``, ``given_up``, ``left``, ``min_margin``,
+            ``over_max_per_problem``. Causes that did not occur are absent.
     """
 
     pairs: tuple[PreferencePair, ...]
@@ -150,7 +153,8 @@ def _mine(
 def _no_pair(made: Expansion) -> str | None:
     """Say why an expansion cannot hold a pair, whatever was kept."""
     if not made.whole:
-        return "truncated"
+        stops = {candidate.step.stop for candidate in made.candidates}
+        return "no_room" if stops == {Stop.NO_ROOM} else "filtered" if stops == {Stop.FILTERED} else "truncated"
     if len(made.whole) == 1:
         return "unanimous"
     if sum(candidate.judgement.score is not None for candidate in made.whole.values()) < 2:

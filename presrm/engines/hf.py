@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -15,14 +15,14 @@ from transformers import GenerationConfig, PreTrainedModel
 from presrm.engines.drafting import Draft
 from presrm.engines.hf_decoding import decode, pad_rows, positions
 from presrm.engines.hf_loading import load_policy
-from presrm.errors import EngineError, PromptTooLongError
+from presrm.errors import EngineError
 from presrm.packing.forward import packed_logps, rotary_group, takes_packs, tree_attention_in
 from presrm.packing.layout import Pack, Scored, fill_packs, pack
 from presrm.prompts import Prompt
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Completion, Request, Sampling
 from presrm.seeding import derive_seed
-from presrm.types import Checkpoint
+from presrm.types import Checkpoint, Stop
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,6 @@ class HFEngine:
         self.tokens_generated = 0
         self._batch_tokens = batch_tokens
         self._end_ids = _find_end_ids(base, self.encoder)
-        self._pad_id = int(self.encoder.tokenizer.pad_token_id)
         self._longest = int(getattr(base.config.get_text_config(), "max_position_embeddings", None) or 2**31)
         base.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # a model's own penalties and filters would creep into ours
         self._model: PreTrainedModel | None = base
@@ -111,28 +110,28 @@ class HFEngine:
         is dropped. The same call gives the same bytes on the same device and number of threads.
 
         Raises:
-            PromptTooLongError: if the model cannot read a prompt, or write a token behind it; nothing has been run.
-            EngineError: if memory does not suffice for one row.
+            EngineError: if memory does not suffice for one row, or the model has no embedding for a token.
             SplitterError: if a splitter raises or breaks its law.
         """
-        asked = [tuple(self.encoder.encode(request.prompt)) for request in requests]
-        self._require_room([len(ids) for ids in asked])
         groups: defaultdict[Sampling, list[_Row]] = defaultdict(list)
-        for index, (request, ids) in enumerate(zip(requests, asked, strict=True)):
-            most = min(request.sampling.max_tokens, self._longest - len(ids))
-            sampling = replace(request.sampling, max_tokens=most)
-            groups[sampling] += [_Row(index, number, request, ids, sampling) for number in range(request.num)]
-        done: dict[tuple[int, int], Completion] = {}
+        found: list[list[Completion]] = []
+        for index, (request, ids) in enumerate(zip(requests, self._read(r.prompt for r in requests), strict=True)):
+            room = self._longest - len(ids)
+            found.append([Completion("", (), Stop.NO_ROOM)] * request.num)
+            if room > 0:
+                sampling = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, room))
+                groups[sampling] += [_Row(index, number, request, ids, sampling) for number in range(request.num)]
         for sampling, rows in groups.items():
             rows.sort(key=lambda row: -len(row.ids))
             for row, completion in self._in_batches(rows, self._complete, sampling.max_tokens):
-                done[row.index, row.number] = completion
-        return [[done[i, number] for number in range(request.num)] for i, request in enumerate(requests)]
+                found[row.index][row.number] = completion
+        return found
 
-    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
         """Give, for each prompt, the log-probability (nats) that its reply goes on with each option.
 
         What prompts share, such as the judge's questions on one solution, is read once (see `presrm.packing.layout`).
+        A prompt behind which the model cannot read every option has none.
 
         Raises:
             ValueError: if an option is empty.
@@ -141,22 +140,41 @@ class HFEngine:
         targets = [tuple(self.encoder.scaffold(option)) for option in options]
         if not all(targets):
             raise ValueError("an option is empty")
-        if not targets:
-            return [()] * len(prompts)
-        asked = [tuple(self.encoder.encode(prompt)) for prompt in prompts]
-        self._require_room([len(ids) + max(map(len, targets)) - 1 for ids in asked])
+        asked = self._read(prompts)
+        extra = max(map(len, targets), default=1) - 1
+        has_room = [len(ids) + extra < self._longest for ids in asked]
         groups = [[Scored(ids + target, len(ids)) for target in targets] for ids in asked]
+        fitting = [group for group, fits in zip(groups, has_room, strict=True) if group and fits]
         found: dict[Scored, float] = {}
-        if self._has_tree_attention:
+        if fitting and self._has_tree_attention:
             key, alike = rotary_group(self._running()), defaultdict[Hashable, list[list[Scored]]](list)
-            for group in groups:
+            for group in fitting:
                 alike[key(max(len(scored.ids) for scored in group))].append(group)
             for same in alike.values():
                 found |= self._score_packs(same)
         else:
-            rows = sorted((scored for group in groups for scored in group), key=lambda row: -len(row.ids))
+            rows = sorted((scored for group in fitting for scored in group), key=lambda row: -len(row.ids))
             found |= self._in_batches(rows, self._score_rows)
-        return [tuple(found[scored] for scored in group) for group in groups]
+        return [
+            tuple(found[scored] for scored in group) if fits else None
+            for group, fits in zip(groups, has_room, strict=True)
+        ]
+
+    def _read(self, prompts: Iterable[Prompt]) -> list[tuple[int, ...]]:
+        """Give the ids of prompts.
+
+        Raises:
+            EngineError: if the model has no embedding for one: its tokenizer is another's, or was given more tokens.
+        """
+        read = [tuple(self.encoder.encode(prompt)) for prompt in prompts]
+        num_known = cast(torch.Tensor, self._running().get_input_embeddings().weight).shape[0]
+        if unknown := {token for ids in read for token in ids if token >= num_known}:
+            names = ", ".join(map(repr, self.encoder.tokenizer.convert_ids_to_tokens(sorted(unknown)[:3])))
+            raise EngineError(
+                f"the tokenizer of {self.checkpoint.model!r} writes tokens for which the model has no embedding "
+                f"({names}; it has {num_known})"
+            )
+        return read
 
     def _running(self) -> PreTrainedModel:
         if self._model is None:
@@ -167,11 +185,6 @@ class HFEngine:
     def _has_tree_attention(self) -> bool:
         """Whether attention goes by position ids and what a token is shown, whatever lies between."""
         return takes_packs(self._running())
-
-    def _require_room(self, lengths: Sequence[int]) -> None:
-        """Refuse prompts, of `lengths` tokens, behind which the model can write nothing."""
-        if too_long := {index: length for index, length in enumerate(lengths) if length >= self._longest}:
-            raise PromptTooLongError.of_lengths(too_long, self._longest)
 
     def _in_batches(
         self, rows: list[RowT], run: Callable[[list[RowT]], list[ResultT]], extra: int = 0
@@ -210,8 +223,7 @@ class HFEngine:
             [row.ids for row in batch],
             drafts,
             batch[0].sampling,
-            self._pad_id,
-            derive_seed("hf", *(f"{row.request.seed}/{row.number}" for row in batch)),
+            [derive_seed(row.request.seed, row.number) for row in batch],
             shares=self._has_tree_attention,
         )
         self.tokens_generated += sum(draft.num_drawn for draft in drafts)
@@ -242,7 +254,7 @@ class HFEngine:
     @torch.inference_mode()
     def _score_rows(self, batch: list[Scored]) -> list[float]:
         """The same for a model that cannot take packs: every sequence alone in a row."""
-        ids_B_T, mask_B_T = pad_rows([row.ids for row in batch], self._pad_id, self._running().device)
+        ids_B_T, mask_B_T = pad_rows([row.ids for row in batch], self._running().device)
         keep = max(len(row.ids) - row.start for row in batch) + 1
         logits_B_K_V = self._running()(
             input_ids=ids_B_T,

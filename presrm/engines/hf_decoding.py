@@ -15,23 +15,22 @@ from transformers import (
     Cache,
     DynamicCache,
     GenerationConfig,
-    LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
     StoppingCriteria,
     StoppingCriteriaList,
-    TemperatureLogitsWarper,
-    TopPLogitsWarper,
 )
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
 from presrm.engines.drafting import Draft
+from presrm.engines.hf_drawing import Draws
 from presrm.packing.forward import rotary_group
 from presrm.protocols import Sampling
 
 _WORTH_LEAVING = 8  # rows that are done leave the batch once they are an eighth of it
 _WORTH_SHARING = 16  # tokens that prompts have in common are read once, in a pass of their own
 _READ_AT_ONCE = 4096  # tokens of prompts, of like length
+_PAD = 0  # unseen, so any token does; a tokenizer's own may have no embedding
 
 
 def decode(
@@ -39,22 +38,20 @@ def decode(
     prompts: Sequence[tuple[int, ...]],
     drafts: Sequence[Draft],
     sampling: Sampling,
-    pad_id: int,
-    seed: int,
+    seeds: Sequence[int],
     *,
     shares: bool,
 ) -> int:
     """Write drafts behind their prompts until all are done.
 
-    What is drawn depends on `seed` and on a row's place among the prompts, not on when other rows are done.
+    What a row draws depends on its seed and its probabilities alone.
 
     Args:
         model: On its device.
         prompts: Ids, longest first, none empty, one a draft; equal ones are read once.
         drafts: Get the tokens that are drawn.
         sampling: How, and how many at most.
-        pad_id: Fills up shorter prompts, unseen.
-        seed: Of the draws.
+        seeds: Of the draws, one a draft.
         shares: Read what all prompts begin with once. Padding may then lie inside a row, so attention has to go by
             position ids, as that of a model that `presrm.packing.forward.takes_packs`.
 
@@ -63,40 +60,44 @@ def decode(
     """
     distinct = {ids: number for number, ids in enumerate(dict.fromkeys(prompts))}
     shared = _num_shared(model, list(distinct), sampling.max_tokens) if shares else 0
-    ids_P_T, mask_P_T, cache = _read(model, list(distinct), pad_id, shared)
+    ids_P_T, mask_P_T, cache = _read(model, list(distinct), shared)
     prompt_B = torch.tensor([distinct[ids] for ids in prompts], device=model.device)
     ids_B_T, mask_B_T = ids_P_T[prompt_B], mask_P_T[prompt_B]
     if cache is not None and len(distinct) < len(prompts):
         cache.batch_select_indices(prompt_B)
     length = ids_B_T.shape[1] + sampling.max_tokens
-    draw = _Draw(len(drafts), seed, model.device)
+    draws = Draws(sampling, seeds, model.device) if sampling.temperature > 0 else None
     while True:
-        writing = _Writing([drafts[row] for row in draw.rows.tolist()], can_leave=cache is not None)
+        writing = _Writing(drafts, can_leave=cache is not None)
         ids_B_T = model.generate(  # type: ignore[operator]
             ids_B_T,
             attention_mask=mask_B_T,
             generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
-                max_length=length, do_sample=False, pad_token_id=pad_id, use_cache=True
+                max_length=length, do_sample=False, pad_token_id=_PAD, use_cache=True
             ),
-            logits_processor=_draws(sampling, draw),
+            logits_processor=LogitsProcessorList([draws] if draws else []),
             stopping_criteria=StoppingCriteriaList([writing]),
             **({} if cache is None else {"past_key_values": cache}),
         )
-        left = torch.tensor([i for i, draft in enumerate(writing.drafts) if not draft.is_done], device=model.device)
-        if cache is None or not len(left):
+        left = [row for row, draft in enumerate(drafts) if not draft.is_done]
+        if cache is None or not left:
             return sum(map(len, distinct)) - shared * (len(distinct) - 1)
-        cache.batch_select_indices(left)
-        ids_B_T, draw.rows = ids_B_T[left], draw.rows[left]
+        drafts = [drafts[row] for row in left]
+        if draws:
+            draws.keep(left)
+        left_B = torch.tensor(left, device=model.device)
+        cache.batch_select_indices(left_B)
+        ids_B_T = ids_B_T[left_B]
         num_new = ids_B_T.shape[1] - mask_B_T.shape[1]
-        mask_B_T = torch.cat([mask_B_T[left], mask_B_T.new_ones(len(left), num_new)], dim=1)
+        mask_B_T = torch.cat([mask_B_T[left_B], mask_B_T.new_ones(len(left), num_new)], dim=1)
 
 
 def pad_rows(
-    rows: Sequence[tuple[int, ...]], pad_id: int, device: torch.device, shared: int = 0
+    rows: Sequence[tuple[int, ...]], device: torch.device, shared: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Pad rows of ids on the left, behind the `shared` first: ids and mask, both (rows, longest)."""
     longest = max(map(len, rows))
-    ids = [row[:shared] + (pad_id,) * (longest - len(row)) + row[shared:] for row in rows]
+    ids = [row[:shared] + (_PAD,) * (longest - len(row)) + row[shared:] for row in rows]
     mask = [[1] * shared + [0] * (longest - len(row)) + [1] * (len(row) - shared) for row in rows]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
@@ -168,7 +169,7 @@ def _keeps_all(model: PreTrainedModel) -> bool:
 
 
 def _read(
-    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], pad_id: int, shared: int
+    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], shared: int
 ) -> tuple[torch.Tensor, torch.Tensor, Cache | None]:
     """Read P prompts, longest first, but their last token: the first `shared` once, and some at a time.
 
@@ -177,10 +178,10 @@ def _read(
         one token: `generate` reads them itself.
     """
     longest, apart = len(prompts[0]), _keeps_all(model) and len(prompts[-1]) > 1
-    parts = [pad_rows(part, pad_id, model.device, shared) for part in (_alike(prompts) if apart else [prompts])]
+    parts = [pad_rows(part, model.device, shared) for part in (_alike(prompts) if apart else [prompts])]
     ids_P_T, mask_P_T = (
         torch.cat([pad(part, (longest - part.shape[1], 0), value=filler) for part in column])
-        for column, filler in zip(zip(*parts, strict=True), (pad_id, 0), strict=True)
+        for column, filler in zip(zip(*parts, strict=True), (_PAD, 0), strict=True)
     )
     if longest == 1:
         return ids_P_T, mask_P_T, None
@@ -238,35 +239,6 @@ def _merge_layers(layers: Sequence[CacheLayerMixin]) -> CacheLayerMixin:
         for column in zip(*((layer.keys, layer.values) for layer in layers), strict=True)
     )
     return RoomyLayer(keys, values)
-
-
-def _draws(sampling: Sampling, draw: "_Draw") -> LogitsProcessorList:
-    """Plain sampling, or greedy at temperature 0."""
-    if sampling.temperature == 0:
-        return LogitsProcessorList()
-    steps: list[LogitsProcessor] = [TemperatureLogitsWarper(sampling.temperature)]
-    if sampling.top_p < 1:
-        steps.append(TopPLogitsWarper(sampling.top_p))
-    return LogitsProcessorList([*steps, draw])
-
-
-class _Draw(LogitsProcessor):
-    """Makes a sample of each row's probabilities its largest score, as `torch.multinomial` does.
-
-    Rows that have left go on drawing, so that what the others draw does not depend on when they left.
-
-    Attributes:
-        rows: The rows that are left, of all.
-    """
-
-    def __init__(self, num_rows: int, seed: int, device: torch.device) -> None:
-        self.rows = torch.arange(num_rows, device=device)
-        self._num_rows = num_rows
-        self._generator = torch.Generator(device).manual_seed(seed)
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        noise_B_V = scores.new_empty(self._num_rows, scores.shape[-1]).exponential_(generator=self._generator)
-        return scores.softmax(-1) / noise_B_V[self.rows]
 
 
 class _Writing(StoppingCriteria):

@@ -16,8 +16,8 @@ from presrm.types import Stop
 class ScriptedEngine:
     """A policy made of functions.
 
-    A token is a character and its id the code point, so ``"".join(map(chr, tokens)) == text``. The end token costs
-    nothing of ``max_tokens``.
+    A token is a character and its id the code point, so ``"".join(map(chr, tokens)) == text``. As with a real policy,
+    the end token is one of ``max_tokens``, and a step ends once text behind it has been written.
 
     Args:
         reply: Given a prompt and a random generator (seeded by the request and the number of the completion), writes
@@ -25,6 +25,7 @@ class ScriptedEngine:
             ``prompt.reply`` holds the steps written so far.
         options: Given a prompt and the options, gives the probability of each; without it, log-probabilities are
             refused.
+        context: How many characters of prompt and reply the policy reads, or none for any number.
 
     >>> from presrm.prompts import Part
     >>> prompt = Prompt((Part("1 + 1?"),))
@@ -37,9 +38,12 @@ class ScriptedEngine:
         self,
         reply: Callable[[Prompt, random.Random], str],
         options: Callable[[Prompt, Sequence[str]], Sequence[float]] | None = None,
+        *,
+        context: int | None = None,
     ) -> None:
         self._reply = reply
         self._options = options
+        self._context = math.inf if context is None else context
 
     def __enter__(self) -> Self:
         return self
@@ -53,24 +57,36 @@ class ScriptedEngine:
         """Complete every request: one list of ``request.num`` completions each, in order."""
         return [[self._complete(request, number) for number in range(request.num)] for request in requests]
 
-    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
-        """Give, for each prompt, the log-probability (nats) of each option; -inf for probability 0.
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
+        """Give, for each prompt, the log-probability (nats) of each option, -inf for probability 0; none without room.
 
         Raises:
             EngineError: if the engine was made without `options`.
         """
         if self._options is None:
             raise EngineError("this ScriptedEngine was made without options, so it has no log-probabilities")
+        longest = max(map(len, options), default=1)
         return [
-            tuple(math.log(p) if p > 0 else -math.inf for p in self._options(prompt, options)) for prompt in prompts
+            tuple(math.log(p) if p > 0 else -math.inf for p in self._options(prompt, options))
+            if longest <= self._room(prompt)
+            else None
+            for prompt in prompts
         ]
 
+    def _room(self, prompt: Prompt) -> float:
+        """How many characters may be written behind a prompt."""
+        written = sum(len(step.text) for step in prompt.reply)
+        return self._context - len(prompt.system or "") - len(prompt.text) - len(prompt.forced) - written
+
     def _complete(self, request: Request, number: int) -> Completion:
+        room = self._room(request.prompt)
+        if room <= 0:
+            return Completion("", (), Stop.NO_ROOM)
         text = self._reply(request.prompt, random.Random(derive_seed(request.seed, number)))
         stop: Stop | None = Stop.EOS
+        if len(text) >= (most := min(room, request.sampling.max_tokens)):
+            text, stop = text[: int(most)], Stop.MAX_TOKENS
         pieces = request.splitter.split(text) if request.splitter is not None else []
         if len(pieces) > 1:
             text, stop = pieces[0], None
-        if len(text) > request.sampling.max_tokens:
-            text, stop = text[: request.sampling.max_tokens], Stop.MAX_TOKENS
         return Completion(text, tuple(map(ord, text)), stop)

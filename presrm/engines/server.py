@@ -9,7 +9,7 @@ by the server; text without ids, for judging only.
 import asyncio
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar
 
 from presrm.engines.drafting import step_end
@@ -31,6 +31,8 @@ _PLAIN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "skip_special_to
 """What vLLM and SGLang would else take from the model's generation_config.json, and what they would leave out."""
 _GREETING = Prompt((Part("Say hello."),))
 AskedT = TypeVar("AskedT")
+ReplyT = TypeVar("ReplyT")
+RefusedT = TypeVar("RefusedT")
 
 
 class _Way(Protocol[AskedT]):
@@ -104,11 +106,16 @@ class ServerEngine:
 
         Raises:
             RequestError: if a request has a splitter, and the server does not tell the ids that it drew.
-            PromptTooLongError: if the server cannot read a prompt, or write a token behind it; asked by ids, where it
-                tells how much it reads, nothing has been sent.
             EngineError: if the server cannot be reached, or refuses, after all retries.
             SplitterError: if a splitter raises or breaks its law.
         """
+
+        def refuse(request: Request) -> list[Completion]:
+            return [Completion("", (), Stop.NO_ROOM)] * request.num
+
+        return _ask_fitting(self._generate, requests, refuse)
+
+    def _generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         way = self._find_way()
         if not way.cuts_steps and any(request.splitter is not None for request in requests):
             raise RequestError(
@@ -123,7 +130,7 @@ class ServerEngine:
             raise PromptTooLongError({rows[place][0]: reason for place, reason in error.reasons.items()}) from None
         return [[next(found) for _ in range(request.num)] for request in requests]
 
-    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
         """Give, for each prompt, the log-probability (nats) that its reply goes on with each option.
 
         Read from the most probable next tokens. An option that is not one of them has an unknown probability, given
@@ -131,13 +138,16 @@ class ServerEngine:
 
         Raises:
             ValueError: if an option is empty.
-            PromptTooLongError: as `generate`.
             EngineError: as `generate`, or if the server gives no log-probabilities.
         """
         if not all(options):
             raise ValueError("an option is empty")
         way = self._find_way()
-        return self._client.each(way.read(prompts, options), lambda asked: way.weigh(asked, options))
+
+        def weigh(fitting: Sequence[Prompt]) -> list[tuple[float, ...]]:
+            return self._client.each(way.read(fitting, options), lambda asked: way.weigh(asked, options))
+
+        return _ask_fitting(weigh, prompts, lambda _: None)
 
     def _find_way(self) -> _Way[Any]:
         """Try once whether the server takes ids."""
@@ -146,6 +156,22 @@ class ServerEngine:
                 self._way = self._client.run(_probe(self._client, self._encoder))
             self._way = self._way or _ByChat(self._client)
         return self._way
+
+
+def _ask_fitting(
+    ask: Callable[[Sequence[AskedT]], Sequence[ReplyT]],
+    asked: Sequence[AskedT],
+    refuse: Callable[[AskedT], RefusedT],
+) -> list[ReplyT | RefusedT]:
+    """Ask what the model can read; what is longer gets, in place of a reply, what `refuse` makes of it."""
+    if not asked:
+        return []
+    try:
+        return list(ask(asked))
+    except PromptTooLongError as error:
+        reasons = error.reasons
+    replies = iter(_ask_fitting(ask, [question for i, question in enumerate(asked) if i not in reasons], refuse))
+    return [refuse(question) if i in reasons else next(replies) for i, question in enumerate(asked)]
 
 
 async def _probe(client: ServerClient, encoder: PromptEncoder) -> "_ByIds | None":

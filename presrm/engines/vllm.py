@@ -149,7 +149,7 @@ class VLLMEngine:
         with self._running() as server:
             return server.generate(requests)
 
-    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
         """Give, for each prompt, the log-probability (nats) that its reply goes on with each option.
 
         Raises:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
 
-from presrm.asking import generate_fitting
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Grader, Request, Sampling, StepSplitter
 from presrm.statistics import bootstrap_difference, mcnemar_exact, wilson_interval
@@ -21,7 +20,7 @@ class Answer:
         solution: As written.
         num_tokens: Of the solution.
         num_steps: By the splitter.
-        stop: Why it ended; `Stop.MAX_TOKENS`: cut off.
+        stop: Why it ended; `Stop.MAX_TOKENS`: cut off, `Stop.NO_ROOM`: never begun.
         extracted: The final answer found in it, or none.
         grade: Against the reference.
     """
@@ -45,6 +44,7 @@ class Scores:
         incorrect: With a wrong answer.
         no_answer: Where no answer could be extracted.
         truncated: Cut off at the token limit (whatever their grade).
+        no_room: Not written: the prompt leaves no room for a reply.
         accuracy: correct / num.
         interval: Its 95 % Wilson interval.
         mean_steps: Steps a solution.
@@ -57,6 +57,7 @@ class Scores:
     incorrect: int
     no_answer: int
     truncated: int
+    no_room: int
     accuracy: float
     interval: tuple[float, float]
     mean_steps: float
@@ -103,7 +104,7 @@ def evaluate(
     left = iter(problems)
     while group := list(islice(left, group_size)):
         requests = [Request(prompts.solve(Trajectory(problem)), sampling=sampling) for problem in group]
-        for problem, (completion,) in zip(group, generate_fitting(generator, requests), strict=True):
+        for problem, (completion,) in zip(group, generator.generate(requests), strict=True):
             if problem.answer is None:
                 raise ValueError(f"problem {problem.id!r} has no answer to grade against")
             yield Answer(
@@ -135,6 +136,7 @@ def score(answers: Sequence[Answer]) -> Scores:
         counts[Grade.INCORRECT],
         counts[Grade.NO_ANSWER],
         sum(answer.stop is Stop.MAX_TOKENS for answer in answers),
+        sum(answer.stop is Stop.NO_ROOM for answer in answers),
         counts[Grade.CORRECT] / num,
         interval,
         num_steps / num,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
 
-from presrm.asking import generate_fitting
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Grader, Judge, Request, Sampling, Searcher, StepSplitter
 from presrm.seeding import derive_seed
@@ -25,7 +24,7 @@ class Sample:
     Attributes:
         solution: As written.
         num_tokens: Of the solution; none where the engine does not tell.
-        stop: Why it ended; `Stop.MAX_TOKENS`: cut off.
+        stop: Why it ended; `Stop.MAX_TOKENS`: cut off, `Stop.NO_ROOM`: never begun.
         extracted: The final answer found in it, or none.
         grade: Against the reference.
         score: The judge's, or none where it gave none.
@@ -107,7 +106,7 @@ def sample_solutions(
                 tuple(_sample(problem, grader, one.text, len(one.tokens), one.stop or cut) for one in drawn),
                 0 if num == 1 else None,
             )
-            for (_, problem), drawn in zip(group, generate_fitting(generator, requests), strict=True)
+            for (_, problem), drawn in zip(group, generator.generate(requests), strict=True)
         ]
 
 
@@ -168,6 +167,8 @@ def summarize(items: Sequence[Item]) -> dict[str, Metric]:
     if drawn:
         found["no answer"] = _mean([fmean(one.grade is Grade.NO_ANSWER for one in of) for of in drawn])
         found["cut off"] = _mean([fmean(one.stop is Stop.MAX_TOKENS for one in of) for of in drawn])
+        if any(one.stop is Stop.NO_ROOM for of in drawn for one in of):
+            found["no room"] = _mean([fmean(one.stop is Stop.NO_ROOM for one in of) for of in drawn])
     if any(item.is_search for item in items):
         found["nothing found"] = _share([not item.samples for item in items])
     return found

@@ -38,7 +38,7 @@ class AdditiveJudge:
         asked = [(number, text) for number, item in enumerate(batch) for text in sorted({s.text for s in item.steps})]
         prompts = [self._prompts.additive(batch[number].prefix, Step(text)) for number, text in asked]
         requests = [Request(p, sampling=self._sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
-        replies = ask_or_refuse(self._engine.generate, requests)
+        replies = ask_or_refuse(self._engine, requests)
         found = [reply.judgement() if isinstance(reply, Verdict) else _read(reply[0]) for reply in replies]
         tell(self._engine, [_reading(judgement) for judgement in found if judgement.status is not Status.REFUSED])
         judged = dict(zip(asked, found, strict=True))

@@ -61,7 +61,7 @@ class FirstErrorJudge:
         requests = [Request(p, self._votes, self._sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
         findings = [
             drawn if isinstance(drawn, Verdict) else _vote(drawn, len(texts))
-            for drawn, (_, texts) in zip(ask_or_refuse(self._engine.generate, requests), solutions, strict=True)
+            for drawn, (_, texts) in zip(ask_or_refuse(self._engine, requests), solutions, strict=True)
         ]
         asked = [finding for finding in findings if isinstance(finding, _Finding)]
         tell(self._engine, [_reading(reply, finding.num_steps) for finding in asked for reply in finding.replies])

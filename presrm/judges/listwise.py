@@ -91,7 +91,7 @@ class ListwiseJudge:
         ]
         votes = [
             _Vote(number, order, reply if isinstance(reply, Verdict) else reply[0])
-            for (number, _, order), reply in zip(asked, ask_or_refuse(self._engine.generate, requests), strict=True)
+            for (number, _, order), reply in zip(asked, ask_or_refuse(self._engine, requests), strict=True)
         ]
         tell(self._engine, [_reading(vote) for vote in votes if isinstance(vote.reply, Completion)])
         if self._meta:

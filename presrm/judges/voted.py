@@ -74,7 +74,7 @@ class _Reseeded:
         """Complete every request, by the seed of the request and the number of the vote."""
         return self._engine.generate([replace(r, seed=derive_seed(r.seed, "vote", self._vote)) for r in requests])
 
-    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
         """Give the log-probabilities of the engine: nothing of them is drawn."""
         return self._engine.logprobs(prompts, options)
 

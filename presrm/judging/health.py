@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from presrm.asking import ask_judge, generate_fitting
+from presrm.asking import ask_judge
 from presrm.config import WatchConfig
 from presrm.files.ledger import Call
 from presrm.judging.signs import (
@@ -253,7 +253,7 @@ def judge_siblings(
             for prefix in live
         ]
         following = []
-        for prefix, candidates in zip(live, generate_fitting(generator, requests), strict=True):
+        for prefix, candidates in zip(live, generator.generate(requests), strict=True):
             num_expansions += 1
             steps = [Step(candidate.text, candidate.tokens, candidate.stop) for candidate in candidates]
             whole = {step.text: step for step in steps if step.is_whole}

@@ -8,12 +8,14 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
+from statistics import fmean
 
 from presrm.judging.verdicts import ask_explained
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Engine, Generator, Grader, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
-from presrm.types import Grade, LabelledSteps, Problem, Step, Trajectory
+from presrm.types import UNFINISHED, Grade, LabelledSteps, Problem, Step, Trajectory
 
 _ANNOTATION = re.compile(r"<<[^<>\n]*=[^<>\n]*>>")
 _NUMBER = re.compile(r"(?<![\w.,])(?<!Step )\d+(?:,\d{3})*(?:\.\d+)?")
@@ -85,7 +87,8 @@ def rollouts(
     """Label the policy's own candidates by completions that reach the reference answer.
 
     A candidate is good if any of its completions does (the hard estimate of Math-Shepherd, arXiv 2312.08935, section
-    3.3), bad if none does and a sibling is good. The path goes on with the best candidate.
+    3.3), bad if none does and a sibling is good. The path goes on with the best candidate. What is not whole says
+    nothing: neither a candidate nor a completion that was cut off or had no room counts, for or against.
 
     Args:
         problems: Training problems with answers; those without are passed over.
@@ -104,15 +107,18 @@ def rollouts(
         while problem.answer is not None and not prefix.is_complete and len(prefix.steps) < max_steps:
             draw = derive_seed(seed, problem.id, len(prefix.steps))
             request = Request(prompts.solve(prefix), num_candidates, sampling, splitter, draw)
-            drawn = {found.text: found for found in generator.generate([request])[0] if found.text}
+            whole = [found for found in generator.generate([request])[0] if found.stop not in UNFINISHED]
+            drawn = {found.text: found for found in whole if found.text}
             paths = [prefix.extend(Step(found.text, found.tokens, found.stop)) for found in drawn.values()]
             shares = [_share_right(path, generator, grader, prompts, sampling, num_completions, draw) for path in paths]
-            if not paths or max(shares) == 0:
+            labelled = [(share, path) for share, path in zip(shares, paths, strict=True) if share is not None]
+            best, right = max(labelled, key=itemgetter(0), default=(0.0, prefix))
+            if best == 0:
                 break
-            best, worst = shares.index(max(shares)), shares.index(min(shares))
-            if shares[worst] == 0:
-                yield LabelledSteps(prefix, paths[best].steps[-1], paths[worst].steps[-1])
-            prefix = paths[best]
+            worst, wrong = min(labelled, key=itemgetter(0))
+            if worst == 0:
+                yield LabelledSteps(prefix, right.steps[-1], wrong.steps[-1])
+            prefix = right
 
 
 def _share_right(
@@ -123,14 +129,15 @@ def _share_right(
     sampling: Sampling,
     num: int,
     seed: int,
-) -> float:
-    """Share of completions of `path` that reach the reference answer."""
+) -> float | None:
+    """Share of whole completions of `path` that reach the reference answer; none where none is whole."""
     endings = [""]
     if not path.is_complete:
         request = Request(prompts.solve(path), num, sampling, seed=derive_seed(seed, path.text))
-        endings = [found.text for found in generator.generate([request])[0]]
+        endings = [found.text for found in generator.generate([request])[0] if found.stop not in UNFINISHED]
     answer = path.problem.answer or ""
-    return sum(grader.grade(path.text + ending, answer) is Grade.CORRECT for ending in endings) / len(endings)
+    right = [grader.grade(path.text + ending, answer) is Grade.CORRECT for ending in endings]
+    return fmean(right) if right else None
 
 
 @dataclass(frozen=True, slots=True)

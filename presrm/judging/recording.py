@@ -16,10 +16,11 @@ from presrm.files.ledger import Call, CallStage, Ledger, short_hash
 from presrm.judging.verdicts import Reading
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Engine, Request, Sampling
+from presrm.types import Stop
 
 
 class RecordingEngine:
-    """Asks an engine, and records every question with what came back. A context manager.
+    """Asks an engine, and records every question that it could read with what came back. A context manager.
 
     A call is written when the judge has told what it read. Of a judge that does not tell it is written, without a
     status, before the next call, or when this is left.
@@ -74,11 +75,12 @@ class RecordingEngine:
             )
             for request, completions in zip(requests, drawn, strict=True)
             for number, completion in enumerate(completions)
+            if completion.stop is not Stop.NO_ROOM
         ]
         self._took = meter.read()
         return drawn
 
-    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...]]:
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
         """Give the log-probability of each option."""
         self._write()
         meter = _Meter(self._engine)
@@ -87,6 +89,7 @@ class RecordingEngine:
         self._untold = [
             _Asked(prompt, sampling, 0, 0, _direct_reply(options, logps), 0)
             for prompt, logps in zip(prompts, found, strict=True)
+            if logps is not None
         ]
         self._took = meter.read()
         return found

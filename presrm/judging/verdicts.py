@@ -8,11 +8,10 @@ A judge that reads its replies itself tells with `tell` what it read, so that th
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from presrm.asking import AskedT, ReplyT, ask_fitting
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
@@ -57,11 +56,13 @@ def tell(engine: object, readings: Sequence[Reading]) -> None:
         engine.tell(readings)
 
 
-def ask_or_refuse(
-    ask: Callable[[Sequence[AskedT]], Sequence[ReplyT]], asked: Sequence[AskedT]
-) -> list[ReplyT | Verdict]:
-    """Ask what the model can read, as `presrm.asking.ask_fitting`; what is longer gets a verdict that says so."""
-    return ask_fitting(ask, asked, lambda _, reason: Verdict(None, Status.REFUSED, reason))
+_NO_ROOM = Verdict(None, Status.REFUSED, "the question is too long for the policy: it leaves no room for a reply")
+
+
+def ask_or_refuse(engine: Engine, requests: Sequence[Request]) -> list[list[Completion] | Verdict]:
+    """Complete requests; one whose prompt leaves no room gets a verdict that says so."""
+    drawn = engine.generate(requests) if requests else []
+    return [_NO_ROOM if any(one.stop is Stop.NO_ROOM for one in replies) else replies for replies in drawn]
 
 
 def ask_explained(
@@ -73,7 +74,7 @@ def ask_explained(
     so neither order nor company of the questions changes a verdict.
     """
     requests = [Request(p, sampling=sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
-    replies = ask_or_refuse(engine.generate, requests)
+    replies = ask_or_refuse(engine, requests)
     verdicts = [reply if isinstance(reply, Verdict) else _read(reply[0], words) for reply in replies]
     _tell_verdicts(engine, verdicts, words)
     return verdicts
@@ -81,8 +82,8 @@ def ask_explained(
 
 def ask_direct(engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str]) -> list[Verdict]:
     """Read each verdict from the probabilities with which the reply goes on with either word."""
-    replies = ask_or_refuse(lambda fitting: engine.logprobs(fitting, words), prompts)
-    verdicts = [reply if isinstance(reply, Verdict) else _weigh(reply[0], reply[1], words) for reply in replies]
+    rows = engine.logprobs(prompts, words) if prompts else []
+    verdicts = [_NO_ROOM if row is None else _weigh(row[0], row[1], words) for row in rows]
     _tell_verdicts(engine, verdicts, words)
     return verdicts
 

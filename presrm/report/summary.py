@@ -118,6 +118,7 @@ def _details(summary: IterationSummary) -> list[str]:
     lines = [
         f"- **{summary.name}**: {scores.correct} of {scores.num} correct, {scores.incorrect} incorrect, "
         f"{scores.no_answer} without an answer; {scores.truncated} cut off at the token limit; "
+        f"{f'{scores.no_room} too long for the policy to read; ' if scores.no_room else ''}"
         f"{scores.mean_tokens:.1f} tokens a solution."
     ]
     if siblings is not None:

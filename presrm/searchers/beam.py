@@ -12,7 +12,7 @@ from presrm.config import SearchConfig
 from presrm.errors import RequestError
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Judge, StepSplitter
-from presrm.searchers.expanding import Expander, Place
+from presrm.searchers.expanding import Expander, Place, why_none_is_whole
 from presrm.types import Expansion, Problem, SearchTree, Trajectory
 
 
@@ -125,7 +125,9 @@ class _Beam:
     def finished(self) -> SearchTree:
         """Give the tree, its solutions best first."""
         solutions = tuple(path.end for path in self.paths if path.end is not None)
-        given_up = None if solutions else "no candidate had a readable score"
+        last = self.tree.expansions[-1]
+        reason = "no candidate had a readable score" if last.whole else why_none_is_whole(last)
+        given_up = None if solutions else reason
         return replace(self.tree, solutions=solutions, given_up=given_up)
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from presrm.asking import ask_judge, generate_fitting
+from presrm.asking import ask_judge
 from presrm.config import SearchConfig
 from presrm.errors import SplitterError, boundary
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter
+from presrm.searchers.expanding import unjudged, why_none_is_whole
 from presrm.seeding import derive_seed
 from presrm.types import (
     Candidate,
@@ -27,8 +28,6 @@ from presrm.types import (
     Stop,
     Trajectory,
 )
-
-_CUT_OFF = Judgement(None, Status.TRUNCATED, "cut off: not judged")
 
 
 class BestOfN:
@@ -73,7 +72,7 @@ class BestOfN:
         indexed = enumerate(problems, start)
         for _, group in groupby(indexed, key=lambda item: item[0] // self._options.group_size):
             members = list(group)
-            completions = generate_fitting(generator, [self._request(index, problem) for index, problem in members])
+            completions = generator.generate([self._request(index, problem) for index, problem in members])
             drawn = [[Step(one.text, one.tokens, one.stop or Stop.EOS) for one in of] for of in completions]
             scores = judged([problem for _, problem in members], drawn, judge)
             yield from (_tree(*of) for of in zip([problem for _, problem in members], drawn, scores, strict=True))
@@ -132,12 +131,13 @@ def _product(steps: Sequence[Judgement]) -> Judgement:
 
 
 def _tree(problem: Problem, solutions: Sequence[Step], scores: dict[str, Judgement]) -> SearchTree:
-    judgements = [scores[solution.text] if solution.is_whole else _CUT_OFF for solution in solutions]
+    judgements = [scores[solution.text] if solution.is_whole else unjudged(solution) for solution in solutions]
     expansion = Expansion(None, tuple(map(Candidate, solutions, judgements)))
     worth = expansion.scores
     best = max(worth, key=worth.__getitem__) if worth else None
     if best is None and len(scores) == 1:
         best = next(i for i, solution in enumerate(solutions) if solution.is_whole)
     if best is None:
-        return SearchTree(problem, (expansion,), given_up="no solution had a readable score")
+        reason = "no solution had a readable score" if expansion.whole else why_none_is_whole(expansion)
+        return SearchTree(problem, (expansion,), given_up=reason)
     return SearchTree(problem, (replace(expansion, kept=(best,)),), ((0, best),))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from presrm.asking import ask_judge, generate_fitting
+from presrm.asking import ask_judge
 from presrm.config import SearchConfig
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
@@ -65,7 +65,7 @@ class Expander:
         Raises:
             JudgeError: if the judge raises, or does not give one judgement for each candidate.
         """
-        completions = generate_fitting(generator, [self._request(place) for place in places])
+        completions = generator.generate([self._request(place) for place in places])
         proposed = [
             tuple(self._step(completion, len(place.prefix.steps)) for completion in of)
             for place, of in zip(places, completions, strict=True)
@@ -82,7 +82,7 @@ class Expander:
         for place, steps, of in zip(places, proposed, distinct, strict=True):
             judgements = next(judged) if len(of) >= least else [_UNANIMOUS] * len(of)
             by_text = {step.text: judgement for step, judgement in zip(of, judgements, strict=True)}
-            candidates = (Candidate(step, by_text[step.text] if step.is_whole else _unwritten(step)) for step in steps)
+            candidates = (Candidate(step, by_text[step.text] if step.is_whole else unjudged(step)) for step in steps)
             expansions.append(Expansion(place.parent, tuple(candidates)))
         return expansions
 
@@ -115,8 +115,18 @@ def _distinct(steps: Sequence[Step]) -> tuple[Step, ...]:
     return tuple(found.values())
 
 
-def _unwritten(step: Step) -> Judgement:
+def unjudged(step: Step) -> Judgement:
     """What stands for the judgement of a candidate that is not whole: it is never judged."""
-    reasons = {Stop.NO_ROOM: "the prompt left no room", Stop.FILTERED: "withheld by the server"}
-    reason = reasons.get(step.stop or Stop.EOS, "longer than search.max_step_tokens")
-    return Judgement(None, Status.TRUNCATED, f"{reason}: not judged")
+    if step.stop is Stop.NO_ROOM:
+        return Judgement(None, Status.REFUSED, "the prompt leaves no room for a reply: not judged")
+    if step.stop is Stop.FILTERED:
+        return Judgement(None, Status.REFUSED, "withheld by the server: not judged")
+    return Judgement(None, Status.TRUNCATED, "cut off at its token limit: not judged")
+
+
+def why_none_is_whole(expansion: Expansion) -> str:
+    """Say in a few words why no candidate of an expansion is whole."""
+    stops = {candidate.step.stop for candidate in expansion.candidates}
+    if stops == {Stop.NO_ROOM}:
+        return "no room for a reply"
+    return "all candidates were withheld" if stops == {Stop.FILTERED} else "all candidates were cut off"

@@ -10,8 +10,8 @@ from itertools import groupby
 from presrm.config import SearchConfig
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Judge, StepSplitter
-from presrm.searchers.expanding import Expander, Place
-from presrm.types import Expansion, Problem, SearchTree, Stop, Trajectory
+from presrm.searchers.expanding import Expander, Place, why_none_is_whole
+from presrm.types import Expansion, Problem, SearchTree, Trajectory
 
 
 class GreedySearcher:
@@ -70,8 +70,7 @@ class GreedySearcher:
         last = walk.expansions[-1]
         whole = [i for i, candidate in enumerate(last.candidates) if candidate.step.is_whole]
         if not whole:
-            no_room = any(candidate.step.stop is Stop.NO_ROOM for candidate in last.candidates)
-            walk.given_up = "no room was left to write" if no_room else "all candidates were cut off"
+            walk.given_up = why_none_is_whole(last)
             return
         if len(last.whole) == 1:
             if self._options.unanimous == "roll_back":

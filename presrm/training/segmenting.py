@@ -98,6 +98,8 @@ def _read(row: Mapping[str, Any]) -> tuple[str, str] | DataError:
 
 
 def _take(solution: str, reply: Completion) -> list[str] | SegmentationError:
+    if reply.stop is Stop.NO_ROOM:
+        return SegmentationError("the policy reads fewer tokens than the question and the solution have")
     if reply.stop is Stop.MAX_TOKENS:
         return SegmentationError("the reply is cut off")
     try:

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 from presrm.engines.drafting import step_end
 from presrm.engines.hf import HFEngine
-from presrm.errors import EngineError, PromptTooLongError, SplitterError
+from presrm.errors import EngineError, SplitterError
 from presrm.packing.layout import Pack
 from presrm.prompts import Part, Prompt, PromptSet
 from presrm.prompts.encoding import PromptEncoder
@@ -209,18 +209,19 @@ def test_no_more_is_written_than_the_model_can_read(writer: Writer, encoder: Pro
     assert (completion.text, completion.stop) == ("x" * room, Stop.MAX_TOKENS)
 
 
-def test_a_prompt_that_does_not_fit_is_refused(writer: Writer, encoder: PromptEncoder) -> None:
-    engine = writer(encoder.eos_id)
-    too_long = ask("x" * LONGEST)
+def test_a_prompt_that_does_not_fit_is_data(writer: Writer, encoder: PromptEncoder) -> None:
+    engine = writer(*encoder.content("x"), encoder.eos_id)
+    full = next(prompt for n in range(LONGEST) if len(encoder.encode(prompt := ask("x" * n))) == LONGEST)
+    brim = next(prompt for n in range(LONGEST) if len(encoder.encode(prompt := ask("x" * n))) == LONGEST - 1)
 
-    with pytest.raises(
-        EngineError, match=f"{len(encoder.encode(too_long))} tokens, the model reads {LONGEST}; shorten"
-    ):
-        engine.generate([Request(too_long)])
-    with pytest.raises(PromptTooLongError, match="a longer context") as refused:
-        engine.logprobs([ask(), too_long], ["A"])
-    num = len(encoder.encode(too_long))
-    assert refused.value.reasons == {1: f"the prompt has {num} tokens, the model reads {LONGEST}"}
+    none, some, written = engine.generate([Request(full, 2), Request(brim), Request(ask())])
+    assert none == [Completion("", (), Stop.NO_ROOM)] * 2
+    assert (len(some[0].tokens), some[0].stop) == (1, Stop.MAX_TOKENS)
+    assert (written[0].text, written[0].stop) == ("x", Stop.EOS)
+    one, two = "x", "xy"
+    assert [len(encoder.scaffold(option)) for option in (one, two)] == [1, 2]
+    assert [row is None for row in engine.logprobs([full, brim, ask()], [one])] == [True, False, False]
+    assert [row is None for row in engine.logprobs([brim, ask()], [one, two])] == [True, False]
 
 
 @pytest.fixture
@@ -374,6 +375,36 @@ def test_out_of_memory_halves_the_packs_down_to_one_prompt(tiny_policy: Path) ->
     engine.room = 1
     with pytest.raises(EngineError, match=r"out of memory on one row of \d+ tokens; allow fewer tokens"):
         engine.logprobs(prompts, ["A", "B"])
+
+
+@pytest.mark.parametrize("pad", [None, "<|pad|>", "<|beyond|>"])
+def test_a_pad_token_without_an_embedding_matters_to_nobody(pad: str | None, tiny_policy: Path, tmp_path: Path) -> None:
+    copytree(tiny_policy, tmp_path, dirs_exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_policy)
+    tokenizer.pad_token = pad
+    tokenizer.save_pretrained(tmp_path)
+    engine = HFEngine(Checkpoint(str(tmp_path)), device="cpu")
+    usual = HFEngine(Checkpoint(str(tiny_policy)), device="cpu")
+    requests = [Request(ask(question), 2, DRAW, seed=place) for place, question in enumerate(QUESTIONS)]
+
+    assert engine.generate(requests) == usual.generate(requests)
+    engine.__dict__["_has_tree_attention"] = False
+    prompts = [ask(question) for question in QUESTIONS]
+    assert engine.logprobs(prompts, ["A", " B"]) == [
+        pytest.approx(row, abs=1e-4) for row in usual.logprobs(prompts, ["A", " B"])
+    ]
+
+
+def test_a_tokenizer_of_another_model_is_named(tiny_policy: Path, tmp_path: Path) -> None:
+    copytree(tiny_policy, tmp_path, dirs_exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_policy)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|beyond|>"]})
+    tokenizer.chat_template = "{{ messages[0].content }}<|beyond|>"
+    tokenizer.save_pretrained(tmp_path)
+    engine = HFEngine(Checkpoint(str(tmp_path)), device="cpu")
+
+    with pytest.raises(EngineError, match=r"no embedding \('<\|beyond\|>'; it has \d+\)"):
+        engine.generate([Request(ask())])
 
 
 def test_nothing_asked_nothing_given(engine: HFEngine) -> None:

@@ -8,8 +8,9 @@ import pytest
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import EngineError
 from presrm.prompts import Part, Prompt
-from presrm.protocols import Engine, Request, Sampling
-from presrm.types import Stop
+from presrm.protocols import Completion, Engine, Request, Sampling
+from presrm.testing import check_engine
+from presrm.types import Step, Stop
 
 PROMPT = Prompt((Part("Count."),))
 
@@ -44,11 +45,32 @@ def test_with_a_splitter_the_first_step_comes_and_the_last_one_ends() -> None:
 
 def test_a_completion_is_cut_at_its_limit_in_characters() -> None:
     engine = ScriptedEngine(lambda prompt, rng: "12345\n6")
-    limits = [Request(PROMPT, sampling=Sampling(max_tokens=n), splitter=Lines()) for n in (5, 6)]
+    limits = [Request(PROMPT, sampling=Sampling(max_tokens=n), splitter=Lines()) for n in (5, 6, 7)]
 
-    [[cut], [whole]] = engine.generate(limits)
+    [[cut], [unsure], [whole]] = engine.generate(limits)
     assert (cut.text, cut.stop) == ("12345", Stop.MAX_TOKENS)
+    assert (unsure.text, unsure.stop) == ("12345\n", Stop.MAX_TOKENS), "the next line has not begun"
     assert (whole.text, whole.stop) == ("12345\n", None)
+
+
+def test_the_end_token_is_one_of_the_limit() -> None:
+    engine = ScriptedEngine(lambda prompt, rng: "12345")
+    [[cut], [ended]] = engine.generate([Request(PROMPT, sampling=Sampling(max_tokens=n)) for n in (5, 6)])
+
+    assert cut == Completion("12345", tuple(map(ord, "12345")), Stop.MAX_TOKENS)
+    assert ended.stop is Stop.EOS
+
+
+def test_a_prompt_without_room_is_data() -> None:
+    engine = ScriptedEngine(lambda prompt, rng: "123", options=lambda prompt, options: [0.5, 0.5], context=5)
+    fits, full = Prompt((Part("abc"),)), Prompt((Part("abc"),), reply=(Step("de"),))
+
+    assert engine.generate([Request(full, 2), Request(fits)]) == [
+        [Completion("", (), Stop.NO_ROOM)] * 2,
+        [Completion("12", (49, 50), Stop.MAX_TOKENS)],
+    ]
+    assert engine.logprobs([fits, full], ["A", "B"]) == [(math.log(0.5),) * 2, None]
+    assert engine.logprobs([fits], ["A", "longer"]) == [None]
 
 
 def test_tokens_are_code_points() -> None:
@@ -64,6 +86,15 @@ def test_draws_depend_on_the_seed_and_the_number_of_the_completion_alone() -> No
     first, again, other = ScriptedEngine(roll).generate([Request(PROMPT, num=3, seed=seed) for seed in (1, 1, 2)])
     assert first == again
     assert len({completion.text for completion in first + other}) == 6
+
+
+def test_it_holds_the_laws_of_an_engine() -> None:
+    def reply(prompt: Prompt, rng: random.Random) -> str:
+        return "".join(rng.choice("0123456789\n") for _ in range(rng.randrange(40)))
+
+    engine = ScriptedEngine(reply, lambda prompt, options: [0.5, 0.25], context=600)
+    too_long = Prompt((Part("x" * 600),))
+    check_engine(engine, too_long=too_long, splitter=Lines(), decode=lambda ids: "".join(map(chr, ids)))
 
 
 def test_probabilities_of_options_become_log_probabilities() -> None:

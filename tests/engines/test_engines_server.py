@@ -16,7 +16,7 @@ pytest.importorskip("openai")
 
 from presrm.engines.hf_loading import load_tokenizer
 from presrm.engines.server import ServerEngine
-from presrm.errors import EngineError, PromptTooLongError, RequestError
+from presrm.errors import EngineError, RequestError
 from presrm.judges.pointwise import PointwiseJudge
 from presrm.judging.solutions import judge_file
 from presrm.judging.verdicts import ask_direct, ask_explained
@@ -324,7 +324,7 @@ def test_a_question_that_the_server_finds_too_long_is_refused_alone_and_none_is_
         assert [verdict.status for verdict in verdicts] == [
             Status.REFUSED if "long" in prompt.text else Status.OK for prompt in asked
         ]
-        assert "too long for the server" in verdicts[2].rationale
+        assert "no room" in verdicts[2].rationale
         assert len(server.asked) == len(asked)
         engine.generate([Request(asked[0])])
         engine.generate([Request(asked[0])])
@@ -334,9 +334,10 @@ def test_a_question_that_the_server_finds_too_long_is_refused_alone_and_none_is_
 def test_what_is_too_long_is_told_by_the_request_and_not_the_draw(serve):
     asked = [Request(Prompt((Part("a"),)), num=3), Request(Prompt((Part("long"),)), num=3)]
     server = serve(short_sighted(TOO_LONG[0]))
-    with ServerEngine(server.model) as engine, pytest.raises(PromptTooLongError, match="context length") as refused:
-        engine.generate(asked)
-    assert list(refused.value.reasons) == [1]
+    with ServerEngine(server.model) as engine:
+        fits, refused = engine.generate(asked)
+    assert {one.stop for one in fits} == {Stop.EOS}
+    assert refused == [Completion("", (), Stop.NO_ROOM)] * 3
 
 
 def test_a_file_is_judged_around_a_step_that_is_too_long_for_the_server(serve, tmp_path):
@@ -351,7 +352,7 @@ def test_a_file_is_judged_around_a_step_that_is_too_long_for_the_server(serve, t
     assert [row["first_error"] for row in (first, second, third)] == [-1, None, -1]
     fine, refused = second["judged"]
     assert (fine["status"], refused["status"], refused["score"]) == ("ok", "refused", None)
-    assert "maximum context length is 64 tokens" in refused["rationale"]
+    assert "no room" in refused["rationale"]
 
 
 # Keys
@@ -489,12 +490,8 @@ def test_where_a_prompt_leaves_no_room_nothing_is_sent(serve, encoder):
     with ServerEngine(server.model, encoder=encoder) as engine:
         engine.generate([Request(ASK)])
         num_asked = len(server.asked)
-        with pytest.raises(PromptTooLongError, match="the model reads 64") as refused:
-            engine.generate([Request(prompt) for prompt in (ASK, long, full)])
-        assert list(refused.value.reasons) == [1]
-        with pytest.raises(PromptTooLongError, match="the model reads 64") as refused:
-            engine.logprobs([ASK, full], ("yes 1 2", "no"))
-        assert list(refused.value.reasons) == [1]
+        assert engine.generate([Request(long)]) == [[Completion("", (), Stop.NO_ROOM)]]
+        assert engine.logprobs([full], ("yes 1 2", "no")) == [None]
         assert len(server.asked) == num_asked
         assert len(engine.logprobs([ASK, full], ("y", "n"))) == 2
 

@@ -17,11 +17,9 @@ from presrm.assembly.judges import make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.hf import HFEngine
 from presrm.engines.scripted import ScriptedEngine
-from presrm.errors import PromptTooLongError
 from presrm.judges import JUDGES
 from presrm.prompts import Prompt, PromptSet
 from presrm.prompts.encoding import PromptEncoder
-from presrm.protocols import Completion, Request
 from presrm.types import Candidates, Checkpoint, Judgement, Problem, Status, Step, Trajectory
 
 PLAIN = " 2 + 3 = 5\n"
@@ -133,26 +131,18 @@ def even(prompt: Prompt, words: Sequence[str]) -> list[float]:
     return [0.5 for _ in words]
 
 
-class ShortSighted(ScriptedEngine):
-    """A policy that cannot read more than 20,000 characters, nor is asked to."""
-
-    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
-        lengths = [len(request.prompt.text) for request in requests]
-        if too_long := {place: length for place, length in enumerate(lengths) if length > 20_000}:
-            raise PromptTooLongError.of_lengths(too_long, 20_000)
-        return super().generate(requests)
-
-
 @pytest.mark.parametrize("name", READERS)
 def test_a_question_longer_than_the_policy_reads_is_refused_alone(name: str) -> None:
     giant = Trajectory(problem("x" * 20_000), (Step("y" * 20_000),))
     batch = [item(0, "2 + 3 = 6"), Candidates(giant, (Step(PLAIN), Step("2 + 3 = 6"))), item(1, "2 + 3 = 7")]
     before, refused, after = make_judge(
-        JudgeConfig(**READERS[name]), ShortSighted(verdict_for(plain_is_right=True), even), PromptSet("paper")
+        JudgeConfig(**READERS[name]),
+        ScriptedEngine(verdict_for(plain_is_right=True), even, context=20_000),
+        PromptSet("paper"),
     ).judge(batch)
 
     assert {judgement.status for judgement in refused} == {Status.REFUSED}
-    assert all("tokens, the model reads 20000" in judgement.rationale for judgement in refused)
+    assert all("no room" in judgement.rationale for judgement in refused)
     assert {judgement.status for judgement in before + after} == {Status.OK}
 
 
