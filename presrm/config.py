@@ -181,7 +181,7 @@ class TrainingConfig(Section):
         json_schema_extra=FREE,
     )
     max_tokens: int = Field(
-        2048, gt=0, description="Longest prefix + step; the prefix is cut from the left, the step never."
+        2048, gt=0, description="Longest prompt, prefix and step together; longer pairs are left out and counted."
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     gradient_checkpointing: bool = Field(False, description="Trade time for memory.", json_schema_extra=FREE)

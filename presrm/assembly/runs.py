@@ -68,7 +68,9 @@ def fit_pairs(pairs: Sequence[PreferencePair], config: Config, out: Path, progre
         trainer = StepDPO(config.training, config.model, prompts, seed=seed, on_log=on_log)
         policy = trainer.fit(ours, Checkpoint(config.model.id), out)
     if num_too_long := sum(row.get("pairs/too_long", 0) for row in rows):
-        progress.note(f"{num_too_long:.0f} pairs were left out: longer than training.max_tokens")
+        progress.note(
+            f"{num_too_long:.0f} pairs were left out: longer than training.max_tokens={config.training.max_tokens}"
+        )
     if "optimiser_step" in rows[-1]:  # not in the other processes of a launch
         replace_file(out / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     return policy

@@ -10,11 +10,10 @@ from typing import Any
 
 from presrm.cli.show import one_line
 from presrm.errors import DataError, RequestError
-from presrm.files.jsonl import BadRow, dump_row
+from presrm.files.jsonl import BadRow, dump_row, explain_rejected
 from presrm.files.tables import read_table
 
 STANDARD = "-"
-_NUM_SHOWN = 3
 
 
 @contextmanager
@@ -58,25 +57,28 @@ def transform_rows(source: Path, out: str | None, work: Callable[[dict[str, Any]
             else:
                 num_done += 1
         if not num_done:
-            raise DataError(f"{source}: no row can be used; {_reasons(rejected)}")
-    _report_rejected(rejected, out)
+            raise DataError(f"{source}: no row can be used; {explain_rejected(rejected)}")
+    report_rejected(rejected, out)
 
 
-def _report_rejected(rejected: Sequence[BadRow], out: str | None) -> None:
-    """Write rows set aside next to `out` and sum them up on standard error."""
+def report_rejected(rejected: Sequence[BadRow], out: Path | str | None, name: str = "") -> None:
+    """Write rows set aside next to `out` (none, or ``-``: nowhere) and sum them up on standard error.
+
+    `name` is what they were read from, where that is to be said.
+    """
     if not rejected:
         return
     where = ""
     if out not in (None, STANDARD):
         path = Path(f"{out}.rejected.jsonl")
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"".join(dump_row({"line": row.line, "reason": row.reason}) for row in rejected))
         where = f", see {path}"
-    print(f"presrm: {len(rejected)} rows set aside{where}; {one_line(_reasons(rejected))}", file=sys.stderr)
-
-
-def _reasons(rejected: Sequence[BadRow]) -> str:
-    shown = [f"line {row.line}: {row.reason}" for row in rejected[:_NUM_SHOWN]]
-    return "; ".join([*shown, *(["..."] if len(rejected) > _NUM_SHOWN else [])])
+    source = f"{one_line(name)}: " if name else ""
+    print(
+        f"presrm: {source}{len(rejected)} rows set aside{where}; {one_line(explain_rejected(rejected))}",
+        file=sys.stderr,
+    )
 
 
 @contextmanager

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from presrm.cli.files import STANDARD, input_file
+from presrm.cli.files import STANDARD, input_file, report_rejected
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED, SettingsOption
 from presrm.cli.show import one_line, print_table
 from presrm.config import Config, load_config
 from presrm.errors import RequestError
-from presrm.files.jsonl import BadRow, dump_row
-from presrm.formats.pairs import PairFile, Terminal, explain_rejected, read_pairs
+from presrm.formats.pairs import PairFile, Terminal, read_pairs
 
 if TYPE_CHECKING:
     from presrm.training.pair_files import TokenRatio
@@ -25,7 +24,9 @@ _VERBATIM = "plain"
 
 
 def fit(
-    file: Annotated[str, typer.Argument(metavar="PAIRS", help="JSON Lines; - is standard input.")],
+    file: Annotated[
+        str, typer.Argument(metavar="PAIRS", help=".jsonl, .json, .csv or .parquet; - is JSON Lines on standard input.")
+    ],
     model: Annotated[
         str | None, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, or 'embedded'.")
     ] = None,
@@ -54,9 +55,9 @@ def fit(
 ) -> None:
     """Train a policy on preference pairs by step-wise DPO.
 
-    A row is a pair of a run (pairs.jsonl), or TRL's 'prompt', 'chosen', 'rejected' (text, or messages: one user turn
-    and its reply), or Step-DPO's 'prompt', 'initial_reason_steps', 'chosen', 'rejected'. The end token is trained only
-    where an answer ends (--terminal).
+    A row is a pair of a run (pairs.jsonl), or one of TRL, Step-DPO, LLaMA-Factory, ms-swift, OpenAI or HH-RLHF: a user
+    turn, perhaps the reasoning so far, and two replies (docs/formats.md has a row of each). A row that says more, such
+    as a system turn or tools, is set aside by name. The end token is trained only where an answer ends (--terminal).
 
     \b
       $ presrm fit pairs.jsonl --model DIR --dry-run
@@ -68,7 +69,10 @@ def fit(
     with input_file(file) as source:
         pairs = read_pairs(source, terminal)
     resolved = _settings(config, model, prompts, pairs, settings or [])
-    _report_rejected(pairs.rejected, "standard input" if file == STANDARD else file, out if not dry_run else None)
+    name = "standard input" if file == STANDARD else file
+    report_rejected(pairs.rejected, None if dry_run else out, name)
+    for note in pairs.notes:
+        print(f"presrm: {one_line(f'{name}: {note}')}", file=sys.stderr)
     from presrm.assembly import runs
 
     if dry_run:
@@ -105,20 +109,6 @@ def _settings(
     flags = {"model.id": model, "prompts": prompts}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     return load_config(config, [*overrides, *settings])
-
-
-def _report_rejected(rejected: Sequence[BadRow], name: str, out: Path | None) -> None:
-    """Write bad rows next to `out` (none: nowhere) and sum them up on standard error."""
-    if not rejected:
-        return
-    where = ""
-    if out is not None:
-        path = Path(f"{out}.rejected.jsonl")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"".join(dump_row({"line": row.line, "reason": row.reason}) for row in rejected))
-        where = f", see {path}"
-    reasons = one_line(explain_rejected(rejected))
-    print(f"presrm: {one_line(name)}: {len(rejected)} rows set aside{where}; {reasons}", file=sys.stderr)
 
 
 def _print_ratio(found: "TokenRatio") -> None:

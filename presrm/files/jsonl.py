@@ -6,7 +6,7 @@ reason, not an error; a file that cannot be read at all is an error.
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import isinf
@@ -20,6 +20,7 @@ from presrm.errors import DataError
 T = TypeVar("T")
 MAX_LINE_BYTES = 10_000_000
 _SHOWN = 200
+_NUM_SHOWN = 3
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 _BOM = b"\xef\xbb\xbf"
 
@@ -45,6 +46,12 @@ class BadRow:
     line: int
     reason: str
     text: str
+
+
+def explain_rejected(rejected: Sequence[BadRow]) -> str:
+    """Name the first bad rows and what is wrong with them, on one line."""
+    shown = [f"line {row.line}: {row.reason}" for row in rejected[:_NUM_SHOWN]]
+    return "; ".join([*shown, *(["..."] if len(rejected) > _NUM_SHOWN else [])])
 
 
 def read_rows(

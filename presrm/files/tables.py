@@ -18,6 +18,7 @@ from presrm.files import jsonl
 from presrm.files.jsonl import MAX_LINE_BYTES, BadRow, Row, open_input, parse_row, read_rows
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+_LISTS = ("steps", "completions", "labels", "label", "value")
 _CHUNK = 1 << 18
 _PARQUET_BATCH = 256
 _SHOWN = 200
@@ -30,8 +31,9 @@ def read_table(path: Path, *, start: int = 1) -> Iterator[Row | BadRow]:
     """Read a file row by row, from place `start` on; any suffix but the others' is that of JSON Lines.
 
     A ``.json`` file that does not begin with ``[`` is read as JSON Lines. In CSV the first line names the columns, an
-    empty cell is null, ``steps`` holds a JSON list of texts and ``label`` a whole number; all else is text. From
-    Parquet dates, times and decimals become text and NaN null.
+    empty cell is null, ``steps`` holds a JSON list, ``label`` may hold a whole number, a cell that begins with ``[`` is
+    a JSON list under ``completions``, ``labels``, ``label`` and ``value``, and anywhere if it is one of objects
+    (messages); all else is text. From Parquet dates, times and decimals become text and NaN null.
 
     Raises:
         DataError: if there is no such file, it holds no row, or what stands there cannot be told apart into rows.
@@ -181,14 +183,26 @@ def _csv_row(number: int, header: Sequence[str], cells: Sequence[str]) -> Row | 
         return BadRow(number, "invalid UTF-8", start)
     row: dict[str, Any] = dict.fromkeys(header)
     row |= {name: cell or None for name, cell in zip(header, cells, strict=False)}
-    if row.get("steps"):
-        found = parse_row(number, b'{"steps": %b}' % row["steps"].encode())
-        if isinstance(found, BadRow):
-            return BadRow(number, "expected a JSON list of texts under 'steps'", start)
-        row["steps"] = found.value["steps"]
     if re.fullmatch(r"-?\d{1,9}(\.0)?", row.get("label") or ""):
         row["label"] = int(float(row["label"]))
+    for name, cell in row.items():
+        if isinstance(cell, str) and (cell.lstrip().startswith("[") or name == "steps"):
+            value = _json_list(number, cell)
+            if value is None and name in _LISTS:
+                return BadRow(number, f"expected a JSON list under {name!r}", start)
+            if value is not None and (name in _LISTS or _are_objects(value)):
+                row[name] = value
     return Row(number, row)
+
+
+def _json_list(number: int, cell: str) -> list[Any] | None:
+    parsed = parse_row(number, b'{"cell": %b}' % cell.encode())
+    value = parsed.value["cell"] if isinstance(parsed, Row) and parsed.value.keys() == {"cell"} else None
+    return value if isinstance(value, list) else None
+
+
+def _are_objects(values: Sequence[Any]) -> bool:
+    return bool(values) and all(isinstance(value, dict) for value in values)
 
 
 def _parquet_rows(path: Path) -> Iterator[Row | BadRow]:

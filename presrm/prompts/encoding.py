@@ -81,6 +81,7 @@ class PromptEncoder:
         # Not every control token is marked as special: <think> of Qwen3 is not. Runs of spaces are added tokens too.
         self._control = {i for i, token in added if token.special or _TAG.fullmatch(token.content)}
         self._control.discard(self.tokenizer.unk_token_id)  # text that the vocabulary lacks
+        self._control_texts = {token.content for i, token in added if i in self._control}
         self._wrappers: dict[int, list[str]] = {}
 
     @cached_property
@@ -110,6 +111,10 @@ class PromptEncoder:
 
     def _tokenise_as_text(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+    def control_tokens(self, text: str) -> set[str]:
+        """Name the control tokens that stand in a text, if it were read as scaffold."""
+        return {token for token in self._control_texts if token in text}
 
     def step(self, step: Step) -> list[int]:
         """Give a step's ids: as generated, or tokenised as content."""

@@ -1,5 +1,6 @@
 """What a file of pairs is to one policy: ids that its tokenizer reads, and what packing saves."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,11 @@ from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.training.plan import plan_steps
 from presrm.training.tokens import tokenise_pair
-from presrm.types import PreferencePair, Step, Trajectory
+from presrm.types import PreferencePair, Trajectory
+
+_MARKUP = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|<\uff5c[^\uff5c<>\s]{1,40}\uff5c>")
+"""Control tokens of model families at large: letters to a policy of another family, and never meant as such."""
+_NUM_SHOWN = 3
 
 
 def adopt_pairs(
@@ -28,13 +33,26 @@ def adopt_pairs(
     ours = [pair if _is_readable(pair, encoder) else _without_ids(pair) for pair in pairs]
     if num_changed := sum(new is not old for new, old in zip(ours, pairs, strict=True)):
         note(f"{num_changed} pairs hold the ids of another tokenizer: their text is tokenised anew")
-    questions = [pair.prefix.problem.question for pair in pairs]
-    if num_marked := sum(encoder.scaffold(text) != encoder.content(text) for text in questions):
-        note(
-            f"{num_marked} prompts hold control tokens, as if a chat template had been applied: they are read as plain "
-            "text, inside the chat template of the policy; give prompts without it"
-        )
+    _note_control_tokens(ours, encoder, note)
     return ours
+
+
+def _note_control_tokens(pairs: Sequence[PreferencePair], encoder: PromptEncoder, note: Callable[[str], None]) -> None:
+    """Say which texts hold control tokens, of this policy or of another; ids that a policy wrote are what they are."""
+    texts = {
+        "prompts": (pair.prefix.problem.question for pair in pairs),
+        "prefixes": ("".join(step.text for step in pair.prefix.steps if step.tokens is None) for pair in pairs),
+        "replies": (step.text for pair in pairs for step in (pair.chosen, pair.rejected) if step.tokens is None),
+    }
+    for what, among in texts.items():
+        found = [tokens for text in among if (tokens := encoder.control_tokens(text) | set(_MARKUP.findall(text)))]
+        if found:
+            named = sorted(set().union(*found))
+            shown = ", ".join(named[:_NUM_SHOWN]) + (", ..." if len(named) > _NUM_SHOWN else "")
+            note(
+                f"{len(found)} {what} hold control tokens ({shown}), as if a chat template had been applied: they are "
+                "read as plain text, inside the chat template of the policy; give texts without it"
+            )
 
 
 def _is_readable(pair: PreferencePair, encoder: PromptEncoder) -> bool:
@@ -45,8 +63,10 @@ def _is_readable(pair: PreferencePair, encoder: PromptEncoder) -> bool:
 
 
 def _without_ids(pair: PreferencePair) -> PreferencePair:
-    prefix = replace(pair.prefix, steps=tuple(Step(step.text) for step in pair.prefix.steps))
-    return replace(pair, prefix=prefix, chosen=Step(pair.chosen.text), rejected=Step(pair.rejected.text))
+    *before, chosen, rejected = (
+        replace(step, tokens=None) for step in (*pair.prefix.steps, pair.chosen, pair.rejected)
+    )
+    return replace(pair, prefix=replace(pair.prefix, steps=tuple(before)), chosen=chosen, rejected=rejected)
 
 
 def _spells(path: Trajectory, encoder: PromptEncoder) -> bool:
@@ -61,7 +81,7 @@ class TokenRatio:
 
     Attributes:
         num_pairs: Pairs that are trained on.
-        num_too_long: Pairs left out, as a step of theirs leaves no room within ``max_tokens``.
+        num_too_long: Pairs left out, as they are longer than ``max_tokens``.
         num_problems: Problems that they hang on.
         whole: Every pair as two whole sequences.
         packed: As prefix trees, each optimiser step on its own, in packs of at most ``pack_tokens``.
@@ -101,7 +121,10 @@ def count_tokens(
     whole = [(ids.prefix + ids.chosen, ids.prefix + ids.rejected) for ids in tokens if ids is not None]
     trees = [pair.prefix.problem.id for pair, ids in zip(pairs, tokens, strict=True) if ids is not None]
     if not whole:
-        raise NoPairsError(f"all {len(pairs)} pairs are longer than training.max_tokens={options.max_tokens}")
+        raise NoPairsError(
+            f"all {len(pairs)} pairs are longer than training.max_tokens={options.max_tokens}; raise it, as far as the "
+            "model reads"
+        )
 
     def of_step(indices: Sequence[int]) -> int:
         groups = [whole[i] for i in indices]

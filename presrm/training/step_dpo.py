@@ -249,7 +249,6 @@ class StepDPOTrainer(Trainer):
             "weights_B": torch.full((len(pairs),), weight),
             "margins_B": torch.tensor([pair.margin for pair in pairs]),
             "lengths_2_B": torch.tensor([[len(p.chosen) for p in pairs], [len(p.rejected) for p in pairs]]),
-            "truncated_B": torch.tensor([float(pair.num_cut > 0) for pair in pairs]),
         }
 
     def _packed(self, indices: Sequence[int]) -> MicroBatch:
@@ -282,7 +281,7 @@ class StepDPOTrainer(Trainer):
     def _observe(self, values_B: Mapping[str, Tensor], micro: MicroBatch) -> None:
         """Add up what is logged, over the pairs that count."""
         counts_B = micro["weights_B"] > 0
-        both = {**values_B, "step/truncated": micro["truncated_B"], "step/pairs": torch.ones_like(micro["weights_B"])}
+        both = {**values_B, "step/pairs": torch.ones_like(micro["weights_B"])}
         for name, value_B in both.items():
             self._observed[name] = self._observed.get(name, 0.0) + (value_B.detach().float() * counts_B).sum()
 
@@ -340,7 +339,7 @@ class StepDPO:
         num_too_long = len(pairs) - len(kept)
         if not kept:
             raise NoPairsError(
-                f"no pairs to train on: {len(pairs)} given, {num_too_long} with a step that leaves no room within "
+                f"no pairs to train on: {len(pairs)} given, {num_too_long} of them longer than "
                 f"training.max_tokens={options.max_tokens}"
             )
         self._on_log({"pairs/trained": len(kept), "pairs/too_long": num_too_long})

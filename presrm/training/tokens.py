@@ -15,14 +15,12 @@ class PairTokens:
         prefix: The prompt and the steps before, never trained on.
         chosen: The preferred step, with the end token exactly where the policy generated it.
         rejected: The other step, likewise.
-        num_cut: Tokens cut from the left of the prefix.
         margin: How far apart the judge saw the steps.
     """
 
     prefix: tuple[int, ...]
     chosen: tuple[int, ...]
     rejected: tuple[int, ...]
-    num_cut: int = 0
     margin: float = 1.0
 
 
@@ -31,20 +29,17 @@ def tokenise_pair(
 ) -> PairTokens | None:
     """Turn a pair into ids of at most `max_tokens` for prefix + step.
 
-    What does not fit is cut from the left of the prefix, the same for both steps, and never from a step. The end token
-    is trained only for `Stop.EOS`: behind any other step it would teach the policy to stop there.
+    The end token is trained only for `Stop.EOS`: behind any other step it would teach the policy to stop there.
 
     Returns:
-        The ids, or none where a step alone leaves no room for a single token before it.
+        The ids, or none where they do not fit: a prefix that is cut on its left has lost its question.
     """
     chosen = _step_ids(pair.chosen, encoder)
     rejected = _step_ids(pair.rejected, encoder)
-    room = max_tokens - max(len(chosen), len(rejected))
-    if room < 1:
+    prefix = tuple(encoder.encode(prompts.solve(pair.prefix)))
+    if len(prefix) + max(len(chosen), len(rejected)) > max_tokens:
         return None
-    prefix = encoder.encode(prompts.solve(pair.prefix))
-    kept = tuple(prefix[-room:])
-    return PairTokens(kept, chosen, rejected, num_cut=len(prefix) - len(kept), margin=pair.margin)
+    return PairTokens(prefix, chosen, rejected, margin=pair.margin)
 
 
 def _step_ids(step: Step, encoder: PromptEncoder) -> tuple[int, ...]:

@@ -159,3 +159,63 @@ def test_pairs_come_from_standard_input_too(run, tiny_policy, monkeypatch, tmp_p
         ended = run("fit", "-", "--model", tiny_policy, "--dry-run")
     assert ended.code == 0, ended.err
     assert ended.err.startswith("presrm: standard input: 1 rows set aside; line 2: ")
+
+
+def test_what_foreign_rows_hold_besides_is_said_in_a_dry_run_too(run, write, tiny_policy, tmp_path):
+    rows = write(
+        {**TRL, "chosen": "<|assistant|>15<|end|>\n", "score": 1},
+        {**TRL, "system": "Answer in French."},
+        {"chosen": f"\n\nHuman: {QUESTION}\n\nAssistant: 15", "rejected": f"\n\nHuman: {QUESTION}\n\nAssistant: 16"},
+    )
+    for options in (["--dry-run"], ["--out", tmp_path / "policy", *SETTINGS]):
+        ended = run("fit", rows, "--model", tiny_policy, *options)
+        assert ended.code == 0, ended.err
+        assert "1 rows set aside" in ended.err
+        assert "line 2: system: expected none" in ended.err
+        assert "1 replies end with <|end|>, which is taken off" in ended.err
+        assert "columns that are not read: score" in ended.err
+        assert "1 replies hold control tokens (<|assistant|>)" in ended.err
+
+
+def test_an_end_token_behind_a_reply_is_trained_once_and_as_a_token(run, write, tiny_policy):
+    bare, ended = ({"prompt": "Q", "chosen": f"W{end}", "rejected": f"J{end}"} for end in ("", "<|end|>"))
+    dry = ("--model", tiny_policy, "--dry-run")
+    assert tokens(run("fit", write(bare), *dry)) == tokens(run("fit", write(ended), *dry))
+
+
+def test_pairs_that_do_not_fit_are_said_and_never_cut(run, write, tiny_policy, tmp_path):
+    long = {**STEP_DPO, "initial_reason_steps": "12 + 3 = 15\n" * 50}
+    limit = ("--set", "training.max_tokens=200")
+    rows = write(STEP_DPO, long)
+    ended = run("fit", rows, "--model", tiny_policy, "--dry-run", *limit)
+    assert ended.code == 0, ended.err
+    assert "pairs left out, longer than training.max_tokens" in ended.out
+    assert tokens(ended) == tokens(run("fit", write(STEP_DPO), "--model", tiny_policy, "--dry-run", *limit))
+    ended = run("fit", write(STEP_DPO, long), "--model", tiny_policy, "--out", tmp_path / "policy", *SETTINGS, *limit)
+    assert ended.code == 0, ended.err
+    assert "1 pairs were left out: longer than training.max_tokens=200" in ended.err
+    for options in (["--dry-run"], ["--out", tmp_path / "other"]):
+        ended = run("fit", write(long), "--model", tiny_policy, *options, *limit)
+        assert ended.code == 1
+        assert "longer than training.max_tokens=200" in ended.err
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
+def test_pairs_come_from_any_table(run, tiny_policy, tmp_path, suffix):
+    import csv
+
+    import pyarrow
+    from pyarrow import parquet
+
+    path = tmp_path / f"pairs{suffix}"
+    if suffix == ".json":
+        path.write_text(json.dumps([STEP_DPO], indent=1))
+    elif suffix == ".parquet":
+        parquet.write_table(pyarrow.Table.from_pylist([STEP_DPO]), path)
+    else:
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([list(STEP_DPO), list(STEP_DPO.values())])
+    lines = tmp_path / "pairs.jsonl"
+    lines.write_text(json.dumps(STEP_DPO))
+    dry = ("--model", tiny_policy, "--dry-run")
+    assert tokens(run("fit", path, *dry)) == tokens(run("fit", lines, *dry))

@@ -143,7 +143,7 @@ def test_bad_rows_of_csv_are_set_aside_with_their_number(tmp_path):
     *bad, good = read(tmp_path, "rows.csv", content)
     assert [(row.line, row.reason) for row in bad] == [
         (1, "3 cells for 2 columns"),
-        (2, "expected a JSON list of texts under 'steps'"),
+        (2, "expected a JSON list under 'steps'"),
         (3, "invalid UTF-8"),
     ]
     assert good == Row(4, {"problem": "q", "steps": ["a"]})
@@ -215,3 +215,26 @@ def test_memory_does_not_grow_with_the_file(tmp_path, suffix):
     finally:
         tracemalloc.stop()
     assert peak < 6_000_000
+
+
+def test_cells_of_csv_that_are_lists(tmp_path):
+    columns = {
+        "completions": '["a", "b"]',
+        "labels": "[true, 0.5]",
+        "label": '["+", "-"]',
+        "value": "0.5",
+        "prompt": '[{"role": "user", "content": "q"}]',
+        "solution": "[1, 2] is the interval",
+        "answer": "[1, 2]",
+    }
+    with (tmp_path / "rows.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([list(columns), list(columns.values())])
+    [row] = read_table(tmp_path / "rows.csv")
+    lists = {"completions": ["a", "b"], "labels": [True, 0.5], "label": ["+", "-"]}
+    assert row == Row(1, columns | lists | {"prompt": [{"role": "user", "content": "q"}]})
+
+
+@pytest.mark.parametrize("name", ["steps", "completions", "labels", "label", "value"])
+def test_a_list_written_otherwise_is_a_bad_row_that_names_its_column(tmp_path, name):
+    [row] = read(tmp_path, "rows.csv", f"problem,{name}\nq,\"['a', True]\"\n".encode())
+    assert row.reason == f"expected a JSON list under {name!r}"

@@ -141,7 +141,6 @@ def test_where_answers_end_can_be_said(row: dict[str, Any]) -> None:
         ({**TRL, "rejected": TRL["chosen"]}, "rejected: expected another text than chosen, found the same"),
         ({**TRL, "rejected": "6" + SURROGATE}, "rejected: half a surrogate pair at character 2"),
         ({"prompt": "2 + 3?", "chosen": "5"}, "rejected: expected text, found no such field"),
-        ({**STEP_DPO, "initial_reason_steps": None}, "initial_reason_steps: expected text, found null"),
         ({**STEP_DPO, "initial_reason_steps": ["Add."]}, "initial_reason_steps: expected text, found a list"),
         ({**STEP_DPO, "initial_reason_steps": SURROGATE}, "initial_reason_steps: half a surrogate pair at character 1"),
         ({**STEP_DPO, "chosen": [assistant("5")]}, "chosen: expected text, found a list"),
@@ -153,7 +152,8 @@ def test_where_answers_end_can_be_said(row: dict[str, Any]) -> None:
         ({**CHAT, "chosen": "It is 5."}, "chosen: expected a list of messages, found text"),
         ({**CHAT, "chosen": ["It is 5."]}, "chosen.0: expected a message with role and content"),
         ({**CHAT, "chosen": [assistant(None)]}, "chosen.0.content: expected text, found null"),
-        ({**CHAT, "chosen": [assistant([{"type": "text"}])]}, "chosen.0.content: expected text, found a list"),
+        ({**CHAT, "chosen": [assistant([{"type": "text"}])]}, "chosen.0.content.0.text: expected text, found no such"),
+        ({**CHAT, "chosen": [assistant([])]}, "chosen.0.content: expected text, found a list"),
         ({**CHAT, "prompt": [{"role": "tool", "content": "5"}]}, "prompt.0.role: expected user, assistant, system, "),
         ({**CHAT, "prompt": [{"role": ["user"], "content": "5"}]}, "prompt.0.role: expected user, assistant, system, "),
         ({**CHAT, "tools": [{"name": "add"}]}, "tools: expected none"),
@@ -164,7 +164,7 @@ def test_where_answers_end_can_be_said(row: dict[str, Any]) -> None:
     ],
 )
 def test_a_bad_row_is_named_with_its_field_and_what_was_expected(row: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ValueError) as found:  # noqa: PT011 (the reason is compared below, literally)
+    with pytest.raises(DataError) as found:
         pair(row)
     assert reason in str(found.value)
 
@@ -183,6 +183,11 @@ def test_a_bad_row_is_named_with_its_field_and_what_was_expected(row: dict[str, 
 def test_a_row_of_ours_that_was_damaged_is_named_too(changed: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         pair(json.loads(dump(replace(OWN, **changed))))
+
+
+def test_a_row_of_ours_loses_nothing_that_is_not_known() -> None:
+    with pytest.raises(DataError, match="chosen_stop: expected no such field in a pair of a run"):
+        pair({**json.loads(dump(OWN)), "chosen_stop": "eos"})
 
 
 def test_a_row_of_ours_names_the_field_that_is_missing() -> None:

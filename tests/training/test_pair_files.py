@@ -13,7 +13,7 @@ from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.training.pair_files import TokenRatio, adopt_pairs, count_tokens
 from presrm.training.tokens import tokenise_pair
-from presrm.types import PreferencePair, Problem, Step, Trajectory
+from presrm.types import PreferencePair, Problem, Step, Stop, Trajectory
 
 PLAIN = PromptSet("plain")
 
@@ -106,8 +106,37 @@ def test_ids_of_another_tokenizer_are_dropped_and_said(encoder: PromptEncoder, s
     assert notes == ["1 pairs hold the ids of another tokenizer: their text is tokenised anew"]
 
 
-def test_a_prompt_that_went_through_a_chat_template_is_said(encoder: PromptEncoder) -> None:
+def test_where_a_solution_ends_is_kept_when_the_ids_are_dropped(encoder: PromptEncoder) -> None:
+    theirs = with_ids(encoder, 1)
+    theirs = replace(theirs, chosen=replace(theirs.chosen, stop=Stop.EOS), rejected=replace(theirs.rejected, stop=None))
+    (ours,) = adopt_pairs([theirs], encoder, lambda note: None)
+    assert (ours.chosen.stop, ours.rejected.stop) == (Stop.EOS, None)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (
+            pair("<|user|>Q<|end|><|assistant|>", "", "X", "K"),
+            "1 prompts hold control tokens (<|assistant|>, <|end|>, ",
+        ),
+        (pair("Q", "<|assistant|>W", "X", "K"), "1 prefixes hold control tokens (<|assistant|>)"),
+        (pair("Q", "", "<|assistant|>X", "K"), "1 replies hold control tokens (<|assistant|>)"),
+        (pair("Q", "", "X<|end|>X", "<|end|>K"), "2 replies hold control tokens (<|end|>)"),
+        (pair("Q", "", "<|im_start|>assistant\nX", "K"), "1 replies hold control tokens (<|im_start|>)"),
+        (pair("[INST] Q [/INST]", "", "X", "K"), "1 prompts hold control tokens ([/INST], [INST])"),
+    ],
+)
+def test_control_tokens_are_said_by_place_and_name(encoder: PromptEncoder, made: PreferencePair, said: str) -> None:
     notes: list[str] = []
-    adopt_pairs([pair("<|user|>Q<|end|><|assistant|>", "", "X", "K")], encoder, notes.append)
+    adopt_pairs([made, pair("Q", "", "1 < 2 |> 3", "K")], encoder, notes.append)
     assert len(notes) == 1
-    assert notes[0].startswith("1 prompts hold control tokens")
+    assert notes[0].startswith(said)
+
+
+def test_control_tokens_that_a_policy_wrote_itself_are_not_said(encoder: PromptEncoder) -> None:
+    step = Step("<|end|>", tuple(encoder.scaffold("<|end|>")))
+    own = PreferencePair("p/1", Trajectory(Problem("p", "Q")), step, Step("K", tuple(encoder.content("K"))), 1.0)
+    notes: list[str] = []
+    assert adopt_pairs([own], encoder, notes.append) == [own]
+    assert notes == []

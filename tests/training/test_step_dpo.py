@@ -173,19 +173,20 @@ def test_optimiser_steps_take_whole_trees_and_log_the_overshoot(tiny_policy: Pat
         assert math.isfinite(row["grad_norm"])
 
 
-def test_cut_prefixes_and_pairs_left_out_are_counted(tiny_policy: Path, tmp_path: Path) -> None:
+def test_pairs_that_do_not_fit_whole_are_left_out_and_counted(tiny_policy: Path, tmp_path: Path) -> None:
     pairs = make_pairs(2)
-    longest = max(len(step) for ids in tokenise(pairs, tiny_policy) for step in (ids.chosen, ids.rejected))
-    pairs.append(replace(pairs[0], id="long", rejected=Step("x" * 100)))
+    longest = max(
+        len(ids.prefix) + len(step) for ids in tokenise(pairs, tiny_policy) for step in (ids.chosen, ids.rejected)
+    )
+    pairs.append(replace(pairs[0], id="long", rejected=Step("x" * longest)))
 
-    _, rows = fit(pairs, Checkpoint(str(tiny_policy)), tmp_path / "out", max_tokens=longest + 1, batch_pairs=100)
+    _, rows = fit(pairs, Checkpoint(str(tiny_policy)), tmp_path / "out", max_tokens=longest, batch_pairs=100)
 
     assert rows[0] == {"pairs/trained": 3, "pairs/too_long": 1}
-    assert steps_of(rows)[0]["step/truncated"] == 3
 
 
 def test_no_pair_that_fits_is_an_error_with_counts(tiny_policy: Path, tmp_path: Path) -> None:
-    with pytest.raises(NoPairsError, match="3 given, 3 with a step"):
+    with pytest.raises(NoPairsError, match="3 given, 3 of them longer"):
         fit(make_pairs(2), Checkpoint(str(tiny_policy)), tmp_path / "out", max_tokens=3)
 
     assert not (tmp_path / "out").exists()

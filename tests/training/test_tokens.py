@@ -56,19 +56,9 @@ def test_text_that_looks_like_the_end_token_stays_text(encoder: PromptEncoder) -
     assert encoder.decode(tokens.rejected) == "<|end|>"
 
 
-def test_the_prefix_is_cut_from_the_left_and_the_step_never(encoder: PromptEncoder) -> None:
+def test_a_pair_that_does_not_fit_whole_is_left_out_and_never_loses_its_question(encoder: PromptEncoder) -> None:
     whole = tokenise(PAIR, encoder)
-    longest = max(len(whole.chosen), len(whole.rejected))
+    longest = len(whole.prefix) + max(len(whole.chosen), len(whole.rejected))
 
-    cut = tokenise(PAIR, encoder, max_tokens=longest + 5)
-
-    assert cut == PairTokens(whole.prefix[-5:], whole.chosen, whole.rejected, num_cut=len(whole.prefix) - 5)
-    assert whole.num_cut == 0
-
-
-def test_a_step_that_leaves_no_room_for_a_prefix_leaves_the_pair_out(encoder: PromptEncoder) -> None:
-    whole = tokenise(PAIR, encoder)
-    longest = max(len(whole.chosen), len(whole.rejected))
-
-    assert tokenise(PAIR, encoder, max_tokens=longest + 1).prefix == whole.prefix[-1:]
-    assert tokenise_pair(PAIR, encoder, PROMPTS, max_tokens=longest) is None
+    assert tokenise(PAIR, encoder, max_tokens=longest) == whole
+    assert tokenise_pair(PAIR, encoder, PROMPTS, max_tokens=longest - 1) is None

@@ -1,0 +1,241 @@
+r"""Rows of neighbouring tools -> a question, perhaps the reasoning so far, and two replies.
+
+Known are TRL (text or messages, explicit prompt or implicit), Step-DPO, LLaMA-Factory (Alpaca, ShareGPT), ms-swift,
+OpenAI, UltraFeedback and the ``\n\nHuman: ... \n\nAssistant: ...`` of HH-RLHF; `docs/formats.md` has a row of each.
+
+>>> row = {"instruction": "Add.", "input": "1 + 1", "chosen": "2<|im_end|>\n", "rejected": "3", "dataset": "sums"}
+>>> found = read_preference(row)
+>>> found.question, found.chosen, found.unread
+('Add.\n1 + 1', Reply(text='2', end='<|im_end|>'), ('dataset',))
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from presrm.errors import DataError
+from presrm.formats.fields import (
+    ASSISTANT,
+    USER,
+    Turn,
+    check_text,
+    name_kind_of,
+    read_turns,
+    require_roles,
+    require_text,
+)
+
+_SO_FAR = ("initial_reason_steps", "prefix")
+_PROMPT = ("prompt", "question", "instruction", "conversations", "trajectory", "input")
+_CHOSEN = ("chosen", "chosen_response", "preferred_output")
+_REJECTED = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
+_SHOWN_BESIDES = re.compile(
+    r"(?:chosen_|rejected_)?(?:system(?:_prompt|_message)?|history|tools|functions|images?|videos?|audios?|objects"
+    r"|documents|context)"
+)
+_ALONE = "as the policy is shown one user turn alone"
+_HUMAN_OR_ASSISTANT = re.compile(r"(?:\A|\n\n)(Human|Assistant):[^\S\n]?")
+_END = re.compile(
+    r"(<\|[^|<>\s]*(?:end|eos|eot|eom|return)[^|<>\s]*\|>|<\uff5cend\u2581of\u2581sentence\uff5c>|</s>|<eos>"
+    r"|<end_of_turn>|<turn\|>)\s*\Z",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is preferred, or not.
+
+    Attributes:
+        text: Verbatim, without the end token.
+        end: The end token of whatever model that stood behind it, or nothing.
+    """
+
+    text: str
+    end: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What a foreign row says.
+
+    Attributes:
+        question: The user turn.
+        so_far: The reasoning that both replies continue; none where they are whole answers.
+        chosen: The preferred reply.
+        rejected: The other.
+        unread: Columns that hold something and are not read.
+    """
+
+    question: str
+    so_far: str | None
+    chosen: Reply
+    rejected: Reply
+    unread: tuple[str, ...] = ()
+
+
+def read_preference(row: Mapping[str, Any]) -> Preference:
+    """Read a row of any of the formats.
+
+    Raises:
+        DataError: naming the field and what was expected, also where more is to be shown than one user turn.
+    """
+    _refuse_what_is_shown_besides(row)
+    names = tuple(_first(row, names) for names in (_PROMPT, _CHOSEN, _REJECTED))
+    so_far_name = next((name for name in _SO_FAR if name in row), None)
+    if row.get(names[1]) is None and isinstance(row.get("messages"), list):
+        names = ("messages", "messages", names[2])
+    used = {*names, so_far_name, "chat_template_kwargs"}
+    so_far = None
+    if so_far_name is not None:
+        # A column without text is that of a first step: what is empty in CSV and in Parquet is null.
+        so_far = "" if row[so_far_name] is None else require_text(row, so_far_name, may_be_blank=True)
+        texts = [require_text(row, name) for name in names]
+    else:
+        texts = list(_whole_answers(row, *names))
+    if "input" not in names and not _is_empty(row.get("input")):
+        used.add("input")
+        if names[0] != "instruction":
+            raise DataError(f"input: expected none beside {names[0]!r}, found {name_kind_of(row, 'input')}")
+        texts[0] += "\n" + require_text(row, "input")
+    unread = tuple(name for name, value in row.items() if name not in used and not _is_empty(value))
+    return Preference(texts[0], so_far, _reply(texts[1], names[1]), _reply(texts[2], names[2]), unread)
+
+
+def _whole_answers(row: Mapping[str, Any], prompt: str, chosen: str, rejected: str) -> tuple[str, str, str]:
+    """Give question, chosen and rejected of a row whose fields have these names."""
+    if prompt == chosen:
+        return _swift(row, rejected)
+    if any(isinstance(row.get(name), list | Mapping) for name in (prompt, chosen, rejected)):
+        return _conversation(row, prompt, chosen, rejected)
+    if row.get(prompt) is None and _is_dialogue(row.get(chosen)):
+        return _question_and_replies([], (_dialogue(row, chosen), _dialogue(row, rejected)), "prompt")
+    return _prompt(row, prompt), require_text(row, chosen), require_text(row, rejected)
+
+
+def _refuse_what_is_shown_besides(row: Mapping[str, Any]) -> None:
+    for name, value in row.items():
+        if _SHOWN_BESIDES.fullmatch(name) and not _is_empty(value):
+            raise DataError(f"{name}: expected none, {_ALONE}")
+    if row.get("instruction") and any(row.get(name) for name in ("prompt", "question")):
+        raise DataError("instruction: expected none beside 'prompt' or 'question', as only one of them would be read")
+    options = row.get("chat_template_kwargs")
+    if isinstance(options, Mapping) and not all(
+        value is None or (name, value) == ("enable_thinking", False) for name, value in options.items()
+    ):
+        raise DataError("chat_template_kwargs: expected nothing but enable_thinking: false")
+
+
+def _first(row: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The first of several names that has a value, else the first that is there, else the usual one."""
+    with_value = (name for name in names if row.get(name) is not None)
+    return next(with_value, next((name for name in names if name in row), names[0]))
+
+
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip() in ("", "[]", "{}")
+    if isinstance(value, list):
+        return all(map(_is_empty, value))
+    return value is None or value == {}
+
+
+def _reply(text: str, field: str) -> Reply:
+    end = _END.search(text)
+    if end is None:
+        return Reply(text)
+    if not text[: end.start()].strip():
+        raise DataError(f"{field}: expected text before {end[1]}")
+    return Reply(text[: end.start()], end[1])
+
+
+def _question_and_replies(
+    before: Sequence[Turn], replies: tuple[Sequence[Turn], Sequence[Turn]], field: str
+) -> tuple[str, str, str]:
+    """Give question, chosen and rejected: one user turn and its replies; a pair can show the policy no more.
+
+    Without turns in `before`, they are what both replies begin with alike. `field` names them.
+    """
+    chosen, rejected = replies
+    if not before:
+        both = zip(chosen[:-1], rejected[:-1], strict=False)
+        before = [turn for turn, _ in takewhile(lambda turns: turns[0] == turns[1], both)]
+        chosen, rejected = chosen[len(before) :], rejected[len(before) :]
+    require_roles(before, [USER], field)
+    require_roles(chosen, [ASSISTANT], "chosen", " behind the prompt")
+    require_roles(rejected, [ASSISTANT], "rejected", " behind the prompt")
+    return before[0].text, chosen[0].text, rejected[0].text
+
+
+def _conversation(row: Mapping[str, Any], prompt: str, chosen: str, rejected: str) -> tuple[str, str, str]:
+    """Read a row of which some field holds messages."""
+    value = row.get(prompt)
+    if isinstance(value, Mapping) and "messages" in value:  # OpenAI
+        if not _is_empty(value.get("tools")):
+            raise DataError(f"{prompt}.tools: expected none, {_ALONE}")
+        value, prompt = value["messages"], f"{prompt}.messages"
+    if isinstance(value, list | Mapping):
+        before = read_turns(value, prompt)
+        require_roles(before, [USER], prompt)
+        return _question_and_replies(before, _replies(row, chosen, rejected, may_be_text=True), prompt)
+    replies = _replies(row, chosen, rejected)
+    asked = [] if value is None else [Turn(USER, require_text(row, prompt))]
+    if len(replies[0]) == 1 or value is None:
+        return _question_and_replies(asked, replies, prompt)
+    found = _question_and_replies([], replies, chosen)
+    if found[0] != asked[0].text:
+        raise DataError(f"{prompt}: expected the turns that chosen and rejected begin with, found another text")
+    return found
+
+
+def _replies(
+    row: Mapping[str, Any], chosen: str, rejected: str, *, may_be_text: bool = False
+) -> tuple[list[Turn], list[Turn]]:
+    """Read both as turns; where they may be text, both are."""
+    names = (chosen, rejected)
+    if may_be_text and all(isinstance(row.get(name), str) for name in names):
+        return [Turn(ASSISTANT, require_text(row, chosen))], [Turn(ASSISTANT, require_text(row, rejected))]
+    turns = {name: read_turns(row[name], name) for name in names if isinstance(row.get(name), list | Mapping)}
+    for name in names:
+        if name not in turns:
+            raise DataError(f"{name}: expected a list of messages, found {name_kind_of(row, name)}")
+    return turns[chosen], turns[rejected]
+
+
+def _swift(row: Mapping[str, Any], rejected: str) -> tuple[str, str, str]:
+    """Read ms-swift's ``messages``, which end with the preferred reply."""
+    turns = read_turns(row["messages"], "messages")
+    require_roles(turns, [USER, ASSISTANT], "messages")
+    if isinstance(row.get(rejected), str):
+        return turns[0].text, turns[1].text, require_text(row, rejected)
+    _, other = _replies(row, "messages", rejected)
+    return _question_and_replies(turns[:1], (turns[1:], other[1:] if other[:1] == turns[:1] else other), "messages")
+
+
+def _is_dialogue(value: Any) -> bool:
+    return isinstance(value, str) and value.lstrip().startswith("Human:")
+
+
+def _dialogue(row: Mapping[str, Any], name: str) -> list[Turn]:
+    r"""Read ``\n\nHuman: ...\n\nAssistant: ...``."""
+    text = require_text(row, name).lstrip()
+    before, *pieces = _HUMAN_OR_ASSISTANT.split(text)
+    if before:
+        raise DataError(f"{name}: expected text that begins with 'Human:', as chosen does")
+    sides = {"Human": USER, "Assistant": ASSISTANT}
+    turns = [Turn(sides[side], said) for side, said in zip(pieces[::2], pieces[1::2], strict=True)]
+    for number, turn in enumerate(turns):
+        check_text(turn.text, f"{name}, turn {number + 1}")
+    return turns
+
+
+def _prompt(row: Mapping[str, Any], name: str) -> str:
+    r"""Give the user turn of a prompt that is text, also of one that ends in ``\n\nAssistant:``."""
+    text = require_text(row, name)
+    if not (_is_dialogue(text) and text.rstrip().endswith("\n\nAssistant:")):
+        return text
+    before = _dialogue({name: text.rstrip().removesuffix("Assistant:").rstrip()}, name)
+    require_roles(before, [USER], name)
+    return before[0].text
