@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 
 from presrm.errors import DataError
 from presrm.files.jsonl import BadRow, Row, dump, dump_row, load_typed, read_rows
-from presrm.types import Expansion, Judgement, PreferencePair, Problem, SearchTree, Status, Step, Stop, Trajectory
+from presrm.types import (
+    Candidate,
+    Expansion,
+    Judgement,
+    PreferencePair,
+    Problem,
+    SearchTree,
+    Status,
+    Step,
+    Stop,
+    Trajectory,
+)
 
 HARD_TEXTS = ["\ud800", "\udfffx", "\U0001f600\ud83d", "\x00\x1f\x7f\x85", "\u2028\u2029", '\\u"\\', "\ufeff", "\r\n"]
 """Lone surrogates, control characters, line ends that are none in JSON Lines."""
@@ -22,9 +33,9 @@ HARD_TEXTS = ["\ud800", "\udfffx", "\U0001f600\ud83d", "\x00\x1f\x7f\x85", "\u20
 texts = st.sampled_from(HARD_TEXTS) | st.text(st.characters()).filter(
     lambda text: not re.search("[\ud800-\udbff][\udc00-\udfff]", text)
 )
-steps = st.builds(Step, texts, st.none() | st.lists(st.integers(0, 10**6)).map(tuple))
-problems = st.builds(Problem, texts, texts, st.none() | texts, st.none() | texts)
 stops = st.none() | st.sampled_from(Stop)
+steps = st.builds(Step, texts, st.none() | st.lists(st.integers(0, 10**6)).map(tuple), stops)
+problems = st.builds(Problem, texts, texts, st.none() | texts, st.none() | texts)
 judgements = st.one_of(
     st.builds(Judgement, st.floats(0, 1), st.just(Status.OK), texts),
     st.builds(Judgement, st.none(), st.sampled_from([s for s in Status if s is not Status.OK]), texts),
@@ -32,20 +43,16 @@ judgements = st.one_of(
 pairs = st.builds(
     PreferencePair,
     texts,
-    st.builds(Trajectory, problems, st.lists(steps, max_size=3).map(tuple), stops),
+    st.builds(Trajectory, problems, st.lists(steps, max_size=3).map(tuple)),
     steps,
     steps,
     st.floats(0, 1),
-    stops,
-    stops,
 )
 numbers = st.tuples(st.integers(0, 9), st.integers(0, 9))
 expansions = st.builds(
     Expansion,
     st.none() | numbers,
-    st.lists(steps, max_size=3).map(tuple),
-    st.lists(stops, max_size=3).map(tuple),
-    st.lists(judgements, max_size=3).map(tuple),
+    st.lists(st.builds(Candidate, steps, judgements, st.none() | st.floats(0, 1)), max_size=3).map(tuple),
     st.lists(st.integers(0, 5), max_size=2).map(tuple),
 )
 trees = st.builds(
