@@ -1,16 +1,16 @@
 """A judge that gives points to a solution: the additive rubric of Self-Rewarding LMs (arXiv 2401.10020)."""
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
-from presrm.judging.verdicts import EXPLANATION, Reading, ask_or_refuse, tell
+from presrm.judging.verdicts import BRACKETS, EXPLANATION, Reading, ask_or_refuse, read_end, shown, tell
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Judgement, Status, Step, Stop, Verdict
+from presrm.types import Candidates, Judgement, Step, Verdict
 
 _NUM_POINTS = 5
+_POINTS = {str(points): points for points in range(_NUM_POINTS + 1)}
 
 
 class AdditiveJudge:
@@ -40,7 +40,10 @@ class AdditiveJudge:
         requests = [Request(p, sampling=self._sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
         replies = ask_or_refuse(self._engine, requests)
         found = [reply.judgement() if isinstance(reply, Verdict) else _read(reply[0]) for reply in replies]
-        tell(self._engine, [_reading(judgement) for judgement in found if judgement.status is not Status.REFUSED])
+        tell(
+            self._engine,
+            [_reading(one) for one, reply in zip(found, replies, strict=True) if not isinstance(reply, Verdict)],
+        )
         judged = dict(zip(asked, found, strict=True))
         return [tuple(judged[number, step.text] for step in item.steps) for number, item in enumerate(batch)]
 
@@ -51,9 +54,6 @@ def _reading(found: Judgement) -> Reading:
 
 
 def _read(reply: Completion) -> Judgement:
-    """Read the last ``[[points]]``; a number off the scale is no verdict."""
-    found = re.findall(r"\[\[\s*([0-9]+)\s*\]\]", reply.text)
-    if found and found[-1] in map(str, range(_NUM_POINTS + 1)):
-        return Judgement(int(found[-1]) / _NUM_POINTS, rationale=reply.text)
-    is_cut_off = reply.stop is Stop.MAX_TOKENS and not found
-    return Judgement(None, Status.TRUNCATED if is_cut_off else Status.UNREADABLE, reply.text)
+    """Read the ``[[points]]`` at the end; a number off the scale is no verdict."""
+    points, status = read_end(reply, BRACKETS, lambda written: _POINTS.get(written.strip()))
+    return Judgement(None if points is None else points / _NUM_POINTS, status, shown(reply))

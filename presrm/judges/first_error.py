@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from presrm.judging.coverage import Texts, longest_solutions, texts_up_to
-from presrm.judging.verdicts import EXPLANATION, Reading, ask_or_refuse, tell
+from presrm.judging.verdicts import EXPLANATION, Reading, ask_or_refuse, read_end, shown, tell
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory, Verdict
+from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory, Verdict
+
+_BOX = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_INDEX = re.compile(r"\s*(?:\\text\s*\{)?\s*(?:paragraph[\s_~]*)?\}?\s*(-1|[0-9]{1,9})\s*\}?\s*", re.IGNORECASE)
+"""An index, perhaps as ``\\text{paragraph } 1`` or ``paragraph_1``."""
 
 
 class FirstErrorJudge:
@@ -68,29 +72,35 @@ class FirstErrorJudge:
         return findings
 
 
-def _read(reply: str, num_steps: int) -> int | None:
-    r"""Read the last ``\boxed{index}``; "no error" is `num_steps`, so that it stands after every step."""
-    boxes = re.findall(r"\\boxed\{([^{}]*)\}", reply)
-    index = re.fullmatch(r"\s*(-1|[0-9]{1,9})\s*", boxes[-1]) if boxes else None
-    if index is None or int(index[1]) >= num_steps:
-        return None
-    return num_steps if index[1] == "-1" else int(index[1])
+def _read(reply: Completion, num_steps: int) -> tuple[int | None, Status]:
+    r"""Read the ``\boxed{index}`` at the end; "no error" is `num_steps`, so that it stands after every step."""
+
+    def parse(written: str) -> int | None:
+        index = _INDEX.fullmatch(written)
+        if index is None or int(index[1]) >= num_steps:
+            return None
+        return num_steps if index[1] == "-1" else int(index[1])
+
+    return read_end(reply, _BOX, parse)
 
 
 def _reading(reply: Completion, num_steps: int) -> Reading:
-    first = _read(reply.text, num_steps)
-    if first is None:
-        return Reading("", status=Status.TRUNCATED if reply.stop is Stop.MAX_TOKENS else Status.UNREADABLE)
-    return Reading("-1" if first == num_steps else str(first))
+    first, status = _read(reply, num_steps)
+    return Reading("" if first is None else "-1" if first == num_steps else str(first), status=status)
 
 
 def _vote(replies: Sequence[Completion], num_steps: int) -> "_Finding":
-    read = [_read(reply.text, num_steps) for reply in replies]
+    read, statuses = zip(*(_read(reply, num_steps) for reply in replies), strict=True)
     votes = Counter(index for index in read if index is not None)
     named = [f"{-1 if index == num_steps else index}: {num}" for index, num in sorted(votes.items())]
     tally = ", ".join([*named, f"unreadable: {read.count(None)}"])
     first = min(votes, key=lambda index: (-votes[index], index)) if votes else None
-    return _Finding(first, num_steps, f"votes for the first error: {tally}", tuple(replies))
+    return _Finding(first, _common(statuses), num_steps, f"votes for the first error: {tally}", tuple(replies))
+
+
+def _common(statuses: Sequence[Status]) -> Status:
+    """The status of all replies, where they agree."""
+    return statuses[0] if len(set(statuses)) == 1 else Status.UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +109,14 @@ class _Finding:
 
     Attributes:
         first: Index of the first error, `num_steps` if there is none; none if no vote is readable.
+        status: Then, why not.
         num_steps: Steps of the solution.
         tally: How often each index was named.
         replies: What was read.
     """
 
     first: int | None
+    status: Status
     num_steps: int
     tally: str
     replies: tuple[Completion, ...]
@@ -112,11 +124,10 @@ class _Finding:
     def at(self, position: int) -> Judgement:
         """Judge the step at a 0-based position."""
         told_at = self.num_steps - 1 if self.first is None else min(self.first, self.num_steps - 1)
-        said = [reply.text for reply in self.replies] if position == told_at else []
+        said = [shown(reply) for reply in self.replies] if position == told_at else []
         rationale = "\n\n".join([self.tally, *said])
         if self.first is None:
-            is_cut_off = all(reply.stop is Stop.MAX_TOKENS for reply in self.replies)
-            return Judgement(None, Status.TRUNCATED if is_cut_off else Status.UNREADABLE, rationale)
+            return Judgement(None, self.status, rationale)
         if position > self.first:
             return Judgement(None, Status.REFUSED, "after the first error")
         return Judgement(float(position < self.first), rationale=rationale)

@@ -1,20 +1,20 @@
 """A judge of all candidates at once, by principles of its own: SPCT (arXiv 2504.02495)."""
 
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
 from presrm.errors import ConfigError
-from presrm.judging.verdicts import EXPLANATION, Reading, ask_direct, ask_or_refuse, tell
+from presrm.judging.verdicts import BRACKETS, EXPLANATION, Reading, ask_direct, ask_or_refuse, read_end, shown, tell
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Judgement, Status, Step, Stop, Verdict
+from presrm.types import Candidates, Judgement, Status, Step, Verdict
 
 _HIGHEST = 10
+_SCALE = {str(points): points for points in range(1, _HIGHEST + 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,24 @@ class _Vote:
         number: Of the item in the batch.
         order: The candidates as shown.
         reply: What was written, or why nothing was asked.
+        points: What it gives each candidate, in its order; none if that cannot be read.
+        status: Then, why not.
         counts: Whether it does; not if the meta-judge prefers others.
     """
 
     number: int
     order: tuple[str, ...]
     reply: Completion | Verdict
+    points: tuple[int, ...] | None
+    status: Status
     counts: bool = True
 
-    @property
-    def points(self) -> list[int] | None:
-        """What it gives each candidate, in its order; none if that cannot be read."""
-        return _read(self.reply.text, len(self.order)) if isinstance(self.reply, Completion) else None
+    @classmethod
+    def read(cls, number: int, order: tuple[str, ...], reply: Completion | Verdict) -> "_Vote":
+        """Read the points of a reply."""
+        if isinstance(reply, Verdict):
+            return cls(number, order, reply, None, reply.status)
+        return cls(number, order, reply, *_read(reply, len(order)))
 
 
 class ListwiseJudge:
@@ -90,7 +96,7 @@ class ListwiseJudge:
             for prompt, (_, vote, _) in zip(prompts, asked, strict=True)
         ]
         votes = [
-            _Vote(number, order, reply if isinstance(reply, Verdict) else reply[0])
+            _Vote.read(number, order, reply if isinstance(reply, Verdict) else reply[0])
             for (number, _, order), reply in zip(asked, ask_or_refuse(self._engine, requests), strict=True)
         ]
         tell(self._engine, [_reading(vote) for vote in votes if isinstance(vote.reply, Completion)])
@@ -131,25 +137,18 @@ class ListwiseJudge:
         return [tuple(rng.sample(texts, len(texts))) for _ in range(self._votes)]
 
 
-def _read(reply: str, num: int) -> list[int] | None:
-    """Read the last list in double brackets, if it holds `num` whole numbers from 1 to 10."""
-    lists = re.findall(r"\[\[([^\[\]]*)\]\]", reply)
-    if not lists:
-        return None
-    scale = {str(points): points for points in range(1, _HIGHEST + 1)}
-    points = [scale.get(written.strip()) for written in lists[-1].split(",")]
-    known = [number for number in points if number is not None]
-    return known if len(known) == len(points) == num else None
+def _read(reply: Completion, num: int) -> tuple[tuple[int, ...] | None, Status]:
+    """Read the list in double brackets at the end, if it holds `num` whole numbers from 1 to 10."""
+
+    def parse(written: str) -> tuple[int, ...] | None:
+        points = tuple(_SCALE[one.strip()] for one in written.split(",") if one.strip() in _SCALE)
+        return points if len(points) == written.count(",") + 1 == num else None
+
+    return read_end(reply, BRACKETS, parse)
 
 
 def _reading(vote: _Vote) -> Reading:
-    if vote.points is None:
-        return Reading("", status=Status.TRUNCATED if _is_cut_off(vote) else Status.UNREADABLE)
-    return Reading(", ".join(map(str, vote.points)))
-
-
-def _is_cut_off(vote: _Vote) -> bool:
-    return isinstance(vote.reply, Completion) and vote.reply.stop is Stop.MAX_TOKENS
+    return Reading(", ".join(map(str, vote.points or ())), status=vote.status)
 
 
 def _judgement(text: str, votes: Sequence[_Vote]) -> Judgement:
@@ -163,10 +162,10 @@ def _judgement(text: str, votes: Sequence[_Vote]) -> Judgement:
     num_readable = sum(vote.points is not None for vote, _ in drawn)
     points = [vote.points[vote.order.index(text)] for vote, _ in drawn if vote.points is not None and vote.counts]
     counted = f"{len(points)} of them counted, " if len(points) < num_readable else ""
-    said = [f"shown as number {vote.order.index(text) + 1}:\n{reply.text}" for vote, reply in drawn]
+    said = [f"shown as number {vote.order.index(text) + 1}:\n{shown(reply)}" for vote, reply in drawn]
     told = f"{num_readable} of {len(drawn)} votes readable, {counted}{sum(points)} points"
     rationale = "\n\n".join([told, *said])
     if points:
         return Judgement(sum(points) / (_HIGHEST * len(points)), rationale=rationale)
-    is_cut_off = all(_is_cut_off(vote) for vote, _ in drawn)
-    return Judgement(None, Status.TRUNCATED if is_cut_off else Status.UNREADABLE, rationale)
+    causes = {vote.status for vote, _ in drawn}
+    return Judgement(None, causes.pop() if len(causes) == 1 else Status.UNREADABLE, rationale)

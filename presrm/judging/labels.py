@@ -201,6 +201,5 @@ def explain(asked: Sequence[Sequence[Question]], engine: Engine, sampling: Sampl
         }
         for (place, q), verdict in zip(flat, verdicts, strict=True):
             if place not in wrong:
-                reply = verdict.rationale
-                kept[place].append(replace(q, reply=reply[: reply.rindex("]]") + 2]))
+                kept[place].append(replace(q, reply=verdict.rationale.rstrip()))
     return kept

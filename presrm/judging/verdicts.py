@@ -1,16 +1,17 @@
 """What a judge's reply says, before it becomes a score.
 
-Two ways to read a verdict: from an explanation that ends in ``[[word]]``, or *directly*, from the probabilities of the
-words. Both answer a question with two outcomes and give the probability of the first.
+Two ways to read a verdict: from a reply that ends with it (`read_end`, the one reader of all written kinds), or
+*directly*, from the probabilities of two words. `ask_explained` and `ask_direct` answer a question with two outcomes
+and give the probability of the first.
 
 A judge that reads its replies itself tells with `tell` what it read, so that the verdict ledger can keep it.
 """
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Engine, Request, Sampling
@@ -19,6 +20,70 @@ from presrm.types import LEAST_MASS, Status, Stop, Verdict
 
 EXPLANATION = Sampling(max_tokens=512)
 """How an explained verdict is written unless a judge is told otherwise: greedily."""
+BRACKETS = re.compile(r"\[\[([^\[\]]*)\]\]")
+"""Where most kinds of judge write their verdict: in ``[[...]]``."""
+_NO_ROOM = Verdict(None, Status.REFUSED, "the question is too long for the policy: it leaves no room for a reply")
+_WITHHELD = "(withheld by the content filter of the server)"
+ValueT = TypeVar("ValueT")
+
+_THOUGHT = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad)"
+_OPENS = re.compile(
+    rf"<\s*(?:\w+:)?{_THOUGHT}\b[^<>]*>"
+    rf"|<\|\s*(?:(?:begin|start)_(?:of_)?)?{_THOUGHT}\s*\|>"
+    r"|\[\s*think(?:ing)?\s*\]|◁\s*think\s*▷|<\|channel\|>\s*(?:analysis|commentary)\b",
+    re.IGNORECASE,
+)
+_CLOSES = re.compile(
+    rf"<\s*/\s*(?:\w+:)?{_THOUGHT}\s*>"
+    rf"|<\|\s*(?:end_(?:of_)?|/\s*){_THOUGHT}\s*\|>"
+    r"|\[\s*/\s*think(?:ing)?\s*\]|◁\s*/\s*think\s*▷"
+    r"|<\|channel\|>\s*final\b|assistantfinal",  # the second where special tokens are left out of the text
+    re.IGNORECASE,
+)
+_REST = re.compile(
+    r"""(?: [^\w?,:;(\[{<>=+/&@#\u2013\u2014\u2026\uff08\uff0c\uff1a\uff1b\uff1f-] | _
+        | </?[a-z][^<>\n]{0,40}> | <[|\uff5c][^<>\n]{0,40}[|\uff5c]> | (?<=\n)-{3,}(?=\s|\Z) )*""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""What may stand behind a verdict: white space, closing punctuation, marks and signs, tags and end tokens."""
+_SENTENCE_END = re.compile(r"""[.!?]['"\u201d\u2019)*_`\]]*(?=\s)\s*|[\u3002\uff01\uff1f]\s*|(?<![:,\s])\s*\n\s*""")
+_BESIDE = re.compile(r"(?:[^\w?\uff1f]|_|\b(?:or|and|nor|vs|versus)\b)*", re.IGNORECASE)
+"""What parts two verdicts that stand side by side."""
+_TURNS = re.compile(
+    r"""\b(?:at\ first|first|initially|earlier|but|instead|rather|actually|now|wait|no|correction|final|finally
+    |total|overall|altogether|so|therefore|thus|hence)\b""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_CHOICE = re.compile(r"\b(?:or|if|when|unless|else|otherwise|whether)\b", re.IGNORECASE)
+_CONCLUDES = re.compile(r"(?<!if )\b(?:so|therefore|thus|hence|consequently)\b", re.IGNORECASE)
+_LONGEST_LEAD = 400
+_DUTY = (
+    r"(?:must|shall|should|(?:am|are|is)\s+to"
+    r"|(?:have|has|had|needs?|needed|got|ought|wants?|wanted)\s+(?:(?:me|us)\s+)?to)"
+)
+_ORDER = re.compile(
+    rf"""(?:
+      \b{_DUTY}\s+(?:\w+\s+){{0,2}}?
+        (?:end|finish|close|conclude|reply|respond|answer|write|output|print|return|state|say|give|use|choose|put)\b
+    | \b(?:reply|response|answer|output|verdict|ending|form|format|judge?ment|it)\s+{_DUTY}\s+(?:only\s+)?be\b
+    | \b(?:supposed|required|asks?|asked|tells?|told|instructs?|instructed|expects?|expected|meant|allowed)\s+
+        (?:(?:me|us|you)\s+)?to\b
+    | (?:^|[,;:"'(\u201c\u2018\u2013\u2014-]|\b(?:then|and|or|please|to|not))\s*
+        (?:end|finish|conclude|reply|respond|answer)\s+(?:(?:my|your|the)\s+\w+\s+)?(?:with|in|by)\b
+    | \byour\s+(?:reply|response|verdict)\b
+    | \b(?:instructions?|prompt|template|format|form)\s+(?:is|was|says?|said|asks?|wants?|requires?|demands?)\b
+    | \b(?:such\s+as|for\s+example|for\s+instance|e\.g\.|otherwise|else)
+    | (?<!even\s)(?<!as\s)\b(?:if|when|unless)\b[^,;:]*
+        \b(?:right|wrong|correct|incorrect|better|best|sound|valid|errors?|mistakes?|so|not)\b
+    )
+    (?:[\s:,*_~`'"\u2018-\u201d()$-]|\\[(\[]|\b(?:
+        with|in|by|as|be|is|are|to|of|i|we|you|it|my|your|our|the|this|that|a|an|one|exactly|only|either|just|then|simply|
+        will|shall|would|must|should|put|say|give|use|write|reply|answer|respond|end|output|form|format|verdict|response|
+        final|last|line|words?|following
+    )\b)*\Z""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""An order or a condition that runs into the verdict: then it is told how to reply, not what is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +121,86 @@ def tell(engine: object, readings: Sequence[Reading]) -> None:
         engine.tell(readings)
 
 
-_NO_ROOM = Verdict(None, Status.REFUSED, "the question is too long for the policy: it leaves no room for a reply")
+def read_end(
+    reply: Completion, marker: re.Pattern[str], parse: Callable[[str], ValueT | None]
+) -> tuple[ValueT | None, Status]:
+    """Read the verdict that a reply ends with.
+
+    Thoughts are passed over, closed or not, also where the reply holds only the closing tag, as under templates that
+    open them in the prompt. Behind a verdict there may be white space, closing punctuation and markup, but no further
+    word. Two different verdicts side by side, or in one sentence that does not take the first back, are none; nor is
+    one that a quoted instruction, an order or a condition ends in.
+
+    Args:
+        reply: As written; that it was cut off does not matter where a verdict ends it.
+        marker: Finds what is written in the form of a verdict; its group 1 is given to `parse`.
+        parse: Gives the value of a verdict, or none for what is no verdict.
+
+    Returns:
+        The value and OK; else none and why: TRUNCATED for a reply that was cut off, REFUSED for one that was never
+        written or is withheld, UNREADABLE for any other.
+    """
+    if reply.stop in (Stop.NO_ROOM, Stop.FILTERED):
+        return None, Status.REFUSED
+    value = _find_end(reply.text, marker, parse)
+    if value is not None:
+        return value, Status.OK
+    return None, Status.TRUNCATED if reply.stop is Stop.MAX_TOKENS else Status.UNREADABLE
+
+
+def _find_end(text: str, marker: re.Pattern[str], parse: Callable[[str], ValueT | None]) -> ValueT | None:
+    text = text[max((closed.end() for closed in _CLOSES.finditer(text)), default=0) :]
+    if _OPENS.search(text):
+        return None
+    written = [(match, parse(match[1])) for match in marker.finditer(text)]
+    if not written or written[-1][1] is None or not _REST.fullmatch(text, written[-1][0].end()):
+        return None
+    found = [(match, value) for match, value in written if value is not None]
+    starts = [0, *(end.end() for end in _SENTENCE_END.finditer(text))]
+
+    def is_mention(place: int) -> bool:
+        """Whether a sentence speaks of verdicts instead of giving one."""
+        match, value = found[place]
+        start = max(start for start in starts if start <= match.start())
+        others = [at for at, other in found[:place] if at.start() >= start and other != value]
+        return any(not _takes_back(text[at.end() : match.start()]) for at in others) or _is_order(
+            text[start : match.start()][-_LONGEST_LEAD:], text[match.end() :]
+        )
+
+    if is_mention(len(found) - 1):
+        return None
+    (last, value), before = found[-1], found[:-1]
+    if before and before[-1][1] != value and _BESIDE.fullmatch(text, before[-1][0].end(), last.start()):
+        return value if is_mention(len(before) - 1) else None
+    return value
+
+
+def _takes_back(between: str) -> bool:
+    """Whether what stands between two verdicts of one sentence makes the second count, and no choice of them.
+
+    >>> [_takes_back(between) for between in (" at first, but now ", " if it is right, but ", " and ")]
+    [True, False, False]
+    """
+    return bool(_TURNS.search(between)) and not _CHOICE.search(between)
+
+
+def _is_order(lead: str, rest: str) -> bool:
+    """Whether a sentence tells how to reply, up to a verdict, or quotes somebody.
+
+    >>> [_is_order(lead, "") for lead in ("The reply must be ", "I have to end with ", "So I have to end with ")]
+    [True, True, False]
+    """
+    before, _, quoted = lead.replace("“", '"').rpartition('"')
+    is_open = lead.count('"') % 2 == 1 or lead.rfind("“") > lead.rfind("”")
+    if is_open and before.strip() and re.search(r"\w", quoted) and re.match(r"""[^\w"”]*["”]""", rest):
+        return True
+    return bool(_ORDER.search(lead)) and not _CONCLUDES.search(lead)
+
+
+def word_of(words: tuple[str, str]) -> Callable[[str], str | None]:
+    """Give a `parse` for `read_end`: which of two words is written, in whatever case."""
+    known = {word.lower(): word for word in words}
+    return lambda written: known.get(written.strip(" \t\n*_`'\"").lower())
 
 
 def ask_or_refuse(engine: Engine, requests: Sequence[Request]) -> list[list[Completion] | Verdict]:
@@ -65,10 +209,15 @@ def ask_or_refuse(engine: Engine, requests: Sequence[Request]) -> list[list[Comp
     return [_NO_ROOM if any(one.stop is Stop.NO_ROOM for one in replies) else replies for replies in drawn]
 
 
+def shown(reply: Completion) -> str:
+    """What a rationale shows of a reply: its text, or that it was withheld."""
+    return f"{reply.text}{_WITHHELD}" if reply.stop is Stop.FILTERED else reply.text
+
+
 def ask_explained(
     engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str], sampling: Sampling
 ) -> list[Verdict]:
-    """Let the policy explain, and read the last ``[[word]]`` of each reply.
+    """Let the policy explain, and read the ``[[word]]`` that each reply ends with.
 
     Only the reply is read: a verdict inside the material has no say. The draw depends on the text of the prompt alone,
     so neither order nor company of the questions changes a verdict.
@@ -89,7 +238,7 @@ def ask_direct(engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str]
 
 
 def _tell_verdicts(engine: Engine, verdicts: Sequence[Verdict], words: tuple[str, str]) -> None:
-    tell(engine, [_reading(verdict, words) for verdict in verdicts if verdict.status is not Status.REFUSED])
+    tell(engine, [_reading(verdict, words) for verdict in verdicts if verdict is not _NO_ROOM])
 
 
 def _reading(verdict: Verdict, words: tuple[str, str]) -> Reading:
@@ -100,10 +249,8 @@ def _reading(verdict: Verdict, words: tuple[str, str]) -> Reading:
 
 
 def _read(reply: Completion, words: tuple[str, str]) -> Verdict:
-    found = re.findall(rf"\[\[({'|'.join(map(re.escape, words))})\]\]", reply.text, re.IGNORECASE)
-    if found:
-        return Verdict(float(found[-1].lower() == words[0].lower()), rationale=reply.text)
-    return Verdict(None, Status.TRUNCATED if reply.stop is Stop.MAX_TOKENS else Status.UNREADABLE, reply.text)
+    word, status = read_end(reply, BRACKETS, word_of(words))
+    return Verdict(None if word is None else float(word == words[0]), status, shown(reply))
 
 
 def _weigh(logp_first: float, logp_second: float, words: tuple[str, str]) -> Verdict:

@@ -41,7 +41,9 @@ def write_run(
         shown = [step.text for step in prompt.subject.shown]
         if unread in shown:
             return "Hm."
-        return f"{reason} [[{'A' if shown[0] == min(shown) else 'B'}]] [[{'yes' if RIGHT in shown else 'no'}]]"
+        if prompt.template == "pairwise":
+            return f"{reason} [[{'A' if shown[0] == min(shown) else 'B'}]]"
+        return f"{reason} [[{'yes' if RIGHT in shown else 'no'}]]"
 
     folder = run / "iterations" / "2"
     folder.mkdir(parents=True)

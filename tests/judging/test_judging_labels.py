@@ -105,7 +105,7 @@ def test_self_written_explanations_are_kept_where_both_orders_come_out_right() -
         if good not in prompt.text:
             return "Wrong. [[no]]"
         if bad not in prompt.text:
-            return "Let me see: [[yes]] rambling on"
+            return "Let me see: **[[yes]]**.\n"
         return "It adds up. [[A]]" if prompt.text.index(good) < prompt.text.index(bad) else "No, [[B]]"
 
     def biased(prompt: Prompt, rng: random.Random) -> str:
@@ -114,8 +114,8 @@ def test_self_written_explanations_are_kept_where_both_orders_come_out_right() -
     (kept,) = explain(asked, ScriptedEngine(fair), Sampling(max_tokens=99))
     (kept_of_biased,) = explain(asked, ScriptedEngine(biased), Sampling(max_tokens=99))
 
-    assert [q.reply for q in kept] == ["It adds up. [[A]]", "No, [[B]]", "Let me see: [[yes]]", "Wrong. [[no]]"]
-    assert [q.reply for q in kept_of_biased] == ["Let me see: [[yes]]", "Wrong. [[no]]"]
+    assert [q.reply for q in kept] == ["It adds up. [[A]]", "No, [[B]]", "Let me see: **[[yes]]**.", "Wrong. [[no]]"]
+    assert [q.reply for q in kept_of_biased] == ["Let me see: **[[yes]]**.", "Wrong. [[no]]"]
 
 
 def test_rollouts_label_a_candidate_by_what_its_completions_reach() -> None:

@@ -111,16 +111,22 @@ def test_every_vote_is_a_call_of_its_own(tmp_path: Path, kind: str) -> None:
     item = Candidates(PREFIX, (A,)) if kind != "listwise" else ITEM
 
     def coin(prompt: Prompt, rng: random.Random) -> str:
-        return rng.choice(["[[yes]] \\boxed{0} [[7, 7]]", "hm"])
+        return rng.choice(
+            [{"pointwise": "[[yes]]", "first_error": "\\boxed{0}"}.get(prompt.template, "[[7, 7]]"), "hm"]
+        )
 
     calls = ask(tmp_path, ScriptedEngine(coin), item, kind=kind, votes=6, temperature=0.7)
     assert len({call.key for call in calls}) == len(calls) == 6
     assert {call.status for call in calls} == {Status.OK, Status.UNREADABLE}
 
 
+def by_kind(prompt: Prompt, rng: random.Random) -> str:
+    return "[[yes]]" if prompt.template == "pointwise" else "[[3]]"
+
+
 def test_the_members_of_a_jury_are_recorded_each(tmp_path: Path) -> None:
     options = {"judges": ["pointwise", "additive"]}
-    calls = ask(tmp_path, says("[[yes]] [[3]]"), Candidates(PREFIX, (A,)), kind="jury", options=options)
+    calls = ask(tmp_path, ScriptedEngine(by_kind), Candidates(PREFIX, (A,)), kind="jury", options=options)
 
     assert [(call.template, call.verdict) for call in calls] == [("pointwise", "yes"), ("additive", "3")]
 

@@ -1,13 +1,14 @@
 import math
+import time
 from collections.abc import Sequence
 
 import pytest
 
 from presrm.engines.scripted import ScriptedEngine
-from presrm.judging.verdicts import Reading, ask_direct, ask_explained
+from presrm.judging.verdicts import BRACKETS, Reading, ask_direct, ask_explained, read_end, word_of
 from presrm.prompts import Part, Prompt
-from presrm.protocols import Sampling
-from presrm.types import Status, Verdict
+from presrm.protocols import Completion, Sampling
+from presrm.types import Status, Stop, Verdict
 
 UNKNOWN = -math.inf
 
@@ -83,3 +84,127 @@ def test_where_no_question_fits_nothing_is_asked() -> None:
     [verdict] = ask_direct(engine, [Prompt((Part("Is it? " * 3),))], ("yes", "no"))
 
     assert (verdict.status, engine.told) == (Status.REFUSED, [])
+
+
+ENDS_IN_YES = [
+    "[[yes]]",
+    "So [[yes]].",
+    "**[[Yes]]**",
+    "Verdict: [[ YES ]]\n",
+    "`[[yes]]`",
+    "<answer>[[yes]]</answer>",
+    "[[yes]]<|im_end|>",
+    "[[yes]]</s>",
+    "$[[yes]]$",
+    "\\[ [[yes]] \\]",
+    "<think>[[no]] must be</think>[[yes]]",
+    "<think>a</think>b<think>[[no]]</think>\n\n[[yes]]",
+    "reply [[yes]] or [[no]]</think>\n[[yes]]",
+    "[THINK]x[[no]][/THINK][[yes]]",
+    "\u25c1think\u25b7[[no]]\u25c1/think\u25b7[[yes]]",
+    "<|begin_of_thought|>..<|end_of_thought|> [[yes]]",
+    "<|channel|>analysis<|message|>hm [[no]]<|end|><|start|>assistant<|channel|>final<|message|>[[yes]]",
+    "analysisWe need [[no]]assistantfinal[[yes]]",
+    "<Thinking>..</THINKING> [[yes]]",
+    "<|START_THINKING|>[[no]]<|END_THINKING|>[[yes]]",
+    "The reply must be [[yes]] or [[no]].\n\n[[yes]]",
+    "Is this step right, [[yes]] or [[no]]? [[yes]]",
+    "I first thought [[no]], but now [[yes]]",
+    "Is it [[no]]? No: [[yes]]",
+    "At first I said [[no]].\nFinal verdict: [[yes]]",
+    "The step should be 84 and it gives 84: [[yes]]",
+    "So I must say [[yes]]",
+    "Therefore the verdict must be [[yes]].",
+    '"The step is right. [[yes]]"',
+    'He writes "5 + 3" which is 8: [[yes]]',
+    "If we add 3 and 5 we get 8, so [[yes]]",
+    "Here is my verdict in the required format: [[yes]]",
+    "My verdict: [[yes]] \u2705",
+    "[[yes]]\n\n---\n",
+    "[[yes]] \u3002",
+    "The step is right; I'll end with my verdict: [[yes]]",
+    "Final answer\n[[yes]]",
+    "\u7ed3\u8bba\uff1a[[yes]]",
+    "I have to end with [[yes]] or [[no]]. The step is right: [[yes]]",
+    "Answer: [[yes]]",
+    "**Answer:** [[yes]]",
+    "It must be 12, which it is. [[yes]]",
+    '**Verdict:** "[[yes]]"',
+]
+ENDS_IN_NO_VERDICT = [
+    "",
+    "yes",
+    "[[yes]] or [[no]]",
+    "[[yes]]/[[no]]",
+    "[[no]] | [[yes]]",
+    "[[no]], [[yes]]",
+    "[[no]]\n[[yes]]",
+    "[[no]]\nor\n[[yes]]",
+    "The reply must be [[no]] or [[yes]].",
+    "I have to end with [[yes]]",
+    "I have to end with [[yes]].",
+    "I must end with:\n\n[[yes]]",
+    "the reply must be [[yes]]",
+    "Then end with your verdict, in exactly this form: [[yes]]",
+    "If the step is right, the verdict is [[yes]].",
+    "If it is right, I answer [[yes]]",
+    "Should it be [[yes]]?",
+    "[[yes]] if right",
+    "[[yes]] because",
+    "[[yes]],",
+    "<think>[[yes]]",
+    "x <think> [[yes]]",
+    "<think>[[yes]]</think>",
+    "[[yes]]</think>",
+    "<think>[[yes]]</think> The step computes 33 + 50 correctly.",
+    "The format is [[yes]]",
+    'The prompt says "is this right, [[yes]]"',
+    "\u56de\u590d\u5fc5\u987b\u662f[[no]]\u6216[[yes]]",
+    "Either [[no]] when wrong, or otherwise [[yes]].",
+    "They want me to output [[yes]]",
+    "I was asked to reply with [[yes]]",
+    "I need to answer with exactly [[yes]]",
+    "My response should be [[yes]]",
+    "end with [[no]] if wrong and [[yes]]",
+    "The instructions say \u201creply with [[yes]]\u201d",
+    "for example [[yes]]",
+    "If all is right end with [[yes]]",
+    "[[yes]] ...and more",
+    "[[yes]] (",
+    "[[yes]] \u2014",
+    "[[maybe]]",
+    "[[yes]] [[maybe]]",
+    "[yes]",
+    "The user wants either [[no]] or [[yes]]",
+    "Let me end with [[yes]] if",
+    "[[yes/no]]",
+]
+
+
+def read(text: str, stop: Stop) -> tuple[str | None, Status]:
+    return read_end(Completion(text, (), stop), BRACKETS, word_of(("yes", "no")))
+
+
+@pytest.mark.parametrize("text", ENDS_IN_YES)
+def test_a_reply_that_ends_with_a_verdict_gives_it_cut_off_or_not(text: str) -> None:
+    assert read(text, Stop.EOS) == read(text, Stop.MAX_TOKENS) == ("yes", Status.OK)
+
+
+@pytest.mark.parametrize("text", ENDS_IN_NO_VERDICT)
+def test_a_reply_that_ends_otherwise_gives_none(text: str) -> None:
+    assert read(text, Stop.EOS) == (None, Status.UNREADABLE)
+    assert read(text, Stop.MAX_TOKENS) == (None, Status.TRUNCATED)
+
+
+@pytest.mark.parametrize("stop", [Stop.NO_ROOM, Stop.FILTERED])
+def test_what_was_never_written_or_is_withheld_is_refused(stop: Stop) -> None:
+    assert read("", stop) == read("[[yes]]", stop) == (None, Status.REFUSED)
+
+
+@pytest.mark.parametrize(
+    "text", ["[[yes]] " * 20_000, "[[" * 50_000, "<think>" * 20_000, "must be " * 20_000 + "[[yes]]"]
+)
+def test_a_long_reply_is_read_at_once(text: str) -> None:
+    start = time.monotonic()
+    read(text, Stop.EOS)
+    assert time.monotonic() - start < 2
