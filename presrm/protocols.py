@@ -117,8 +117,17 @@ class Engine(Generator, Scorer, Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
 
+Composition = Literal["product", "last", "min"]
+"""How the scores of steps make that of a path: their product, the last one, which is of the whole, or the least."""
+
+
 class Judge(Protocol):
     """Prefix + candidates -> judgements.
+
+    A judge of absolute scale may say in an attribute ``composition`` how its scores compose (`composition_of`):
+    ``product`` where a score is the probability that a step is right after those before it, as is taken of a judge that
+    does not say; ``last`` where it is the score of the whole up to a step; ``min`` where a path is as good as its worst
+    step. Scores of relative scale do not compose.
 
     Attributes:
         scale: ``absolute`` scores compare across prefixes (0.5 divides right from wrong), ``relative`` ones only among
@@ -130,6 +139,12 @@ class Judge(Protocol):
     def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
         """Judge every candidate of every item: one tuple an item, one judgement a candidate, in order."""
         ...
+
+
+def composition_of(judge: Judge) -> Composition:
+    """Ask a judge how its scores compose; by their product unless it says."""
+    composition: Composition = getattr(judge, "composition", "product")
+    return composition
 
 
 class Searcher(Protocol):

@@ -11,9 +11,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import get_args
 
 from presrm.prompts import Part, Prompt
-from presrm.protocols import Completion, Engine, Judge, Request, Sampling, StepSplitter
+from presrm.protocols import Completion, Composition, Engine, Judge, Request, Sampling, StepSplitter, composition_of
 from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory
 
 _FRAGMENTS = (
@@ -220,6 +221,8 @@ def _check_room(engine: Engine, short: Prompt, long: Prompt, options: Sequence[s
 def check_judge(judge: Judge) -> None:
     """Check the laws of a judge: one tuple an item, one judgement a candidate, unknown is not zero.
 
+    If it says how its scores compose, it is one of the ways that `presrm.protocols.Composition` names.
+
     The judge is shown items with one to three candidates, equal ones and hostile ones among them, and an empty batch.
 
     Raises:
@@ -227,6 +230,9 @@ def check_judge(judge: Judge) -> None:
     """
     if judge.scale not in ("absolute", "relative"):
         raise AssertionError(f"scale must be 'absolute' or 'relative', not {_shown(judge.scale)}")
+    if composition_of(judge) not in get_args(Composition):
+        ways = ", ".join(map(repr, get_args(Composition)))
+        raise AssertionError(f"composition must be one of {ways}, not {_shown(composition_of(judge))}")
     for batch in (_ITEMS, _ITEMS[:1], ()):
         judged = judge.judge(batch)
         if not isinstance(judged, list) or len(judged) != len(batch):

@@ -23,7 +23,7 @@ from presrm.judges import JUDGES
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import TurnSplitter
-from presrm.protocols import Engine, Grader, Judge, Sampling
+from presrm.protocols import Engine, Grader, Judge, Sampling, composition_of
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Problem, SearchTree
 
@@ -252,6 +252,7 @@ class _Watched:
 
     def __init__(self, judge: Judge, watch: Watch) -> None:
         self.scale = judge.scale
+        self.composition = composition_of(judge)
         self._judge = judge
         self._watch = watch
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from presrm.judging.verdicts import BRACKETS, EXPLANATION, Reading, ask_or_refuse, read_end, shown, tell
 from presrm.prompts import PromptSet
-from presrm.protocols import Completion, Engine, Request, Sampling
+from presrm.protocols import Completion, Composition, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Step, Verdict
 
@@ -17,8 +17,8 @@ class AdditiveJudge:
     """Gives the solution that ends with a candidate zero to five points; the score is their share of five.
 
     The rubric is one for whole solutions. A candidate is judged by the solution as far as it goes, so that the last
-    step's score is the score of the whole; 0.5 does not divide right from wrong as sharply as in a judge of steps.
-    Several votes are drawn by `presrm.judges.voted.VotedJudge`.
+    step's score is the score of the whole, and the only one that counts of a path; 0.5 does not divide right from wrong
+    as sharply as in a judge of steps. Several votes are drawn by `presrm.judges.voted.VotedJudge`.
 
     Args:
         engine: Runs the policy that judges.
@@ -27,6 +27,7 @@ class AdditiveJudge:
     """
 
     scale: Literal["absolute", "relative"] = "absolute"
+    composition: Composition = "last"
 
     def __init__(self, engine: Engine, prompts: PromptSet, *, sampling: Sampling = EXPLANATION) -> None:
         self._engine = engine

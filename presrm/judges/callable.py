@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any, Literal
 
 from presrm.errors import ConfigError, JudgeError, boundary
+from presrm.protocols import Composition
 from presrm.types import Candidates, Judgement, Status, Step
 
 StepFunction = Callable[[str, list[str], str], float | None]
@@ -30,6 +31,7 @@ class CallableJudge:
     """
 
     scale: Literal["absolute", "relative"] = "absolute"
+    composition: Composition = "product"
 
     def __init__(self, function: str | StepFunction) -> None:
         self._function: Any = function

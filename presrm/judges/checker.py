@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from presrm.checkers import CHECKERS
+from presrm.protocols import Composition
 from presrm.types import Candidates, Judgement, Status
 
 
@@ -15,6 +16,7 @@ class CheckerJudge:
     """
 
     scale: Literal["absolute", "relative"] = "absolute"
+    composition: Composition = "product"
 
     def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
         """Check every candidate of every item."""

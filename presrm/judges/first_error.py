@@ -9,7 +9,7 @@ from typing import Literal
 from presrm.judging.coverage import Texts, longest_solutions, texts_up_to
 from presrm.judging.verdicts import EXPLANATION, Reading, ask_or_refuse, read_end, shown, tell
 from presrm.prompts import PromptSet
-from presrm.protocols import Completion, Engine, Request, Sampling
+from presrm.protocols import Completion, Composition, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory, Verdict
 
@@ -24,7 +24,8 @@ class FirstErrorJudge:
     The items of a batch that belong to one solution (the same problem, and a prefix of the same steps) are answered by
     one question about the longest of them. Steps before the first error get 1, the error itself 0; of the steps after
     it nothing was asked, so they are `Status.REFUSED`. Of several votes the index named most often counts, of indices
-    named equally often the earliest; "no error" stands after the last step.
+    named equally often the earliest; "no error" stands after the last step. A path is as good as its worst step, so one
+    with an error in it is worth nothing, although the steps after the error are unknown.
 
     Args:
         engine: Runs the policy that judges.
@@ -34,6 +35,7 @@ class FirstErrorJudge:
     """
 
     scale: Literal["absolute", "relative"] = "absolute"
+    composition: Composition = "min"
 
     def __init__(self, engine: Engine, prompts: PromptSet, *, sampling: Sampling = EXPLANATION, votes: int = 1) -> None:
         self._engine = engine

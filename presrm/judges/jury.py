@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from presrm.asking import ask_judge
 from presrm.errors import ConfigError
-from presrm.protocols import Judge
+from presrm.protocols import Composition, Judge, composition_of
 from presrm.types import Candidates, Judgement, Status
 
 Rule = Literal["mean", "majority"]
@@ -14,6 +14,9 @@ Rule = Literal["mean", "majority"]
 
 class JuryJudge:
     """Puts the readable scores of its members together; a member that cannot say has no say.
+
+    Its scores compose as those of its members do, where these agree on it. Where they do not, a path is as good as its
+    worst step: the one way that neither favours short paths nor forgets a step.
 
     Args:
         judges: The members by name. In a config a list, ``judge.options: {judges: [pointwise, {kind: additive}]}``,
@@ -26,6 +29,7 @@ class JuryJudge:
     """
 
     scale: Literal["absolute", "relative"]
+    composition: Composition
 
     def __init__(self, judges: Mapping[str, Judge], *, rule: Rule = "mean") -> None:
         if not judges:
@@ -35,6 +39,8 @@ class JuryJudge:
         self._judges = dict(judges)
         self._rule = rule
         self.scale = "relative" if any(judge.scale == "relative" for judge in judges.values()) else "absolute"
+        compositions = {composition_of(judge) for judge in judges.values()}
+        self.composition = compositions.pop() if len(compositions) == 1 else "min"
 
     def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
         """Let every member judge the whole batch.

@@ -5,7 +5,7 @@ from typing import Literal
 
 from presrm.judging.verdicts import EXPLANATION, ask_direct, ask_explained
 from presrm.prompts import PromptSet
-from presrm.protocols import Engine, Sampling
+from presrm.protocols import Composition, Engine, Sampling
 from presrm.types import Candidates, Judgement, Step
 
 _WORDS = ("yes", "no")
@@ -25,6 +25,7 @@ class PointwiseJudge:
     """
 
     scale: Literal["absolute", "relative"] = "absolute"
+    composition: Composition = "product"
 
     def __init__(
         self,

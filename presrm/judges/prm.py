@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from presrm.errors import ConfigError
 from presrm.judging.coverage import longest_solutions, texts_up_to
+from presrm.protocols import Composition
 from presrm.types import Candidates, Judgement, Step
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class PrmJudge:
     """
 
     scale: Literal["absolute", "relative"] = "absolute"
+    composition: Composition = "product"
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from presrm.asking import ask_judge
 from presrm.judging.verdicts import Reading, tell
 from presrm.prompts import Prompt
-from presrm.protocols import Completion, Engine, Judge, Request
+from presrm.protocols import Completion, Composition, Engine, Judge, Request, composition_of
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Status
 
@@ -26,10 +26,12 @@ class VotedJudge:
     """
 
     scale: Literal["absolute", "relative"]
+    composition: Composition
 
     def __init__(self, make: Callable[[Engine], Judge], engine: Engine, num_votes: int) -> None:
         self._voters = [make(_Reseeded(engine, vote)) for vote in range(num_votes)]
         self.scale = self._voters[0].scale
+        self.composition = composition_of(self._voters[0])
 
     def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
         """Judge every candidate of every item, with the calls of one judging for each vote.

@@ -1,7 +1,7 @@
 """Beam search over steps: the paths that the judge holds most probably right go on together.
 
-Not the paper's: a way to spend more at test time. A step's absolute score is taken for the probability that it is right
-after what came before, so that a path is worth the product over its steps.
+Not the paper's: a way to spend more at test time. What a path is worth follows from the scores of its steps as the
+judge says (`presrm.searchers.worth`): for most judges it is their product, the probability that all of them are right.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,15 +11,16 @@ from itertools import groupby
 from presrm.config import SearchConfig
 from presrm.errors import RequestError
 from presrm.prompts import PromptSet
-from presrm.protocols import Generator, Judge, StepSplitter
+from presrm.protocols import Composition, Generator, Judge, StepSplitter, composition_of
 from presrm.searchers.expanding import Expander, Place, why_none_is_whole
-from presrm.types import Expansion, Problem, SearchTree, Trajectory
+from presrm.searchers.worth import compose
+from presrm.types import Expansion, Judgement, Problem, SearchTree, Trajectory
 
 
 class BeamSearcher:
     """Keeps the best ``search.beam_width`` paths of each problem; an ended path keeps its place among them.
 
-    A candidate without a readable score is not kept: what it is worth is unknown. Equal paths count once, and of
+    A path of unknown worth is not kept. Equal paths count once, and of
     equally good ones the first found goes on. The search of a problem ends when all its best paths have ended.
 
     Args:
@@ -74,14 +75,15 @@ class BeamSearcher:
         ]
         made = iter(self._expander.expand(places, generator, judge))
         for beam in beams:
-            beam.grow([next(made) for _ in beam.live], self._options.beam_width)
+            beam.grow([next(made) for _ in beam.live], self._options.beam_width, composition_of(judge))
 
 
 @dataclass(frozen=True, slots=True)
 class _Path:
-    """A path and what it is worth; `end` is the (expansion, candidate) of its last step."""
+    """A path, the judgements of its steps and its worth; `end` is the (expansion, candidate) of its last step."""
 
     prefix: Trajectory
+    judgements: tuple[Judgement, ...] = ()
     worth: float = 1.0
     end: tuple[int, int] | None = None
 
@@ -102,15 +104,18 @@ class _Beam:
         """The paths that go on."""
         return [path for path in self.paths if path.prefix.stop is None]
 
-    def grow(self, made: Sequence[Expansion], width: int) -> None:
+    def grow(self, made: Sequence[Expansion], width: int, composition: Composition) -> None:
         """Put the expansions of the live paths into the tree and keep the best paths."""
         found = [path for path in self.paths if path.prefix.stop is not None]
         first = len(self.tree.expansions)
-        weighed = [_weigh(expansion, path.worth) for path, expansion in zip(self.live, made, strict=True)]
+        weighed = [
+            _weigh(expansion, path.judgements, composition) for path, expansion in zip(self.live, made, strict=True)
+        ]
         for number, (path, expansion) in enumerate(zip(self.live, weighed, strict=True), start=first):
             for i, candidate in enumerate(expansion.candidates):
                 if candidate.worth is not None:
-                    found.append(_Path(path.prefix.extend(candidate.step), candidate.worth, (number, i)))
+                    judgements = (*path.judgements, candidate.judgement)
+                    found.append(_Path(path.prefix.extend(candidate.step), judgements, candidate.worth, (number, i)))
         distinct: dict[tuple[str, ...], _Path] = {}
         for path in found:
             distinct.setdefault(tuple(step.text for step in path.prefix.steps), path)
@@ -131,10 +136,12 @@ class _Beam:
         return replace(self.tree, solutions=solutions, given_up=given_up)
 
 
-def _weigh(expansion: Expansion, worth: float) -> Expansion:
-    """Say what the path is worth with each candidate, after a path that is worth `worth`; unknown without a score."""
+def _weigh(expansion: Expansion, before: tuple[Judgement, ...], composition: Composition) -> Expansion:
+    """Say what the path is worth with each candidate, after steps judged as `before`; a cut-off one has no worth."""
     candidates = (
-        replace(candidate, worth=None if candidate.judgement.score is None else worth * candidate.judgement.score)
+        replace(candidate, worth=compose((*before, candidate.judgement), composition).score)
+        if candidate.step.is_whole
+        else candidate
         for candidate in expansion.candidates
     )
     return replace(expansion, candidates=tuple(candidates))

@@ -1,10 +1,10 @@
 """Best of n: whole solutions are sampled, judged, and the best is taken.
 
-Not the paper's search but what it is measured against. An absolute judge scores the steps of each solution, which is
-worth their product, as in beam search; a relative one compares the whole solutions as if they were steps.
+Not the paper's search but what it is measured against. An absolute judge scores the steps of each solution, whose worth
+follows from them as in beam search (`presrm.searchers.worth`); a relative one compares the whole solutions as if they
+were steps.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -13,8 +13,9 @@ from presrm.asking import ask_judge
 from presrm.config import SearchConfig
 from presrm.errors import SplitterError, boundary
 from presrm.prompts import PromptSet
-from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter
+from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter, composition_of
 from presrm.searchers.expanding import unjudged, why_none_is_whole
+from presrm.searchers.worth import compose
 from presrm.seeding import derive_seed
 from presrm.types import (
     Candidate,
@@ -34,7 +35,7 @@ class BestOfN:
     """Samples ``search.num_candidates`` solutions a problem and keeps the best.
 
     The tree of a problem has one expansion, whose candidates are the whole solutions. A solution that was cut off, or
-    one of whose steps has no readable score, is not kept: what it is worth is unknown. Where all whole solutions are
+    whose worth is unknown because of a step without a readable score, is not kept. Where all whole solutions are
     equal there is nothing to choose, and it is kept.
 
     Args:
@@ -86,7 +87,7 @@ class BestOfN:
     def _judge_steps(
         self, problems: Sequence[Problem], drawn: Sequence[Sequence[Step]], judge: Judge
     ) -> list[dict[str, Judgement]]:
-        """For each problem the judgement of each distinct solution, by the product over its steps."""
+        """For each problem the judgement of each distinct solution, composed of those of its steps."""
         cut: list[dict[str, list[Step]]] = []
         for solutions in drawn:
             with boundary(SplitterError, f"splitter {type(self._splitter).__name__}"):
@@ -97,9 +98,10 @@ class BestOfN:
             for steps in solutions.values()
             for i, step in enumerate(steps)
         ]
-        found = iter(ask_judge(judge, batch))
+        found, composition = iter(ask_judge(judge, batch)), composition_of(judge)
         return [
-            {text: _product([next(found)[0] for _ in steps]) for text, steps in solutions.items()} for solutions in cut
+            {text: compose([next(found)[0] for _ in steps], composition) for text, steps in solutions.items()}
+            for solutions in cut
         ]
 
 
@@ -118,16 +120,6 @@ def _judge_whole(
 def _whole(solutions: Sequence[Step]) -> list[str]:
     """The distinct solutions that were not cut off, in the order sampled."""
     return list(dict.fromkeys(solution.text for solution in solutions if solution.is_whole))
-
-
-def _product(steps: Sequence[Judgement]) -> Judgement:
-    """What a solution is worth; unknown if one of its steps is, or it has none."""
-    unreadable = next((step for step in steps if step.score is None), None)
-    if unreadable is not None or not steps:
-        status = unreadable.status if unreadable is not None else Status.UNREADABLE
-        return Judgement(None, status, "a step without a readable score" if steps else "no steps")
-    scores = [step.score for step in steps if step.score is not None]
-    return Judgement(math.prod(scores), rationale="steps: " + " ".join(f"{score:.3f}" for score in scores))
 
 
 def _tree(problem: Problem, solutions: Sequence[Step], scores: dict[str, Judgement]) -> SearchTree:

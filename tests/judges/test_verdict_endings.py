@@ -131,7 +131,7 @@ def test_a_verdict_is_what_a_reply_ends_with(kind: str, ending: str) -> None:
 
     judgement = judge_first(KINDS[kind], engine, len(reply) if more else 10_000)
     assert (judgement.status, judgement.score) == (status, score), reply
-    assert reply in judgement.rationale or kind == "first-error, votes"
+    assert reply in judgement.rationale
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -173,5 +173,5 @@ def test_a_reply_that_a_content_filter_withholds_is_refused_and_recorded(kind: s
     ):
         judgement = judge_first(KINDS[kind], recording, 512)
         assert (judgement.status, judgement.score) == (Status.REFUSED, None)
-        assert "withheld by the content filter" in judgement.rationale or kind == "first-error, votes"
+        assert "withheld by the content filter" in judgement.rationale
         assert {call.status for call in ledger.calls()} == {Status.REFUSED}
