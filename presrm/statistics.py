@@ -1,13 +1,53 @@
-"""Intervals and paired tests, by scipy. No data gives none, never zero."""
+"""Figures with their counts and intervals, and paired tests, by scipy. No data gives none, never zero."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
+from statistics import fmean
 
 import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+NO_WIDTH = 1e-12
+"""An interval that is not wider has no width, up to rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What was measured: a share, a mean, a difference, a correlation.
+
+    Attributes:
+        num: Cases that it was measured on.
+        value: The figure; none where it cannot be told.
+        interval: Its 95 % interval. None where none is known, and where the cases behind the figure say nothing of its
+            spread, as a single one does: an interval without a width would claim a certainty that is not there.
+    """
+
+    num: int = 0
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def num_hits(self) -> int:
+        """Of a share, the cases that it counts; 0 where there are none."""
+        return round(self.num * (self.value or 0.0))
+
+
+UNMEASURED = Figure()
+"""Of no case at all."""
+
+
+def share(hits: Collection[bool]) -> Figure:
+    """Give the share of what holds, with its Wilson interval."""
+    num, num_hits = len(hits), sum(hits)
+    return Figure(num, num_hits / num if num else None, wilson_interval(num_hits, num))
+
+
+def mean(values: Sequence[float]) -> Figure:
+    """Give a mean over independent cases, with its bootstrap interval."""
+    return Figure(len(values), fmean(values) if values else None, bootstrap_mean(values))
 
 
 def wilson_interval(num_hits: int, num: int) -> tuple[float, float] | None:
@@ -22,20 +62,6 @@ def mcnemar_exact(num_lost: int, num_gained: int) -> float:
     """Two-sided p-value of the exact McNemar test on the discordant pairs; 1 where there are none."""
     discordant = num_lost + num_gained
     return float(stats.binomtest(num_gained, discordant, 0.5).pvalue) if discordant else 1.0
-
-
-def bootstrap_difference(
-    before: Sequence[bool], after: Sequence[bool], *, num_samples: int = 2000, seed: int = 0
-) -> tuple[float, float] | None:
-    """95 % percentile bootstrap interval of the difference of two paired shares, over problems; none for no pairs.
-
-    Raises:
-        ValueError: if the two are not paired.
-    """
-    if len(before) != len(after):
-        raise ValueError(f"{len(before)} results against {len(after)}: not paired")
-    changes = (np.asarray(after, float) - np.asarray(before, float)).tolist()
-    return bootstrap_mean(changes, num_samples=num_samples, seed=seed)
 
 
 def pass_at_k(num: int, num_correct: int, k: int) -> float | None:
@@ -91,9 +117,9 @@ def _ways_to_lose(others: Sequence[int], num_silent: int, won: int, left: int) -
 
 
 def bootstrap_mean(values: Sequence[float], *, num_samples: int = 2000, seed: int = 0) -> tuple[float, float] | None:
-    """95 % percentile bootstrap interval of a mean over problems; none for no values."""
+    """95 % percentile bootstrap interval of a mean over cases; none for no values, and where it has no width."""
     if not values:
         return None
     means = np.random.default_rng(seed).choice(np.asarray(values), (num_samples, len(values))).mean(axis=1)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+    return (float(low), float(high)) if high - low > NO_WIDTH else None

@@ -183,7 +183,7 @@ def test_the_loop_leaves_its_artefacts(tmp_path: Path) -> None:
     made = {"trees.jsonl", "pairs.jsonl", "policy", "answers.jsonl", "scores.json", "health.json"}
     assert {path.name for path in (folder / "3").iterdir()} == made
     assert summaries[0].vs_first is None
-    assert summaries[2].vs_first.num == 12
+    assert summaries[2].vs_first.difference.num == 12
     assert summaries[1].num_pairs == len((folder / "2/pairs.jsonl").read_text().splitlines())
 
 

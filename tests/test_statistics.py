@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from presrm.statistics import (
-    bootstrap_difference,
+    Figure,
     bootstrap_mean,
     maj_at_k,
     mcnemar_exact,
+    mean,
     pass_at_k,
+    share,
     wilson_interval,
 )
 
@@ -36,22 +38,31 @@ def test_mcnemar_is_the_sign_test_on_what_changed(lost: int, gained: int, p: flo
     assert mcnemar_exact(gained, lost) == mcnemar_exact(lost, gained)
 
 
-def test_the_bootstrap_covers_the_difference_and_agrees_with_scipy() -> None:
-    before, after = [True] * 40 + [False] * 60, [True] * 65 + [False] * 35
-    low, high = bootstrap_difference(before, after) or (0, 0)
-    changes = [float(b) - float(a) for a, b in zip(before, after, strict=True)]
-    mean = lambda x, axis=-1: x.mean(axis=axis)  # noqa: E731
-    theirs = stats.bootstrap((changes,), mean, method="percentile", random_state=1).confidence_interval
+def test_the_mean_of_paired_changes_covers_the_difference_and_agrees_with_scipy() -> None:
+    changes = [0.0] * 65 + [1.0] * 30 + [-1.0] * 5
+    found = mean(changes)
+    low, high = found.interval or (0, 0)
+    theirs = stats.bootstrap((changes,), np.mean, method="percentile", rng=np.random.default_rng(1)).confidence_interval
+    assert (found.num, found.value) == (100, 0.25)
     assert low < 0.25 < high
     assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
-    assert bootstrap_difference(before, after) == bootstrap_difference(before, after)
+    assert found == mean(changes)
 
 
-def test_no_data_is_none_and_unpaired_data_is_refused() -> None:
+def test_no_data_is_none_and_never_zero() -> None:
     assert wilson_interval(0, 0) is None
-    assert bootstrap_difference([], []) is None
-    with pytest.raises(ValueError, match="not paired"):
-        bootstrap_difference([True], [])
+    assert share([]) == mean([]) == Figure()
+
+
+@pytest.mark.parametrize("values", [[0.5], [1.0] * 20])
+def test_what_never_varies_has_no_interval(values: list[float]) -> None:
+    assert mean(values) == Figure(len(values), values[0])
+
+
+def test_a_share_knows_its_hits() -> None:
+    found = share([True, False, True])
+    assert (found.num, found.num_hits, found.value, found.interval) == (3, 2, 2 / 3, wilson_interval(2, 3))
+    assert Figure().num_hits == 0
 
 
 @pytest.mark.parametrize(("num", "right", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (4, 4, 2), (7, 1, 7)])

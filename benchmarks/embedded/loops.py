@@ -62,17 +62,18 @@ def main() -> None:
             out = options.out / f"{policy.name}-{way}"
             summaries = train(load_config("embedded", settings), out, RichProgress())
             for summary in summaries:
-                siblings, vs_first = summary.health.siblings, summary.vs_first
+                siblings, vs_first, accuracy = summary.health.siblings, summary.vs_first, summary.scores.accuracy
+                change = (vs_first and vs_first.difference.value) or 0.0
                 row = {
                     "policy": policy.name,
                     "seed": options.seed,
                     "way": way,
                     "model": summary.name,
-                    "accuracy": round(summary.scores.accuracy, 4),
-                    "interval": [round(end, 4) for end in summary.scores.interval],
-                    "vs_M1": vs_first and {"points": round(100 * vs_first.difference, 1), "p": vs_first.p_value},
-                    "siblings": siblings and siblings.accuracy.accuracy,
-                    "sibling_pairs": siblings and siblings.accuracy.num,
+                    "accuracy": round(accuracy.value or 0.0, 4),
+                    "interval": [round(end, 4) for end in accuracy.interval or ()],
+                    "vs_M1": vs_first and {"points": round(100 * change, 1), "p": vs_first.p_value},
+                    "siblings": siblings and siblings.accuracy.right.value,
+                    "sibling_pairs": siblings and siblings.accuracy.right.num,
                     "pairs": summary.num_pairs,
                 }
                 print(json.dumps(row), flush=True)

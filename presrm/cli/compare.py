@@ -52,15 +52,16 @@ def compare(
 
 
 def _print(found: "dict[str, Comparison]", solved: dict[str, tuple[int, int]], show_all: bool) -> None:
+    from presrm.report.figures import interval_text, value_text
+
     console = Console()
     rows = [
         (
             name,
-            str(made.num),
-            f"{100 * solved[name][0] / made.num:.1f} %",
-            f"{100 * solved[name][1] / made.num:.1f} %",
-            f"{100 * made.difference:+.1f}",
-            f"{100 * made.interval[0]:+.1f} to {100 * made.interval[1]:+.1f}",
+            str(made.difference.num),
+            *(value_text(num / made.difference.num, "share") for num in solved[name]),
+            value_text(made.difference.value, "points"),
+            interval_text(made.difference, "points"),
             f"{made.p_value:.2g}",
         )
         for name, made in found.items()

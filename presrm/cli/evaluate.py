@@ -96,17 +96,15 @@ def evaluate(
 
 
 def _print(results: "list[Result]", console: Console, out: Path) -> None:
+    from presrm.report.figures import interval_text, value_text
+
     for result in results:
         spent = f"{_thousands(result.tokens_generated)} tokens drawn, {_thousands(result.tokens_read)} read"
         head = f"{result.policy} on {result.benchmark}, {result.way}: {result.num} problems, {spent}"
         console.print(head, markup=False, highlight=False, soft_wrap=True)
         rows = [
-            (
-                f"  {name}",
-                f"{100 * metric.value:.1f} %",
-                f"{100 * metric.interval[0]:.1f} to {100 * metric.interval[1]:.1f}",
-            )
-            for name, metric in result.metrics.items()
+            (f"  {name}", value_text(figure.value, "share"), interval_text(figure, "share"))
+            for name, figure in result.metrics.items()
         ]
         print_table(console, ("  share of the problems", "", "95 % interval"), rows)
         told = "no second extractor for its grader" if result.audit is None else _in_words(result.audit)
@@ -120,11 +118,13 @@ def _print(results: "list[Result]", console: Console, out: Path) -> None:
 
 def _headline(result: "Result") -> tuple[str, str, str, str]:
     """The share by which a result is known: that of its answers, or of k samples, of which none is chosen, pass@1."""
+    from presrm.report.figures import interval_text, value_text
+
     answered = (name for name in result.metrics if name == "accuracy" or name.startswith("best of"))
     name = next(answered, "pass@1")
-    metric = result.metrics[name]
-    low, high = (100 * end for end in metric.interval)
-    return name, f"{100 * metric.value:.1f} %", f"{low:.1f} to {high:.1f}", _thousands(result.tokens_generated)
+    figure = result.metrics[name]
+    shown = value_text(figure.value, "share"), interval_text(figure, "share")
+    return name, *shown, _thousands(result.tokens_generated)
 
 
 def _in_words(audit: "Audit") -> str:

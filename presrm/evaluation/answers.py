@@ -7,7 +7,7 @@ from statistics import fmean
 
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Grader, Request, Sampling, StepSplitter
-from presrm.statistics import bootstrap_difference, mcnemar_exact, wilson_interval
+from presrm.statistics import Figure, mcnemar_exact, mean, share
 from presrm.types import Grade, Problem, Stop, Trajectory
 
 
@@ -39,27 +39,23 @@ class Scores:
     """What the answers come to. A solution without an answer is not correct, and is shown apart.
 
     Attributes:
-        num: Problems.
-        correct: Of them, graded correct.
+        accuracy: Share of the problems solved.
+        correct: Problems whose solution is graded correct.
         incorrect: With a wrong answer.
         no_answer: Where no answer could be extracted.
         truncated: Cut off at the token limit (whatever their grade).
         no_room: Not written: the prompt leaves no room for a reply.
-        accuracy: correct / num.
-        interval: Its 95 % Wilson interval.
         mean_steps: Steps a solution.
         mean_step_tokens: Tokens a step; none where no solution has a step.
         mean_tokens: Tokens a solution.
     """
 
-    num: int
+    accuracy: Figure
     correct: int
     incorrect: int
     no_answer: int
     truncated: int
     no_room: int
-    accuracy: float
-    interval: tuple[float, float]
     mean_steps: float
     mean_step_tokens: float | None
     mean_tokens: float
@@ -70,17 +66,13 @@ class Comparison:
     """Two policies on the same problems.
 
     Attributes:
-        num: Problems.
-        difference: Of the accuracies, after - before.
-        interval: Its 95 % bootstrap interval over problems.
+        difference: Of the accuracies, after - before, over problems. No interval where nothing changed.
         p_value: Of the exact McNemar test.
         solved: Problems that only the later one solves.
         lost: Problems that only the earlier one solves.
     """
 
-    num: int
-    difference: float
-    interval: tuple[float, float]
+    difference: Figure
     p_value: float
     solved: tuple[str, ...]
     lost: tuple[str, ...]
@@ -126,19 +118,16 @@ def score(answers: Sequence[Answer]) -> Scores:
     """
     num = len(answers)
     counts = {grade: sum(answer.grade is grade for answer in answers) for grade in Grade}
-    interval = wilson_interval(counts[Grade.CORRECT], num)
-    if interval is None:
+    if not answers:
         raise ValueError("no answers to score")
     num_tokens, num_steps = (sum(answer.num_tokens for answer in answers), sum(answer.num_steps for answer in answers))
     return Scores(
-        num,
+        share([answer.grade is Grade.CORRECT for answer in answers]),
         counts[Grade.CORRECT],
         counts[Grade.INCORRECT],
         counts[Grade.NO_ANSWER],
         sum(answer.stop is Stop.MAX_TOKENS for answer in answers),
         sum(answer.stop is Stop.NO_ROOM for answer in answers),
-        counts[Grade.CORRECT] / num,
-        interval,
         num_steps / num,
         num_tokens / num_steps if num_steps else None,
         fmean(answer.num_tokens for answer in answers),
@@ -166,10 +155,7 @@ def compare_outcomes(earlier: Mapping[str, bool], later: Mapping[str, bool]) -> 
     """
     if earlier.keys() != later.keys() or not earlier:
         raise ValueError(f"not the same problems: {len(earlier)} against {len(later)}")
-    hits = [(earlier[name], later[name]) for name in earlier]
-    interval = bootstrap_difference([a for a, _ in hits], [b for _, b in hits])
-    assert interval is not None
+    difference = mean([float(later[name]) - float(earlier[name]) for name in earlier])
     solved = tuple(name for name in earlier if later[name] and not earlier[name])
     lost = tuple(name for name in earlier if earlier[name] and not later[name])
-    difference = (len(solved) - len(lost)) / len(hits)
-    return Comparison(len(hits), difference, interval, mcnemar_exact(len(lost), len(solved)), solved, lost)
+    return Comparison(difference, mcnemar_exact(len(lost), len(solved)), solved, lost)

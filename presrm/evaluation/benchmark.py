@@ -17,11 +17,12 @@ from typing import Any
 
 from presrm.errors import DataError
 from presrm.evaluation.audit import Audit, SecondExtractor, compare_extractors, second_readings, write_disagreements
-from presrm.evaluation.samples import Item, Metric, Sample, summarize
+from presrm.evaluation.samples import Item, Sample, summarize
 from presrm.files.journal import Journal
 from presrm.files.jsonl import Row, read_rows
 from presrm.files.run import replace_file
 from presrm.protocols import Engine
+from presrm.statistics import Figure
 from presrm.types import Grade, Problem, Stop
 
 _HARNESS_NAME = {"accuracy": "exact_match"}
@@ -75,7 +76,7 @@ class Result:
     way: str
     num: int
     benchmark_hash: str
-    metrics: Mapping[str, Metric]
+    metrics: Mapping[str, Figure]
     tokens_generated: int | None
     tokens_read: int | None
     seconds: float
@@ -207,7 +208,7 @@ def write_results(folder: Path, results: Sequence[Result], about: Mapping[str, A
         for metric_name, metric in result.metrics.items():
             key = _HARNESS_NAME.get(metric_name, metric_name)
             entry[f"{key},none"] = metric.value
-            entry[f"{key}_interval,none"] = list(metric.interval)
+            entry[f"{key}_interval,none"] = metric.interval
         spent = {"tokens_generated": result.tokens_generated, "tokens_read": result.tokens_read}
         entry |= {f"{key},none": value for key, value in spent.items()} | {"seconds": round(result.seconds, 3)}
         whole.setdefault("results", {})[name] = entry

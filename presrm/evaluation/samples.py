@@ -13,7 +13,7 @@ from statistics import fmean
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Grader, Judge, Request, Sampling, Searcher, StepSplitter
 from presrm.seeding import derive_seed
-from presrm.statistics import bootstrap_mean, maj_at_k, pass_at_k, wilson_interval
+from presrm.statistics import Figure, maj_at_k, mean, pass_at_k, share
 from presrm.types import Grade, Problem, SearchTree, Stop, Trajectory
 
 
@@ -53,14 +53,6 @@ class Item:
     samples: tuple[Sample, ...]
     chosen: int | None = None
     is_search: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A mean over problems with its 95 % interval (Wilson where every problem counts 0 or 1, else bootstrap)."""
-
-    value: float
-    interval: tuple[float, float]
 
 
 def sample_solutions(
@@ -141,7 +133,7 @@ def search_solutions(
         yield [_found(tree, grader, whole) for tree in group]
 
 
-def summarize(items: Sequence[Item]) -> dict[str, Metric]:
+def summarize(items: Sequence[Item]) -> dict[str, Figure]:
     """Sum up items: ``accuracy`` where something was chosen, and what several samples tell.
 
     A problem for which a search found nothing is not solved. A vote that no sample takes part in is not right.
@@ -151,17 +143,17 @@ def summarize(items: Sequence[Item]) -> dict[str, Metric]:
     """
     if not items:
         raise ValueError("nothing to sum up")
-    found: dict[str, Metric] = {}
+    found: dict[str, Figure] = {}
     num = min((len(item.samples) for item in items if not item.is_search), default=0)
     if num <= 1:
-        found["accuracy"] = _share([_is_right(item) for item in items])
+        found["accuracy"] = share([_is_right(item) for item in items])
     for k in _powers_of_two(num):
         values = [pass_at_k(len(item.samples), _num_right(item.samples), k) for item in items]
         found[f"pass@{k}"] = _mean(values)
     for k in _powers_of_two(num)[1:]:
         found[f"maj@{k}"] = _mean([_majority(item.samples, k) for item in items])
     if num > 1 and any(sample.score is not None for item in items for sample in item.samples):
-        found[f"best of {num}"] = _share([_is_right(item) for item in items])
+        found[f"best of {num}"] = share([_is_right(item) for item in items])
         found[f"judge-weighted vote of {num}"] = _mean([_weighted_vote(item.samples) for item in items])
     drawn = [item.samples for item in items if item.samples]
     if drawn:
@@ -170,7 +162,7 @@ def summarize(items: Sequence[Item]) -> dict[str, Metric]:
         if any(one.stop is Stop.NO_ROOM for of in drawn for one in of):
             found["no room"] = _mean([fmean(one.stop is Stop.NO_ROOM for one in of) for of in drawn])
     if any(item.is_search for item in items):
-        found["nothing found"] = _share([not item.samples for item in items])
+        found["nothing found"] = share([not item.samples for item in items])
     return found
 
 
@@ -245,16 +237,7 @@ def _powers_of_two(num: int) -> list[int]:
     return [] if num <= 1 else sorted({2**i for i in range(num.bit_length()) if 2**i <= num} | {num})
 
 
-def _share(hits: Sequence[bool]) -> Metric:
-    interval = wilson_interval(sum(hits), len(hits))
-    assert interval is not None
-    return Metric(sum(hits) / len(hits), interval)
-
-
-def _mean(values: Sequence[float | None]) -> Metric:
+def _mean(values: Sequence[float | None]) -> Figure:
+    """A mean over problems; of 0 and 1 alone it is a share."""
     known = [value for value in values if value is not None]
-    if set(known) <= {0.0, 1.0}:
-        return _share([value == 1 for value in known])
-    interval = bootstrap_mean(known)
-    assert interval is not None
-    return Metric(fmean(known), interval)
+    return share([value == 1 for value in known]) if set(known) <= {0.0, 1.0} else mean(known)

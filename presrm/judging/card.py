@@ -6,13 +6,13 @@ seeded), since the steps of one solution stand or fall together. What cannot be 
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from presrm.statistics import CONFIDENCE, wilson_interval
+from presrm.statistics import CONFIDENCE, NO_WIDTH, Figure, share
 from presrm.types import Judgement, Status
 
 _MIN_SAMPLES, _MAX_SAMPLES = 200, 2000
@@ -20,7 +20,6 @@ _NUM_BINS = 10
 _MAX_CELLS = 2_000_000
 _MAX_DRAWN = 100_000_000
 _UNKNOWN = -2
-_NO_WIDTH = 1e-12
 _FIGURES = ("f1", "auc", "brier", "calibration_error", "mean_distance")
 _EDGES = np.arange(1, _NUM_BINS) / _NUM_BINS
 Floats = NDArray[np.float64]
@@ -53,30 +52,6 @@ class JudgedSolution:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """A share with its 95 % Wilson interval; both none where there is nothing to count."""
-
-    num: int
-    num_right: int
-    value: float | None
-    interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with its 95 % bootstrap interval.
-
-    Attributes:
-        value: None where it is not defined.
-        interval: None also where the solutions behind the value say nothing of its spread: there is only one, of a kind
-            compared perhaps, or drawing them again always gives the same.
-    """
-
-    value: float | None
-    interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True, slots=True)
 class Bin:
     """The labelled steps with a score in [low, high); the last bin holds 1 as well.
 
@@ -90,7 +65,7 @@ class Bin:
     low: float
     high: float
     mean_score: float | None
-    right: Share
+    right: Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +87,9 @@ class StepFigures:
     num_right: int
     num_wrong: int
     unread: dict[Status, int]
-    auc: Estimate
-    brier: Estimate
-    calibration_error: Estimate
+    auc: Figure
+    brier: Figure
+    calibration_error: Figure
     bins: tuple[Bin, ...]
 
 
@@ -131,12 +106,12 @@ class Misses:
         mean_distance: Steps from the first error to the one named, where one is: below zero is too early.
     """
 
-    early: Share
-    exact: Share
-    late: Share
-    missed: Share
-    unknown: Share
-    mean_distance: Estimate
+    early: Figure
+    exact: Figure
+    late: Figure
+    missed: Figure
+    unknown: Figure
+    mean_distance: Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +121,17 @@ class JudgeCard:
     Attributes:
         erroneous: Solutions with an error whose first error was named exactly.
         clean: Solutions without an error that were found clean.
-        f1: Harmonic mean of both accuracies, or none where a kind is missing.
-        f1_interval: By bootstrap; where that does not vary, from both lower to both upper ends above: conservative.
+        f1: Harmonic mean of both accuracies, or none where a kind is missing. Its interval is by bootstrap; where that
+            does not vary, it goes from both lower to both upper ends above: conservative.
         unknown: Solutions of which the judge could not say (null). They count as wrong above.
         steps: The scores of single steps.
         misses: Where first errors were seen instead.
     """
 
-    erroneous: Share
-    clean: Share
-    f1: float | None
-    f1_interval: tuple[float, float] | None
-    unknown: Share
+    erroneous: Figure
+    clean: Figure
+    f1: Figure
+    unknown: Figure
     steps: StepFigures
     misses: Misses
 
@@ -174,7 +148,7 @@ class Agreement:
     """
 
     judges: tuple[str, ...]
-    same: tuple[tuple[Share, ...], ...]
+    same: tuple[tuple[Figure, ...], ...]
     kappa: tuple[tuple[float | None, ...], ...]
 
 
@@ -182,15 +156,15 @@ def make_card(found: Sequence[JudgedSolution]) -> JudgeCard:
     """Make the card of a judge from its labelled solutions."""
     table = _Table(found)
     estimates = _estimate(table)
+    f1 = estimates["f1"]
     wrong = [one for one in found if one.label >= 0]
-    erroneous = _share([one.first_error == one.label for one in wrong])
-    clean = _share([one.first_error == -1 for one in found if one.label < 0])
+    erroneous = share([one.first_error == one.label for one in wrong])
+    clean = share([one.first_error == -1 for one in found if one.label < 0])
     return JudgeCard(
         erroneous=erroneous,
         clean=clean,
-        f1=estimates["f1"].value,
-        f1_interval=estimates["f1"].interval or _widest_f1(erroneous, clean),
-        unknown=_share([one.first_error is None for one in found]),
+        f1=replace(f1, interval=f1.interval or _widest_f1(erroneous, clean)),
+        unknown=share([one.first_error is None for one in found]),
         steps=_step_figures(found, table, estimates),
         misses=_misses(wrong, estimates["mean_distance"]),
     )
@@ -213,12 +187,12 @@ def agreement(first_errors: Mapping[str, Sequence[int | None]]) -> Agreement:
     ]
     return Agreement(
         tuple(first_errors),
-        tuple(tuple(_share([a == b for a, b in pairs]) for pairs in row) for row in both_known),
+        tuple(tuple(share([a == b for a, b in pairs]) for pairs in row) for row in both_known),
         tuple(tuple(_kappa([(a < 0, b < 0) for a, b in pairs]) for pairs in row) for row in both_known),
     )
 
 
-def _widest_f1(erroneous: Share, clean: Share) -> tuple[float, float] | None:
+def _widest_f1(erroneous: Figure, clean: Figure) -> tuple[float, float] | None:
     if erroneous.interval is None or clean.interval is None:
         return None
     low, high = (2 * a * b / (a + b) if a + b else 0.0 for a, b in zip(erroneous.interval, clean.interval, strict=True))
@@ -235,13 +209,13 @@ def _kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:
     return (observed - by_chance) / (1 - by_chance) if by_chance < 1 else None
 
 
-def _step_figures(found: Sequence[JudgedSolution], table: "_Table", estimates: Mapping[str, Estimate]) -> StepFigures:
+def _step_figures(found: Sequence[JudgedSolution], table: "_Table", estimates: Mapping[str, Figure]) -> StepFigures:
     bins = []
     for place in range(_NUM_BINS):
         inside = table.bins_N == place
         scores = table.scores_N[inside]
         mean = float(scores.mean()) if len(scores) else None
-        right = _share(table.is_right_N[inside].tolist())
+        right = share(table.is_right_N[inside].tolist())
         bins.append(Bin(place / _NUM_BINS, (place + 1) / _NUM_BINS, mean, right))
     unread = Counter(step.status for one in found for step in one.labelled if step.score is None)
     return StepFigures(
@@ -255,14 +229,14 @@ def _step_figures(found: Sequence[JudgedSolution], table: "_Table", estimates: M
     )
 
 
-def _misses(wrong: Sequence[JudgedSolution], mean_distance: Estimate) -> Misses:
+def _misses(wrong: Sequence[JudgedSolution], mean_distance: Figure) -> Misses:
     places = [(one.first_error, one.label) for one in wrong]
     return Misses(
-        early=_share([first is not None and 0 <= first < label for first, label in places]),
-        exact=_share([first == label for first, label in places]),
-        late=_share([first is not None and first > label for first, label in places]),
-        missed=_share([first == -1 for first, _ in places]),
-        unknown=_share([first is None for first, _ in places]),
+        early=share([first is not None and 0 <= first < label for first, label in places]),
+        exact=share([first == label for first, label in places]),
+        late=share([first is not None and first > label for first, label in places]),
+        missed=share([first == -1 for first, _ in places]),
+        unknown=share([first is None for first, _ in places]),
         mean_distance=mean_distance,
     )
 
@@ -329,6 +303,11 @@ class _Table:
         auc_B: Floats = (wrong_W_B * above_W_B).sum(axis=0) / (wrong_W_B.sum(axis=0) * num_right_R_B[-1])
         return auc_B
 
+    def nums(self) -> tuple[int, ...]:
+        """Count the cases of each of `_FIGURES`: solutions of the F1, steps with a score, first errors named."""
+        named, num_steps = int(self._sums_K_S[4].sum()), len(self.owners_N)
+        return self.num_solutions, num_steps, num_steps, num_steps, named
+
     def num_behind(self) -> tuple[int, ...]:
         """Count the solutions behind each of `_FIGURES`; where two kinds are compared, those of the rarer one."""
         wrong, _, clean, _, named, *_ = (int(total) for total in self._sums_K_S.sum(axis=1))
@@ -337,21 +316,21 @@ class _Table:
         return min(wrong, clean), compared, scored, scored, named
 
 
-def _estimate(table: _Table) -> dict[str, Estimate]:
+def _estimate(table: _Table) -> dict[str, Figure]:
     """Give every figure with its interval.
 
-    Samples that miss a kind of solution have no figure and are left out. An interval without a width would claim a
-    certainty that is not there.
+    Samples that miss a kind of solution have no figure and are left out.
     """
     values = table.figures(np.ones((table.num_solutions, 1)))[:, 0]
     sampled = np.concatenate([table.figures(counts) for counts in _resample(table)], axis=1)
     estimates = {}
-    for name, value, samples, num in zip(_FIGURES, values, sampled, table.num_behind(), strict=True):
+    columns = zip(_FIGURES, values, sampled, table.nums(), table.num_behind(), strict=True)
+    for name, value, samples, num, num_solutions in columns:
         interval = None
-        if num > 1:
+        if num_solutions > 1:
             low, high = np.nanquantile(samples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-            interval = (float(low), float(high)) if high - low > _NO_WIDTH else None
-        estimates[name] = Estimate(None if np.isnan(value) else float(value), interval)
+            interval = (float(low), float(high)) if high - low > NO_WIDTH else None
+        estimates[name] = Figure(num, None if np.isnan(value) else float(value), interval)
     return estimates
 
 
@@ -369,9 +348,3 @@ def _resample(table: _Table) -> Iterator[Floats]:
         places = rng.integers(max(1, num), size=(num, size)) * size + np.arange(size)
         counts = np.bincount(places.ravel(), minlength=num * size)
         yield counts.reshape(num, size).astype(float)
-
-
-def _share(flags: Sequence[bool]) -> Share:
-    if not flags:
-        return Share(0, 0, None, None)
-    return Share(len(flags), sum(flags), sum(flags) / len(flags), wilson_interval(sum(flags), len(flags)))

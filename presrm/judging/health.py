@@ -15,20 +15,18 @@ from presrm.config import WatchConfig
 from presrm.files.ledger import Call
 from presrm.judging.signs import (
     Alarm,
-    Figure,
     Signs,
     find_alarms,
     judged_in,
     kendall,
-    share,
     signs_of_calls,
     signs_of_trees,
 )
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
-from presrm.statistics import wilson_interval
-from presrm.types import Candidates, LabelledSteps, Problem, SearchTree, Status, Step, Trajectory
+from presrm.statistics import Figure, share
+from presrm.types import Candidates, LabelledSteps, Problem, SearchTree, Step, Trajectory
 
 StepLabeller = Callable[[Trajectory, Step], bool | None]
 """Says whether a step is right after a prefix, or none where that cannot be told."""
@@ -46,20 +44,15 @@ class JudgeAccuracy:
     """How often a judge prefers the right one of two steps.
 
     Attributes:
-        num: Pairs judged.
-        correct: The right step scored higher.
-        ties: Both scored alike: not correct.
-        unreadable: No score for one of them: not correct, and shown apart.
-        accuracy: correct / num; none where there were no pairs.
-        interval: Its 95 % Wilson interval, or none. It takes pairs for independent: too narrow where they share steps.
+        right: Share of the pairs judged whose right step scored higher. Its Wilson interval takes pairs for
+            independent: too narrow where they share steps.
+        ties: Pairs whose steps scored alike: not right.
+        unreadable: Pairs with a step without a score: not right, and shown apart.
     """
 
-    num: int
-    correct: int
+    right: Figure
     ties: int
     unreadable: int
-    accuracy: float | None
-    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +99,16 @@ def judge_pairs(pairs: Sequence[LabelledSteps], judge: Judge) -> JudgeAccuracy:
     items = [
         Candidates(prefix, (bad, good) if place % 2 else (good, bad)) for place, (prefix, good, bad) in enumerate(whole)
     ]
-    correct = ties = unreadable = 0
+    hits, ties, unreadable = [], 0, 0
     for place, judged in enumerate(ask_judge(judge, items)):
         good, bad = reversed(judged) if place % 2 else judged
-        if good.status is not Status.OK or bad.status is not Status.OK:
+        if good.score is None or bad.score is None:
             unreadable += 1
-        elif good.score == bad.score:
-            ties += 1
-        elif good.score is not None and bad.score is not None:
-            correct += good.score > bad.score
-    num = len(items)
-    return JudgeAccuracy(num, correct, ties, unreadable, correct / num if num else None, wilson_interval(correct, num))
+            hits.append(False)
+        else:
+            ties += good.score == bad.score
+            hits.append(good.score > bad.score)
+    return JudgeAccuracy(share(hits), ties, unreadable)
 
 
 def judge_solicited(pairs: Sequence[LabelledSteps], judge: Judge, tie_tolerance: float) -> Figure:
@@ -196,7 +188,7 @@ def measure_signs(
     return Signs(
         **signs_of_trees(trees, tie_tolerance, is_right),
         **signs_of_calls(calls, asked),
-        caught=Figure(accuracy.num, accuracy.accuracy, accuracy.interval),
+        caught=accuracy.right,
         talked_into=judge_solicited(fixed[: options.num_problems], judge, tie_tolerance),
         agreement=judge_again(last, judge, num=options.num_rejudged, seed=seed),
     )

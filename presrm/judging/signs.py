@@ -6,7 +6,7 @@ plain figure with its number of cases. An alarm is a sign outside the bounds of 
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
@@ -14,7 +14,7 @@ from scipy import stats
 
 from presrm.config import WatchConfig
 from presrm.files.ledger import Call, short_hash
-from presrm.statistics import bootstrap_mean, wilson_interval
+from presrm.statistics import UNMEASURED, Figure, mean, share
 from presrm.types import Candidates, Judgement, SearchTree, Step, Trajectory
 
 _EXTREME = 1e-3
@@ -25,23 +25,10 @@ _SPEARMAN_ERROR = 1.03
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A share, a correlation or a deviation.
-
-    Attributes:
-        num: Cases it was measured on.
-        value: The figure; none where it cannot be told.
-        interval: Its 95 % interval, or none. It takes cases for independent: too narrow where siblings share a prefix.
-    """
-
-    num: int = 0
-    value: float | None = None
-    interval: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Signs:
     """What is known of a judge's habits; the numbers of candidates are of distinct ones.
+
+    Intervals take cases for independent: they are too narrow where siblings share a prefix.
 
     Attributes:
         readable: Share of judgements with a score.
@@ -61,19 +48,19 @@ class Signs:
         agreement: Mean Kendall tau with the judge before, over expansions that it told apart.
     """
 
-    readable: Figure = Figure()
-    ties: Figure = Figure()
-    spread: Figure = Figure()
-    saturated: Figure = Figure()
-    by_length: Figure = Figure()
-    by_order: Figure = Figure()
-    by_depth: Figure = Figure()
-    right_solutions: Figure = Figure()
-    first_shown: Figure = Figure()
-    order_flips: Figure = Figure()
-    caught: Figure = Figure()
-    talked_into: Figure = Figure()
-    agreement: Figure = Figure()
+    readable: Figure = UNMEASURED
+    ties: Figure = UNMEASURED
+    spread: Figure = UNMEASURED
+    saturated: Figure = UNMEASURED
+    by_length: Figure = UNMEASURED
+    by_order: Figure = UNMEASURED
+    by_depth: Figure = UNMEASURED
+    right_solutions: Figure = UNMEASURED
+    first_shown: Figure = UNMEASURED
+    order_flips: Figure = UNMEASURED
+    caught: Figure = UNMEASURED
+    talked_into: Figure = UNMEASURED
+    agreement: Figure = UNMEASURED
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +119,6 @@ def judged_in(tree: SearchTree) -> Iterator[Judged]:
         if len(distinct) > 1:
             steps = tuple(candidate.step for candidate in distinct)
             yield Judged(Candidates(tree.prefix(number), steps), tuple(candidate.judgement for candidate in distinct))
-
-
-def share(hits: Collection[bool]) -> Figure:
-    """Give the share of what holds, with its Wilson interval."""
-    num, num_hits = len(hits), sum(hits)
-    return Figure(num, num_hits / num if num else None, wilson_interval(num_hits, num))
 
 
 def signs_of_trees(
@@ -217,7 +198,7 @@ def kendall(before: Sequence[Judged], after: Sequence[tuple[Judgement, ...]]) ->
         xs, ys = [a for a, _ in both], [b for _, b in both]
         if len(set(xs)) > 1:
             taus.append(float(stats.kendalltau(xs, ys).statistic) if len(set(ys)) > 1 else 0.0)
-    return Figure(len(taus), fmean(taus) if taus else None, bootstrap_mean(taus))
+    return mean(taus)
 
 
 def spearman(xs: Sequence[float], ys: Sequence[float]) -> Figure:

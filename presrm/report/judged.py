@@ -10,10 +10,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from presrm.judging.card import Agreement, Estimate, JudgeCard, Share
+from presrm.judging.card import Agreement, JudgeCard
 from presrm.judging.solutions import WrongStep
 from presrm.judging.tally import NUM_POSITIONS, JudgeTally
 from presrm.prompts.escaping import escape_controls
+from presrm.report.figures import Unit, figure_text, interval_text, value_text
+from presrm.statistics import Figure
 from presrm.types import Status
 
 WIDTH = 120
@@ -47,20 +49,19 @@ def card_table(card: JudgeCard) -> RenderableType:
     """Draw how good the judge is on solutions whose first wrong step is known."""
     table = _table("judge card", "of", "value", "95 % interval")
     misses, steps = card.misses, card.steps
-    num_steps = steps.num_right + steps.num_wrong
-    rows = [
-        ("first error found, of erroneous", *_share(card.erroneous)),
-        ("found clean, of clean", *_share(card.clean)),
-        ("F1: harmonic mean of both", str(card.unknown.num), _percent(card.f1), _interval(card.f1_interval, 100)),
-        ("unknown (counted as wrong)", *_share(card.unknown)),
-        ("first error named too early", *_share(misses.early)),
-        ("first error named too late", *_share(misses.late)),
-        ("first error not seen", *_share(misses.missed)),
-        ("AUC of step scores (0.5: chance)", str(num_steps), *_estimate(steps.auc)),
-        ("calibration error of step scores", str(num_steps), *_estimate(steps.calibration_error)),
+    rows: list[tuple[str, Figure, Unit]] = [
+        ("first error found, of erroneous", card.erroneous, "share"),
+        ("found clean, of clean", card.clean, "share"),
+        ("F1: harmonic mean of both", card.f1, "share"),
+        ("unknown (counted as wrong)", card.unknown, "share"),
+        ("first error named too early", misses.early, "share"),
+        ("first error named too late", misses.late, "share"),
+        ("first error not seen", misses.missed, "share"),
+        ("AUC of step scores (0.5: chance)", steps.auc, "number"),
+        ("calibration error of step scores", steps.calibration_error, "number"),
     ]
-    for row in rows:
-        table.add_row(*row)
+    for name, figure, unit in rows:
+        table.add_row(name, str(figure.num), value_text(figure.value, unit), interval_text(figure, unit))
     return Group(table, "")
 
 
@@ -70,17 +71,16 @@ def comparison_table(tallies: Mapping[str, JudgeTally], cards: Mapping[str, Judg
     table = _table("judge", "unread", *columns, width=12)
     for name, tally in tallies.items():
         num_steps = sum(tally.statuses.values())
-        cells = [_percent(1 - tally.statuses.get(Status.OK, 0) / num_steps if num_steps else None)]
+        cells = [value_text(1 - tally.statuses.get(Status.OK, 0) / num_steps if num_steps else None, "share")]
         if card := cards.get(name):
-            auc = card.steps.auc
             cells += [
-                _bracket(_percent(card.f1), card.f1_interval, 100),
-                _percent(card.erroneous.value),
-                _percent(card.clean.value),
-                _bracket(_decimal(auc.value), auc.interval, 1),
+                figure_text(card.f1, "share"),
+                value_text(card.erroneous.value, "share"),
+                value_text(card.clean.value, "share"),
+                figure_text(card.steps.auc, "number"),
             ]
         else:
-            cells.append(_percent(tally.num_clean / tally.num_judged))
+            cells.append(value_text(tally.num_clean / tally.num_judged, "share"))
         table.add_row(_safe(name), *cells)
     meaning = "unread: steps without a score; "
     meaning += "error, clean: share found, of either kind" if cards else "no error: solutions in which none was found"
@@ -92,7 +92,7 @@ def agreement_table(found: Agreement) -> RenderableType:
     table = _table("same first error (kappa)", *(escape_controls(name) for name in found.judges), width=12)
     for name, shares, kappas in zip(found.judges, found.same, found.kappa, strict=True):
         cells = [
-            "" if other == name else f"{_percent(share.value)} ({_decimal(kappa)})"
+            "" if other == name else f"{value_text(share.value, 'share')} ({value_text(kappa, 'number')})"
             for other, share, kappa in zip(found.judges, shares, kappas, strict=True)
         ]
         table.add_row(_safe(name), *cells)
@@ -109,7 +109,7 @@ def wrong_step(found: WrongStep, rank: str) -> RenderableType:
     solution, rationale = found.solution, found.judgements[-1]["rationale"]
     title = Text.assemble(
         (f"{rank}   ", "bold"),
-        (f"score {_decimal(found.score)}", _WRONG),
+        (f"score {value_text(found.score, 'number')}", _WRONG),
         f"   step {found.index + 1} of {len(solution.steps)}   solution {found.place}",
     )
     if solution.id is not None:
@@ -125,10 +125,10 @@ def wrong_step(found: WrongStep, rank: str) -> RenderableType:
     if first:
         steps.add_row("", "", Text(f"... {first} step{'s' if first > 1 else ''} before ...", "dim"))
     for place in range(first, found.index):
-        score = Text(_decimal(found.judgements[place]["score"]), "green")
+        score = Text(value_text(found.judgements[place]["score"], "number"), "green")
         steps.add_row(str(place + 1), score, _text(solution.steps[place], _STEP))
     mark = Text(f"-> {found.index + 1}", _WRONG)
-    score = Text(f"{_decimal(found.score)} wrong", _WRONG)
+    score = Text(f"{value_text(found.score, 'number')} wrong", _WRONG)
     steps.add_row(mark, score, _text(solution.steps[found.index], 2 * _STEP, _WRONG))
     if rationale.strip():
         steps.add_row("", Text("judge", "dim"), _text(rationale, _RATIONALE, "italic"))
@@ -141,15 +141,15 @@ def _positions(tally: JudgeTally) -> Table:
     table.add_column("position")
     for name in names[: len(tally.positions)]:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_row("mean score", *(_decimal(position.mean) for position in tally.positions))
+    table.add_row("mean score", *(value_text(position.mean, "number") for position in tally.positions))
     table.add_row("scored", *(_short(position.num_scored) for position in tally.positions))
     return table
 
 
 def _counts(name: str, counts: Mapping[str, int]) -> Table:
-    table = _table(name, "number", "share")
+    table, total = _table(name, "number", "share"), sum(counts.values())
     for what, num in counts.items():
-        table.add_row(_safe(what), str(num), _percent(num / total if (total := sum(counts.values())) else None))
+        table.add_row(_safe(what), str(num), value_text(num / total if total else None, "share"))
     return table
 
 
@@ -190,28 +190,3 @@ def _short(num: int) -> str:
         if num >= size:
             return f"{num / min(size, 1000 if unit == 'k' else size):.3g}{unit}"
     return str(num)
-
-
-def _share(share: Share) -> tuple[str, str, str]:
-    return str(share.num), _percent(share.value), _interval(share.interval, 100)
-
-
-def _estimate(estimate: Estimate) -> tuple[str, str]:
-    return _decimal(estimate.value), _interval(estimate.interval, 1)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def _decimal(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _interval(ends: tuple[float, float] | None, scale: int) -> str:
-    digits = 1 if scale == 100 else 2
-    return "-" if ends is None else f"{scale * ends[0]:.{digits}f} to {scale * ends[1]:.{digits}f}"
-
-
-def _bracket(value: str, ends: tuple[float, float] | None, scale: int) -> str:
-    return value if ends is None else f"{value} [{_interval(ends, scale).replace(' to ', ', ')}]"

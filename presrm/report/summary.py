@@ -5,6 +5,7 @@ stage that was stopped and went on reads its prompts again.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from presrm.iteration import IterationSummary
 from presrm.judging.health import JudgeAccuracy
-from presrm.judging.signs import Figure
+from presrm.report.figures import Unit, figure_text, value_text
 
 _SHORT = {
     "correct": "correct [95 %]",
@@ -81,7 +82,7 @@ def to_table(summaries: Sequence[IterationSummary]) -> Table:
 
 def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str]) -> str:
     """Write the report: the table, what its columns mean, what was solved and lost, and why expansions gave no pair."""
-    num = summaries[0].scores.num
+    num = summaries[0].scores.accuracy.num
     lines = [f"# {escape(about.get('name', 'run'))}", "", _verdict(summaries), ""]
     lines += [f"- {alarm}" for alarm in _alarms(summaries)] + [""] * any(_alarms(summaries))
     lines += [f"| {' | '.join(_COLUMNS)} |", f"|{' --- |' * len(_COLUMNS)}"]
@@ -116,7 +117,7 @@ def _details(summary: IterationSummary) -> list[str]:
     """What the table has no room for."""
     scores, siblings, fixed = summary.scores, summary.health.siblings, summary.health.fixed
     lines = [
-        f"- **{summary.name}**: {scores.correct} of {scores.num} correct, {scores.incorrect} incorrect, "
+        f"- **{summary.name}**: {scores.correct} of {scores.accuracy.num} correct, {scores.incorrect} incorrect, "
         f"{scores.no_answer} without an answer; {scores.truncated} cut off at the token limit; "
         f"{f'{scores.no_room} too long for the policy to read; ' if scores.no_room else ''}"
         f"{scores.mean_tokens:.1f} tokens a solution."
@@ -149,20 +150,13 @@ def _signs(summaries: Sequence[IterationSummary]) -> list[str]:
         f"|{' --- |' * (len(watched) + 2)}",
     ]
     for sign, meaning in _SIGNS.items():
-        cells = [_figure(sign, getattr(signs, sign)) for _, signs in watched]
+        cells = [figure_text(getattr(signs, sign), _unit(sign), with_num=True) for _, signs in watched]
         lines.append(f"| {sign} | {' | '.join(cells)} | {meaning} |")
     return lines
 
 
-def _figure(sign: str, figure: Figure) -> str:
-    if figure.value is None:
-        return "-"
-    ends = "" if figure.interval is None else f" [{', '.join(_number(sign, end) for end in figure.interval)}]"
-    return f"{_number(sign, figure.value)}{'%' * (sign in _SHARES)}{ends} of {figure.num}"
-
-
-def _number(sign: str, value: float) -> str:
-    return f"{100 * value:.1f}" if sign in _SHARES else f"{value:.2f}"
+def _unit(sign: str) -> Unit:
+    return "share" if sign in _SHARES else "number"
 
 
 def _alarms(summaries: Sequence[IterationSummary]) -> list[str]:
@@ -185,50 +179,43 @@ def _caption(summaries: Sequence[IterationSummary]) -> str:
 
 
 def _counts(accuracy: JudgeAccuracy) -> str:
-    if accuracy.interval is None:
+    if not accuracy.right.num:
         return "none was judged."
-    low, high = accuracy.interval
     return (
-        f"{accuracy.correct} of {accuracy.num} right [{100 * low:.1f}, {100 * high:.1f}], {accuracy.ties} tied, "
-        f"{accuracy.unreadable} unreadable."
+        f"{accuracy.right.num_hits} of {accuracy.right.num} right: {figure_text(accuracy.right, 'share')}, "
+        f"{accuracy.ties} tied, {accuracy.unreadable} unreadable."
     )
 
 
 def _verdict(summaries: Sequence[IterationSummary]) -> str:
     last = summaries[-1]
     if last.vs_first is None:
-        return f"{last.name} solves {last.scores.accuracy:.1%} of {last.scores.num} held-out problems."
-    change, low, high = last.vs_first.difference, *last.vs_first.interval
+        accuracy = last.scores.accuracy
+        return f"{last.name} solves {value_text(accuracy.value, 'share')} of {accuracy.num} held-out problems."
+    change = last.vs_first.difference
     return (
-        f"{last.name} against {summaries[0].name}: {_points(change)} points "
-        f"[{_points(low)}, {_points(high)}], {_p(last.vs_first.p_value)}, "
-        f"{len(last.vs_first.solved)} solved, {len(last.vs_first.lost)} lost, of {last.vs_first.num}."
+        f"{last.name} against {summaries[0].name}: {figure_text(change, 'points')}, "
+        f"{_p(last.vs_first.p_value)}, "
+        f"{len(last.vs_first.solved)} solved, {len(last.vs_first.lost)} lost, of {change.num}."
     )
 
 
 def _cells(summary: IterationSummary) -> tuple[str, ...]:
     scores, health, change = summary.scores, summary.health, summary.vs_previous
-    low, high = scores.interval
     return (
         summary.name,
-        f"{scores.accuracy:.1%} [{100 * low:.1f}, {100 * high:.1f}]",
-        f"{scores.no_answer}/{scores.num}",
-        _share(health.siblings.accuracy if health.siblings else None),
-        _share(health.fixed),
+        figure_text(scores.accuracy, "share"),
+        f"{scores.no_answer}/{scores.accuracy.num}",
+        _accuracy(health.siblings.accuracy if health.siblings else None),
+        _accuracy(health.fixed),
         "-" if summary.num_pairs is None else str(summary.num_pairs),
         "-" if scores.mean_step_tokens is None else f"{scores.mean_steps:.1f}x{scores.mean_step_tokens:.1f}",
-        "-" if change is None else f"{_points(change.difference)}, {_p(change.p_value)}",
+        "-" if change is None else f"{value_text(change.difference.value, 'points')}, {_p(change.p_value)}",
     )
 
 
-def _share(accuracy: JudgeAccuracy | None) -> str:
-    if accuracy is None or accuracy.accuracy is None:
-        return "-"
-    return f"{accuracy.accuracy:.1%} of {accuracy.num}"
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.1f}"
+def _accuracy(accuracy: JudgeAccuracy | None) -> str:
+    return "-" if accuracy is None else figure_text(replace(accuracy.right, interval=None), "share", with_num=True)
 
 
 def _p(value: float) -> str:

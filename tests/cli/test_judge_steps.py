@@ -63,7 +63,7 @@ def test_rows_go_to_the_stem_and_labels_make_a_card(run, rows):
     assert "50.0 %" in ended.out
     assert "100.0 %" in ended.out
     card = json.loads(rows.with_name("rows.judged.jsonl.card.json").read_text())
-    assert card["f1"] == pytest.approx(2 / 3)
+    assert card["f1"]["value"] == pytest.approx(2 / 3)
 
 
 def test_without_labels_there_is_no_card(run, rows, tmp_path):

@@ -36,9 +36,15 @@ def test_a_missing_answer_is_no_wrong_answer_and_a_cut_off_one_is_counted() -> N
 
 def test_scores_add_up() -> None:
     scores = score(answers())
-    assert (scores.num, scores.correct, scores.incorrect, scores.no_answer, scores.truncated) == (4, 1, 1, 2, 1)
-    assert scores.accuracy == 0.25
-    assert scores.interval[0] < 0.25 < scores.interval[1]
+    assert (scores.accuracy.num, scores.correct, scores.incorrect, scores.no_answer, scores.truncated) == (
+        4,
+        1,
+        1,
+        2,
+        1,
+    )
+    assert scores.accuracy.value == 0.25
+    assert scores.accuracy.interval[0] < 0.25 < scores.accuracy.interval[1]
     assert scores.mean_step_tokens * scores.mean_steps == pytest.approx(scores.mean_tokens)
 
 
@@ -60,10 +66,10 @@ def test_a_comparison_is_paired_and_lists_what_changed() -> None:
     yes, no, none = Grade.CORRECT, Grade.INCORRECT, Grade.NO_ANSWER
     found = compare(graded(yes, no, none, yes, no), graded(yes, yes, yes, none, no))
     assert isinstance(found, Comparison)
-    assert (found.solved, found.lost, found.num) == (("1", "2"), ("3",), 5)
-    assert found.difference == pytest.approx(0.2)
+    assert (found.solved, found.lost, found.difference.num) == (("1", "2"), ("3",), 5)
+    assert found.difference.value == pytest.approx(0.2)
     assert found.p_value == 1.0
-    assert found.interval[0] <= found.difference <= found.interval[1]
+    assert found.difference.interval[0] <= 0.2 <= found.difference.interval[1]
 
 
 def test_different_problems_cannot_be_compared() -> None:

@@ -160,7 +160,7 @@ def test_a_file_gets_its_first_errors_and_a_card(tmp_path: Path) -> None:
 
     assert [json.loads(line)["first_error"] for line in out.read_text().splitlines()] == [1, -1, None]
     assert found.card is not None
-    assert (found.card.erroneous.num_right, found.card.clean.num_right, found.card.unknown.num_right) == (1, 1, 1)
+    assert (found.card.erroneous.num_hits, found.card.clean.num_hits, found.card.unknown.num_hits) == (1, 1, 1)
 
 
 def test_the_settings_make_it() -> None:

@@ -15,7 +15,8 @@ from scipy import stats
 from presrm.files.jsonl import dump
 from presrm.formats.solutions import find_first_error
 from presrm.judging import card as judge_card
-from presrm.judging.card import Agreement, Estimate, JudgeCard, JudgedSolution, Share, agreement, make_card
+from presrm.judging.card import Agreement, JudgeCard, JudgedSolution, agreement, make_card
+from presrm.statistics import Figure
 from presrm.types import Judgement, Status
 
 
@@ -74,11 +75,11 @@ def test_a_card_worked_by_hand():
             solution(-1, 0.4),  # not
         ]
     )
-    assert (card.erroneous.num, card.erroneous.num_right, card.erroneous.value) == (5, 1, 0.2)
-    assert (card.clean.num, card.clean.num_right, card.clean.value) == (2, 1, 0.5)
-    assert card.f1 == pytest.approx(2 * 0.2 * 0.5 / 0.7)
-    assert (card.unknown.num, card.unknown.num_right) == (7, 1)
-    places = {name: share["num_right"] for name, share in asdict(card.misses).items() if name != "mean_distance"}
+    assert (card.erroneous.num, card.erroneous.num_hits, card.erroneous.value) == (5, 1, 0.2)
+    assert (card.clean.num, card.clean.num_hits, card.clean.value) == (2, 1, 0.5)
+    assert card.f1.value == pytest.approx(2 * 0.2 * 0.5 / 0.7)
+    assert (card.unknown.num, card.unknown.num_hits) == (7, 1)
+    places = {name: getattr(card.misses, name).num_hits for name in ("early", "exact", "late", "missed", "unknown")}
     assert places == {"early": 1, "exact": 1, "late": 1, "missed": 1, "unknown": 1}
     assert card.misses.mean_distance.value == pytest.approx((0 - 1 + 2) / 3)
     right, wrong = [0.9, 0.8, 0.2, 0.95, 0.95, 0.4], [0.1, 0.6, 0.7, 0.7, 0.1]
@@ -120,10 +121,10 @@ def test_a_bin_begins_with_its_low_end_and_the_last_holds_one():
 
 
 def test_always_wrong_gives_zero_and_an_empty_kind_gives_none():
-    assert make_card([told(0, -1), told(-1, 0)]).f1 == 0.0
-    assert make_card([told(0, 0), told(1, 0)]).f1 is None
-    assert make_card([told(-1, -1)]).erroneous == Share(0, 0, None, None)
-    assert make_card([told(-1, -1)]).f1 is None
+    assert make_card([told(0, -1), told(-1, 0)]).f1.value == 0.0
+    assert make_card([told(0, 0), told(1, 0)]).f1 == Figure(2)
+    assert make_card([told(-1, -1)]).erroneous == Figure()
+    assert make_card([told(-1, -1)]).f1 == Figure(1)
 
 
 def test_nothing_to_measure_is_none_and_never_zero():
@@ -131,34 +132,34 @@ def test_nothing_to_measure_is_none_and_never_zero():
     figures = {field for field in of_empty if not field.endswith((".low", ".high")) and ".num" not in field}
     assert all(of_empty[field] is None for field in figures)
     assert all(of_empty[field] == 0 for field in of_empty if ".num" in field)
-    assert make_card([]).f1_interval is None
+    assert make_card([]).f1 == Figure()
 
 
 @pytest.mark.parametrize("found", [[solution(-1, 0.9, 0.8)], [solution(0, 0.2)], [solution(0, None)]])
 def test_only_one_class_of_steps_has_no_auc(found):
-    assert make_card(found).steps.auc == Estimate(None, None)
+    assert make_card(found).steps.auc.value is make_card(found).steps.auc.interval is None
 
 
 def test_one_solution_gives_a_value_but_no_interval():
     steps = make_card([solution(1, 0.9, 0.2)]).steps
-    assert (steps.auc, steps.brier.interval, steps.calibration_error.interval) == (Estimate(1.0, None), None, None)
+    assert (steps.auc, steps.brier.interval, steps.calibration_error.interval) == (Figure(2, 1.0), None, None)
     steps = make_card([solution(1, 0.9, 0.2), solution(-1, 0.9), solution(-1, 0.8)]).steps
-    assert steps.auc == Estimate(1.0, None)
+    assert steps.auc == Figure(4, 1.0)
     assert steps.brier.interval is not None
 
 
 def test_what_never_varies_claims_no_certainty():
     card = make_card([solution(1, 0.9, 0.2), solution(1, 0.8, 0.1), solution(-1, 0.9), solution(-1, 0.9)])
-    assert (card.f1, card.steps.auc) == (1.0, Estimate(1.0, None))
-    assert card.f1_interval == (pytest.approx(card.clean.interval[0]), pytest.approx(1.0))
-    assert card.misses.mean_distance == Estimate(0.0, None)
+    assert (card.f1.value, card.steps.auc) == (1.0, Figure(6, 1.0))
+    assert card.f1.interval == (pytest.approx(card.clean.interval[0]), pytest.approx(1.0))
+    assert card.misses.mean_distance == Figure(2, 0.0)
 
 
 def test_the_widest_f1_goes_from_both_lower_to_both_upper_ends():
     card = make_card([told(0, 0), told(-1, 0), told(-1, 0)])
     (low, high), (clean_low, clean_high) = card.erroneous.interval, card.clean.interval
-    assert card.f1 == clean_low == 0.0
-    assert card.f1_interval == (0.0, pytest.approx(2 * high * clean_high / (high + clean_high)))
+    assert card.f1.value == clean_low == 0.0
+    assert card.f1.interval == (0.0, pytest.approx(2 * high * clean_high / (high + clean_high)))
     assert low > 0
 
 
@@ -178,7 +179,7 @@ def test_every_figure_is_what_its_definition_says(found):
     else:
         assert card.steps.auc.value is None
     if not steps:
-        assert card.steps.brier == card.steps.calibration_error == Estimate(None, None)
+        assert card.steps.brier == card.steps.calibration_error == Figure()
         return
     assert card.steps.brier.value == pytest.approx(sum((s - is_right) ** 2 for s, is_right in steps) / len(steps))
     bins = {}
@@ -197,13 +198,13 @@ def test_every_figure_is_what_its_definition_says(found):
 def test_figures_keep_their_bounds(found):
     card = make_card(found)
     shares = [card.erroneous, card.clean, card.unknown, *(bin_.right for bin_ in card.steps.bins)]
-    estimates = [card.steps.auc, card.steps.brier, card.steps.calibration_error, Estimate(card.f1, card.f1_interval)]
+    estimates = [card.steps.auc, card.steps.brier, card.steps.calibration_error, card.f1]
     for figure in (*shares, *estimates):
         assert figure.value is None or 0 <= figure.value <= 1 + 1e-9
         assert figure.interval is None or -1e-9 <= figure.interval[0] <= figure.interval[1] <= 1 + 1e-9
         assert figure.value is not None or figure.interval is None
     misses = [card.misses.early, card.misses.exact, card.misses.late, card.misses.missed, card.misses.unknown]
-    assert sum(share.num_right for share in misses) == card.erroneous.num
+    assert sum(share.num_hits for share in misses) == card.erroneous.num
     assert card.misses.exact == card.erroneous
 
 
@@ -260,7 +261,7 @@ def test_intervals_hold_what_resampling_in_a_loop_gives():
         f1.append(2 * a * b / (a + b) if a + b else 0.0)
         off = [s.first_error - s.label for s in sample if s.label >= 0 and s.first_error not in (None, -1)]
         distances.append(sum(off) / len(off))
-    intervals = (card.steps.auc.interval, card.f1_interval, card.misses.mean_distance.interval)
+    intervals = (card.steps.auc.interval, card.f1.interval, card.misses.mean_distance.interval)
     for (low, high), samples in zip(intervals, (auc, f1, distances), strict=True):
         samples.sort()
         width = high - low
@@ -276,7 +277,7 @@ def test_intervals_narrow_with_more_solutions_and_come_back_the_same():
         return ends[1] - ends[0]
 
     for one, other in (
-        (few.f1_interval, many.f1_interval),
+        (few.f1.interval, many.f1.interval),
         (few.steps.auc.interval, many.steps.auc.interval),
         (few.steps.brier.interval, many.steps.brier.interval),
         (few.misses.mean_distance.interval, many.misses.mean_distance.interval),
@@ -343,7 +344,7 @@ def test_agreement_worked_by_hand():
     found = agreement({"a": [0, 1, -1, -1, None, 2], "b": [0, 2, -1, 0, 1, None]})
     assert found.judges == ("a", "b")
     assert [[share.num for share in row] for row in found.same] == [[5, 4], [4, 5]]
-    assert [[share.num_right for share in row] for row in found.same] == [[5, 2], [2, 5]]
+    assert [[share.num_hits for share in row] for row in found.same] == [[5, 2], [2, 5]]
     # Of the four, a finds the last two clean and b the third: agree on 3 of 4, and 1/2 * 1/4 + 1/2 * 3/4 by chance.
     assert found.kappa == ((1.0, 0.5), (0.5, 1.0))
 
@@ -355,7 +356,7 @@ def test_kappa_of_judges_that_always_say_the_same_is_not_defined():
 
 def test_judges_that_never_both_know_have_no_agreement():
     found = agreement({"a": [0, None], "b": [None, 0]})
-    assert (found.same[0][1], found.kappa[0][1]) == (Share(0, 0, None, None), None)
+    assert (found.same[0][1], found.kappa[0][1]) == (Figure(), None)
 
 
 def test_judges_of_other_files_are_not_compared():

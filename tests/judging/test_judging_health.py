@@ -7,10 +7,10 @@ import pytest
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import JudgeError
 from presrm.judging.health import SOLICITATIONS, judge_again, judge_pairs, judge_siblings, judge_solicited
-from presrm.judging.signs import Figure
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Sampling
 from presrm.splitters import SPLITTERS
+from presrm.statistics import Figure
 from presrm.types import (
     Candidate,
     Candidates,
@@ -61,8 +61,8 @@ def test_ties_and_unreadable_verdicts_are_not_correct_and_are_counted_apart() ->
     judge = Table({"high": 0.9, "mid": 0.5, "also mid": 0.5, "low": 0.1})
     pairs = [pair("high", "low"), pair("low", "high"), pair("mid", "also mid"), pair("high", "?"), pair("?", "low")]
     found = judge_pairs(pairs, judge)
-    assert (found.num, found.correct, found.ties, found.unreadable) == (5, 1, 1, 2)
-    assert found.accuracy == pytest.approx(0.2)
+    assert (found.right.num, found.right.num_hits, found.ties, found.unreadable) == (5, 1, 1, 2)
+    assert found.right.value == pytest.approx(0.2)
 
 
 class FirstWins:
@@ -75,7 +75,7 @@ class FirstWins:
 
 
 def test_a_judge_that_goes_by_the_position_is_no_better_than_a_coin() -> None:
-    assert judge_pairs([pair("good", "bad")] * 10, FirstWins()).accuracy == 0.5
+    assert judge_pairs([pair("good", "bad")] * 10, FirstWins()).right.value == 0.5
 
 
 def test_a_judge_that_believes_what_it_reads_is_found_out() -> None:
@@ -99,7 +99,7 @@ def test_a_judge_judges_again_a_fixed_sample_of_what_another_judged() -> None:
     trees = [SearchTree(Problem(str(n), "?"), (expansion,)) for n in range(9)]
     turned = Table({"a": 0.2, "b": 0.7})
     found = judge_again(trees, turned, num=4, seed=1)
-    assert (found.num, found.value, found.interval) == (4, -1.0, (-1.0, -1.0))
+    assert found == Figure(4, -1.0), "no spread, so no interval"
     again = Table({"a": 0.2, "b": 0.7})
     judge_again(trees, again, num=4, seed=1)
     assert again.seen == turned.seen
@@ -127,7 +127,7 @@ class Broken(FirstWins):
 
 def test_no_pairs_have_no_accuracy() -> None:
     found = judge_pairs([], Table({}))
-    assert (found.num, found.accuracy, found.interval) == (0, None, None)
+    assert (found.right, found.ties, found.unreadable) == (Figure(), 0, 0)
 
 
 def siblings(reply: str, judge: Table, **options: int):
@@ -157,13 +157,13 @@ def test_only_siblings_of_which_exactly_one_is_right_are_judged() -> None:
     assert {frozenset(s.text.strip().isupper() for s in item.steps) for item in judge.seen} == {
         frozenset({True, False})
     }
-    assert found.accuracy.num == len(judge.seen)
-    assert found.accuracy.accuracy == 1.0
+    assert found.accuracy.right.num == len(judge.seen)
+    assert found.accuracy.right.value == 1.0
 
 
 def test_expansions_without_such_a_pair_are_counted() -> None:
     found = siblings("A B", Table({}))
-    assert (found.num_expansions, found.num_with_pair, found.accuracy.accuracy) == (10, 0, None)
+    assert (found.num_expansions, found.num_with_pair, found.accuracy.right.value) == (10, 0, None)
 
 
 def test_a_path_is_followed_to_its_end_or_the_limit() -> None:

@@ -22,19 +22,18 @@ from presrm.files.run import RunDir
 from presrm.iteration import IterationSummary, train
 from presrm.judging.health import Health
 from presrm.judging.signs import (
-    Figure,
     Judged,
     Signs,
     find_alarms,
     judged_in,
     kendall,
-    share,
     signs_of_calls,
     signs_of_trees,
     spearman,
 )
 from presrm.prompts import Prompt
 from presrm.protocols import Engine
+from presrm.statistics import Figure, share
 from presrm.types import (
     Candidate,
     Candidates,

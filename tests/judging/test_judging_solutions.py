@@ -242,7 +242,7 @@ def test_a_judge_that_raises_or_miscounts_is_named(tmp_path):
 def test_card_is_written_where_rows_carry_labels(tmp_path):
     judged = judge(many_rows(tmp_path / "in.jsonl"), tmp_path / "out.jsonl")
     card = json.loads((tmp_path / "out.jsonl.card.json").read_text())
-    assert card["f1"] == judged.card.f1 == 1.0
+    assert card["f1"]["value"] == judged.card.f1.value == 1.0
     assert card["erroneous"]["num"] == 4
 
 

@@ -11,14 +11,15 @@ from presrm.config import WatchConfig
 from presrm.evaluation.answers import Answer, compare, score
 from presrm.iteration import IterationSummary
 from presrm.judging.health import Health, JudgeAccuracy, Siblings, with_alarms
-from presrm.judging.signs import Figure, Signs
+from presrm.judging.signs import Signs
 from presrm.report import to_json, to_markdown, to_table
 from presrm.report.summary import escape
+from presrm.statistics import Figure
 from presrm.types import Grade, Stop
 
 BEFORE = [Answer(str(i), "", 20, 4, Stop.EOS, "1", Grade.CORRECT if i < 250 else Grade.INCORRECT) for i in range(500)]
 AFTER = [Answer(str(i), "", 20, 4, Stop.EOS, "1", Grade.CORRECT if i < 400 else Grade.NO_ANSWER) for i in range(500)]
-ACCURACY = JudgeAccuracy(200, 180, 5, 3, 0.9, (0.85, 0.93))
+ACCURACY = JudgeAccuracy(Figure(200, 0.9, (0.85, 0.93)), 5, 3)
 FIRST = IterationSummary("M1", score(BEFORE), Health(ACCURACY, Siblings(ACCURACY, 700, 110)))
 SECOND = IterationSummary(
     "M2",
@@ -62,7 +63,7 @@ def drawn(width: int, *summaries: IterationSummary) -> str:
 def test_the_table_fits_a_hundred_columns_uncut() -> None:
     text = drawn(100)
     assert "…" not in text
-    assert "50.0% [45.6, 54.4]" in text
+    assert "50.0 % [45.6, 54.4]" in text
     assert "+30.0, p<0.001" in text
     assert max(map(len, text.splitlines())) <= 100
 
@@ -92,12 +93,12 @@ def test_markdown_says_what_its_columns_mean_and_what_was_dropped() -> None:
 
 def test_markdown_shows_ties_unreadable_verdicts_and_cut_off_solutions() -> None:
     text = to_markdown([FIRST, SECOND], {})
-    assert text.count("180 of 200 right [85.0, 93.0], 5 tied, 3 unreadable.") == 2
+    assert text.count("180 of 200 right: 90.0 % [85.0, 93.0], 5 tied, 3 unreadable.") == 2
     assert "400 of 500 correct, 0 incorrect, 100 without an answer; 0 cut off at the token limit; 20.0 tokens" in text
 
 
 def test_markdown_of_siblings_without_a_pair_gives_no_share() -> None:
-    unknown = JudgeAccuracy(0, 0, 0, 0, None, None)
+    unknown = JudgeAccuracy(Figure(), 0, 0)
     text = to_markdown([replace(FIRST, health=Health(None, Siblings(unknown, 9, 0)))], {})
     assert "0 of 9 expansions" in text
     assert "none was judged" in text
@@ -130,7 +131,7 @@ def test_the_table_tells_in_a_line_how_the_last_judge_is_and_every_alarm() -> No
 
 def test_markdown_shows_the_habits_of_the_judge_with_count_and_interval_and_alarms_first() -> None:
     text = to_markdown([WATCHED, SECOND], {})
-    assert "| readable | 98.0% [94.0, 99.0] of 130 | Judgements with a score. |" in text
+    assert "| readable | 98.0 % [94.0, 99.0] of 130 | Judgements with a score. |" in text
     assert "| by_length | -0.12 [-0.29, 0.06] of 127 |" in text
     assert "| spread | 0.41 of 127 |" in text
     assert "| saturated | - |" in text
