@@ -79,7 +79,7 @@ class SeedConfig(Section):
         description="Where step labels come from: a number changed, a labelled file, the policy's roll-outs.",
     )
     eft_path: Path | None = Field(
-        None, description="Step-labelled rows (PRM800K or Math-Shepherd format) for eft: rows."
+        None, description="Step-labelled rows for eft: rows, in any format that docs/formats.md lists."
     )
     num_eft: int = Field(500, gt=0, description="Pairs of steps to judge; each is asked in both orders.")
     rationale: Literal["none", "self"] = Field(

@@ -16,7 +16,7 @@ _NUM_SHOWN = 10
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A run, RUN/iterations/N, or samples of presrm eval.")],
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run, RUN/iterations/N, or the folder of presrm eval.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="The same of the other policy.")],
     show_all: Annotated[
         bool, typer.Option("--all", help="List every problem solved or lost, not the first ten.")
@@ -30,6 +30,7 @@ def compare(
     \b
       $ presrm compare runs/embedded/iterations/1 runs/embedded
       $ presrm compare evals/base evals/tuned
+      $ presrm compare evals/embedded runs/embedded
     """
     from presrm.evaluation.answers import compare_outcomes
     from presrm.evaluation.outcomes import read_outcomes

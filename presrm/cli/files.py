@@ -61,6 +61,16 @@ def transform_rows(source: Path, out: str | None, work: Callable[[dict[str, Any]
     report_rejected(rejected, out)
 
 
+def warn_of_uncut(cutter: str, num_uncut: int, num: int) -> None:
+    """Say on standard error where `cutter` found no boundary in most of `num` solutions."""
+    if 2 * num_uncut > num:
+        print(
+            f"presrm: {cutter} finds no boundary in {num_uncut} of {num} solutions, each of which is then one step; "
+            "--splitter names another (presrm split FILE --splitter S shows what it cuts)",
+            file=sys.stderr,
+        )
+
+
 def report_rejected(rejected: Sequence[BadRow], out: Path | str | None, name: str = "") -> None:
     """Write rows set aside next to `out` (none, or ``-``: nowhere) and sum them up on standard error.
 

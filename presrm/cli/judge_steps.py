@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from presrm.cli.files import STANDARD, input_file
+from presrm.cli.files import STANDARD, input_file, warn_of_uncut
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED, ModelOption, SettingsOption
+from presrm.cli.show import one_line
 from presrm.config import Config, load_config
 from presrm.errors import RequestError
+from presrm.files.jsonl import explain_rejected
 
 if TYPE_CHECKING:
     from presrm.judging.solutions import JudgedFile
@@ -53,15 +55,16 @@ def judge_steps(
     """Judge every step of the solutions in a file.
 
     A row holds a question ('problem', 'question' or 'prompt') and a solution: 'steps', a list of texts (in CSV: a JSON
-    list), or text under 'solution', 'completion' or 'response', which --splitter cuts. Rows of PRM800K, Math-Shepherd
-    and BIG-Bench-Mistake are known, too.
+    list), or text under 'solution', 'completion' or 'response', which --splitter cuts. Rows of PRM800K, TRL,
+    Math-Shepherd, RLHFlow, OpenR, OpenRLHF and BIG-Bench-Mistake are known, too (docs/formats.md has a row of each).
 
     Rows come out as JSON Lines, in order and unchanged, with 'judged' (text, score, status and rationale of each step)
     and 'first_error': the 0-based index of the first step scored below 0.5, -1 if there is none, null if an unreadable
     step comes first. Unreadable is not wrong: it has no score.
 
     Rows that cannot be judged go to <out>.rejected.jsonl, with line and reason. With a 'label' (0-based index of the
-    first wrong step, -1 for none) rows also make a judge card, <out>.card.json: how far the judge is to be trusted.
+    first wrong step, -1 for none) or 'labels' (one for each step) rows also make a judge card, <out>.card.json: how far
+    the judge can be trusted.
 
     Stopped, the same command goes on behind the last group of rows that it finished. Another judge, model or input
     needs another --out. A group has search.group_size rows: with a slow model a small one loses less.
@@ -183,7 +186,7 @@ def _judge(
         "prompts": prompts.hash,
         "seed": config.seed,
     }
-    return judge_file(
+    judged = judge_file(
         source,
         out,
         open_judge,
@@ -193,6 +196,11 @@ def _judge(
         group_size=config.search.group_size,
         threshold=config.judge.threshold,
     )
+    if judged.rejected:
+        reasons = one_line(explain_rejected(judged.rejected))
+        print(f"presrm: {judged.tally.num_rejected} rows set aside; {reasons}", file=sys.stderr)
+    warn_of_uncut(f"splitter {config.splitter!r}", judged.tally.num_uncut, judged.tally.num_split)
+    return judged
 
 
 def _compare(source: Path, configs: Mapping[str, Config], engine: "Callable[[], Engine]", show: int) -> None:

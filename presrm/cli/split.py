@@ -11,13 +11,14 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from presrm.cli.files import STANDARD, input_file, transform_rows
+from presrm.cli.files import STANDARD, input_file, transform_rows, warn_of_uncut
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED
 from presrm.cli.show import print_steps
 from presrm.config import load_config
 from presrm.errors import DataError, RequestError
 
+_USUAL = "newline"
 _Work = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -61,14 +62,19 @@ def split(
     if not by_model and (model is not None or settings):
         raise RequestError("--model and --set are read with --segmenter model only")
     with input_file(file) as source, _by_model(source, model, settings) if by_model else _by_rules(splitter) as cut:
+        num, num_uncut = 0, 0
 
         def work(row: dict[str, Any]) -> dict[str, Any]:
+            nonlocal num, num_uncut
             done = cut(row)
+            num += 1
+            num_uncut += len(done["steps"]) < 2
             if is_shown:
                 print_steps(console, done["steps"])
             return done
 
         transform_rows(source, None if is_shown and out is None else out or STANDARD, work)
+        warn_of_uncut("the model" if by_model else f"splitter {splitter or _USUAL!r}", num_uncut, num)
 
 
 @contextmanager
@@ -76,7 +82,7 @@ def _by_rules(splitter: str | None) -> Iterator[_Work]:
     from presrm.assembly.parts import make_splitter
     from presrm.formats.solutions import solution_text
 
-    cut = make_splitter(splitter or "newline")
+    cut = make_splitter(splitter or _USUAL)
     yield lambda row: {**row, "steps": cut.split(solution_text(row))}
 
 

@@ -16,11 +16,12 @@ def read_outcomes(path: Path) -> dict[str, Outcomes]:
     """Read every benchmark that a path tells of, by name.
 
     Args:
-        path: A run folder (its last policy), one iteration of it, a folder or a file of samples of ``presrm eval``.
-            Samples of several solutions, of which nothing chose one, tell of none.
+        path: A run folder (its last policy), one iteration of it, what ``presrm eval --out`` wrote (if it is of one
+            policy), its folder of one policy, or a file of samples. Samples of several solutions, of which nothing
+            chose one, tell of none.
 
     Raises:
-        RequestError: if there is nothing of the kind.
+        RequestError: if there is nothing of the kind, or it is of several policies.
         DataError: if a file is damaged.
     """
     if path.is_file():
@@ -28,6 +29,11 @@ def read_outcomes(path: Path) -> dict[str, Outcomes]:
     if answers := _last_answers(path):
         return {"held-out": {a.problem_id: a.grade is Grade.CORRECT for a in load_typed(Answer, answers)}}
     if found := _named(sorted(path.glob("samples_*.jsonl"))):
+        return found
+    policies = sorted({samples.parent for samples in path.glob("*/samples_*.jsonl")})
+    if len(policies) > 1:
+        raise RequestError(f"{path} holds {len(policies)} policies, say which: {', '.join(map(str, policies))}")
+    if policies and (found := _named(sorted(policies[0].glob("samples_*.jsonl")))):
         return found
     raise RequestError(f"{path}: no run, no iteration, and no samples of presrm eval with an answer a problem")
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from math import isinf
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
@@ -52,6 +53,15 @@ def explain_rejected(rejected: Sequence[BadRow]) -> str:
     """Name the first bad rows and what is wrong with them, on one line."""
     shown = [f"line {row.line}: {row.reason}" for row in rejected[:_NUM_SHOWN]]
     return "; ".join([*shown, *(["..."] if len(rejected) > _NUM_SHOWN else [])])
+
+
+def read_rejected(path: Path) -> list[BadRow]:
+    """Read the first rows of a file of rows set aside, as many as `explain_rejected` needs; without a file none."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        rows = map(json.loads, islice(file, _NUM_SHOWN + 1))
+        return [BadRow(row["line"], row["reason"], "") for row in rows]
 
 
 def read_rows(

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from presrm.errors import DataError
-from presrm.files.jsonl import BadRow, read_rows
+from presrm.files.jsonl import BadRow
+from presrm.files.tables import read_table
+from presrm.formats.fields import check_text
 from presrm.types import Problem
 
 logger = logging.getLogger(__name__)
@@ -18,7 +20,7 @@ Reader = Callable[[Mapping[str, Any], str], Problem | None]
 
 
 def problems_from_file(path: str, read: Reader, *, num: int | None, seed: int) -> list[Problem]:
-    """Read the problems of a JSON Lines or Parquet file; bad rows are set aside and counted.
+    """Read the problems of a table (JSON Lines, JSON, CSV, Parquet); bad rows are set aside and counted.
 
     Args:
         path: The file.
@@ -30,7 +32,10 @@ def problems_from_file(path: str, read: Reader, *, num: int | None, seed: int) -
         DataError: if the file cannot be read, or no row is good.
     """
     stem = Path(path).stem
-    rows = ((f"line {line}", f"{stem}/{line}", row) for line, row in _rows(Path(path)))
+    rows = (
+        (f"line {row.line}", f"{stem}/{row.line}", row if isinstance(row, BadRow) else row.value)
+        for row in read_table(Path(path))
+    )
     return sample(_good(path, rows, read), num, seed)
 
 
@@ -85,12 +90,7 @@ def text_of(row: Mapping[str, Any], *names: str) -> str | None:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError(f"{name}: expected text, found {type(value).__name__}")
         text = str(value)
-        if not text.strip():
-            raise ValueError(f"{name} is blank")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"{name}: half a surrogate pair at character {error.start + 1}") from error
+        check_text(text, name)
         return text
     return None
 
@@ -132,19 +132,3 @@ def _hub_rows(
         for number, row in enumerate(rows):
             place = f"{config}/{split}/{number}"
             yield place, f"{name}/{place}", row
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | BadRow]]:
-    if path.suffix != ".parquet":
-        for row in read_rows(path):
-            yield row.line, row if isinstance(row, BadRow) else row.value
-        return
-    if not path.is_file():
-        raise DataError(f"no file {path}")
-    from pyarrow import ArrowInvalid, parquet
-
-    try:
-        rows = parquet.read_table(path).to_pylist()
-    except ArrowInvalid as error:
-        raise DataError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from error
-    yield from enumerate(rows, 1)

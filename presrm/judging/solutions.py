@@ -17,7 +17,7 @@ from typing import Any
 from presrm.asking import ask_judge
 from presrm.errors import DataError, RequestError
 from presrm.files.journal import Journal
-from presrm.files.jsonl import BadRow, Row
+from presrm.files.jsonl import BadRow, Row, explain_rejected, read_rejected
 from presrm.files.run import hash_path, replace_file
 from presrm.files.tables import count_rows, read_table
 from presrm.formats.solutions import Solution, find_first_error, read_solution
@@ -31,10 +31,11 @@ Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class JudgedFile:
-    """What became of a file: the counts, and the card where rows carry labels."""
+    """What became of a file: the counts, the card where rows carry labels, and the first rows set aside."""
 
     tally: JudgeTally
     card: JudgeCard | None
+    rejected: tuple[BadRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +128,12 @@ def judge_file(
                 advance(len(group))
             if journal.num_rows:
                 journal.finish()
+    rejected = read_rejected(journal.rejected)
     if not journal.num_rows:
         journal.discard()
-        raise DataError(f"{source}: no row can be judged, the reasons are in {journal.rejected}")
-    return JudgedFile(tally, _write_card(out, splitter) if tally.num_labelled else None)
+        reasons = explain_rejected(rejected)
+        raise DataError(f"{source}: no row can be judged; {reasons} (all reasons are in {journal.rejected})")
+    return JudgedFile(tally, _write_card(out, splitter) if tally.num_labelled else None, tuple(rejected))
 
 
 def find_worst(out: Path, num: int, splitter: StepSplitter) -> list[WrongStep]:
@@ -187,7 +190,7 @@ def _judge_group(
     for _, solution in good:
         of_row = list(islice(judgements, len(solution.steps)))
         first_error = find_first_error(of_row, threshold)
-        tally.add_solution(of_row, first_error, is_labelled=solution.label is not None)
+        tally.add_solution(of_row, first_error, is_labelled=solution.label is not None, is_split=solution.are_delimited)
         steps = [_plain(text, judgement) for text, judgement in zip(solution.steps, of_row, strict=True)]
         judged.append({**solution.row, "judged": steps, "first_error": first_error})
     tally.add_rejected(row.reason for row in rejected)

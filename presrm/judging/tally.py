@@ -39,6 +39,8 @@ class JudgeTally:
         num_labelled: Those of them that say which step is the first wrong one.
         num_clean: Those in which no step was found wrong.
         num_unknown: Those of which the judge could not say.
+        num_split: Those whose solution was text, to be cut by the splitter.
+        num_uncut: Those of these in which it found no boundary.
         statuses: Steps by status.
         positions: Scores by place: the first `NUM_POSITIONS` steps, then all later ones.
         reasons: Rows set aside by reason, numbers in it left out, lest every row have a reason of its own.
@@ -48,6 +50,8 @@ class JudgeTally:
     num_labelled: int = 0
     num_clean: int = 0
     num_unknown: int = 0
+    num_split: int = 0
+    num_uncut: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     positions: list[PositionTally] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
@@ -75,9 +79,13 @@ class JudgeTally:
         """Rows in which a step was found wrong."""
         return self.num_judged - self.num_clean - self.num_unknown
 
-    def add_solution(self, judgements: Sequence[Judgement], first_error: int | None, *, is_labelled: bool) -> None:
-        """Count a judged row."""
+    def add_solution(
+        self, judgements: Sequence[Judgement], first_error: int | None, *, is_labelled: bool, is_split: bool = False
+    ) -> None:
+        """Count a judged row; `is_split`: a splitter cut its steps."""
         self.num_judged += 1
+        self.num_split += is_split
+        self.num_uncut += is_split and len(judgements) == 1
         self.num_labelled += is_labelled
         self.num_clean += first_error == -1
         self.num_unknown += first_error is None

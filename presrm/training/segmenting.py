@@ -14,7 +14,8 @@ from itertools import islice, pairwise
 from typing import Any
 
 from presrm.errors import DataError
-from presrm.formats.solutions import QUESTION_KEYS, solution_text
+from presrm.formats.solutions import solution_text
+from presrm.formats.step_labels import question_of
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
@@ -84,17 +85,10 @@ def segment(
 
 
 def _read(row: Mapping[str, Any]) -> tuple[str, str] | DataError:
-    question = next((row[key] for key in QUESTION_KEYS if row.get(key) is not None), None)
-    if not isinstance(question, str):
-        return DataError(f"expected a question as text under one of {', '.join(map(repr, QUESTION_KEYS))}")
     try:
-        solution = solution_text(row)
-        (question + solution).encode()
-    except UnicodeEncodeError:
-        return DataError("half a surrogate pair in the text, which no tokenizer takes")
+        return question_of(row), solution_text(row)
     except DataError as error:
         return error
-    return question, solution
 
 
 def _take(solution: str, reply: Completion) -> list[str] | SegmentationError:

@@ -70,3 +70,32 @@ def test_what_cannot_be_compared_is_told(run, tmp_path, write, told):
     ended = run("compare", a, tmp_path / "b.jsonl")
     assert ended.code == 2
     assert told in ended.err
+
+
+def test_the_folder_that_eval_wrote_is_that_of_its_policy(run, tmp_path):
+    a = samples(tmp_path / "first/base/samples_x_greedy.jsonl", BEFORE)
+    b = samples(tmp_path / "second/tuned/samples_x_greedy.jsonl", AFTER)
+    ended = run("compare", tmp_path / "first", tmp_path / "second")
+    assert ended.code == 0, ended.err
+    assert ended.out == run("compare", a.parent, b.parent).out
+    assert " +45.0 " in ended.out
+
+
+def test_a_folder_of_several_policies_is_refused_and_they_are_named(run, tmp_path):
+    for policy in ("base", "tuned"):
+        samples(tmp_path / f"evals/{policy}/samples_x.jsonl", BEFORE)
+    ended = run("compare", tmp_path / "evals", tmp_path / "evals/tuned")
+    assert ended.code == 2
+    assert f"holds 2 policies, say which: {tmp_path}/evals/base, {tmp_path}/evals/tuned" in ended.err
+    assert run("compare", tmp_path / "evals/base", tmp_path / "evals/tuned").code == 0
+
+
+def test_what_eval_writes_is_compared_as_it_is(run, tmp_path):
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text(json.dumps({"id": "p", "question": "1 + 1?", "answer": "2"}) + "\n")
+    small = ("--set", "evaluation.max_tokens=4", "--set", "threads=1")
+    for out in ("a", "b"):
+        assert run("eval", "--problems", problems, "--out", tmp_path / out, *small).code == 0
+    ended = run("compare", tmp_path / "a", tmp_path / "b")
+    assert ended.code == 0, ended.err
+    assert "only B solves (0): none" in ended.out

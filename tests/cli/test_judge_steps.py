@@ -82,6 +82,46 @@ def test_rows_set_aside_are_summed_up_and_end_with_zero(run, rows, tmp_path):
     assert "3 set aside" in ended.out
     rejected = read(rows.with_name("rows.judged.jsonl.rejected.jsonl"))
     assert [row["line"] for row in rejected] == [4, 5, 6]
+    assert "presrm: 3 rows set aside; line 4: expected a question as text under one of" in ended.err
+    assert "; line 5: invalid UTF-8 at byte 31 of the line; line 6: malformed JSON" in ended.err
+    again = run("judge-steps", rows)
+    assert "3 rows set aside; line 4: expected a question" in again.err
+
+
+def test_only_the_first_rows_set_aside_are_named(run, rows):
+    with rows.open("a") as file:
+        file.write("{}\n" * 5)
+    ended = run("judge-steps", rows)
+    assert ended.code == 0, ended.err
+    assert "presrm: 5 rows set aside; line 4: " in ended.err
+    assert "line 6: " in ended.err
+    assert "line 7" not in ended.err
+    assert "; ...\n" in ended.err
+
+
+def test_a_file_without_a_good_row_says_why(run, rows):
+    rows.write_text('{"problem": "q"}\n[]\n')
+    ended = run("judge-steps", rows)
+    assert ended.code == 2
+    assert "no row can be judged; line 1: expected a solution as text under one of" in ended.err
+    assert "line 2: expected an object, found list" in ended.err
+
+
+def test_labels_beside_steps_make_a_card(run, rows):
+    rows.write_text('{"prompt": "q", "completions": ["1+1=2", "2+2=5"], "labels": [true, false]}\n')
+    ended = run("judge-steps", rows)
+    assert ended.code == 0, ended.err
+    assert json.loads(rows.with_name("rows.judged.jsonl.card.json").read_text())
+
+
+def test_a_splitter_that_finds_nothing_is_said(run, rows):
+    rows.write_text('{"problem": "q", "solution": "1+1=2"}\n' * 2 + '{"problem": "q", "solution": "1+1=2\\n2+2=4"}\n')
+    ended = run("judge-steps", rows)
+    assert ended.code == 0, ended.err
+    assert "splitter 'newline' finds no boundary in 2 of 3 solutions" in ended.err
+    rows.write_text('{"problem": "q", "steps": ["1+1=2"]}\n')
+    ended = run("judge-steps", rows, "--out", rows.with_name("other.jsonl"))
+    assert "no boundary" not in ended.err
 
 
 def test_a_line_of_ten_megabytes_ends_nothing(run, rows):

@@ -139,3 +139,28 @@ def test_flags_that_contradict_each_other_are_refused(run, old_solutions, flags,
     ended = run("split", old_solutions, *flags)
     assert ended.code == 2
     assert message in ended.err
+
+
+@pytest.mark.parametrize(
+    ("solutions", "said"),
+    [
+        (["a b", "c\nd"], ""),
+        (["a b", "c d", "e\nf"], "splitter 'newline' finds no boundary in 2 of 3 solutions"),
+        (["a b"], "splitter 'newline' finds no boundary in 1 of 1 solutions"),
+    ],
+)
+def test_a_splitter_that_finds_no_boundary_in_most_solutions_is_said(run, tmp_path, solutions, said):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"solution": text}) + "\n" for text in solutions))
+    ended = run("split", path)
+    assert ended.code == 0, ended.err
+    assert len(ended.out.splitlines()) == len(solutions)
+    assert said in ended.err
+    assert ended.err.count("\n") == bool(said)
+
+
+def test_a_model_that_finds_no_boundary_is_said_too(run, old_solutions, models):
+    old_solutions.write_text('{"problem": "What?", "solution": "First this."}\n')
+    ended = run("split", old_solutions, "--segmenter", "model")
+    assert ended.code == 0, ended.err
+    assert "the model finds no boundary in 1 of 1 solutions" in ended.err

@@ -78,7 +78,7 @@ def test_processbench_is_never_trained_on(tmp_path: Path, row: dict[str, Any]) -
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 1: not JSON"),
+        ("{", "line 1: malformed JSON"),
         ("[1]", "line 1: expected an object, found list"),
         ({"question": {"problem": 1}, "label": {"steps": []}}, r"question\.problem"),
         ({**PRM800K, "label": {"steps": [{"completions": [], "chosen_completion": 3}]}}, "no completion 3"),
@@ -97,3 +97,38 @@ def test_missing_and_empty_files_are_named(tmp_path: Path) -> None:
         list(rows(tmp_path / "none.jsonl"))
     with pytest.raises(DataError, match="empty"):
         list(rows(write(tmp_path, "")))
+
+
+STEPS = {"problem": "1 + 1 + 1?", "steps": ["1 + 1 = 2", "2 + 1 = 4", "So 4."]}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {**STEPS, "labels": [True, False, False]},
+        {"prompt": STEPS["problem"], "completions": STEPS["steps"], "labels": [1, 0, 1]},
+        {
+            "problem": STEPS["problem"],
+            "steps": [{"text": t, "rating": r} for t, r in zip(STEPS["steps"], (1, -1, 1), strict=True)],
+        },
+    ],
+    ids=["labels", "TRL", "ratings"],
+)
+def test_other_formats_give_single_steps_up_to_the_first_wrong_one(tmp_path: Path, row: dict[str, Any]) -> None:
+    assert texts(tmp_path, row) == [("", "1 + 1 = 2\n", None), ("1 + 1 = 2\n", None, "2 + 1 = 4\n")]
+
+
+def test_steps_behind_one_without_a_label_are_not_taken(tmp_path: Path) -> None:
+    assert texts(tmp_path, {**STEPS, "labels": [True, None, True]}) == [("", "1 + 1 = 2\n", None)]
+
+
+@pytest.mark.parametrize("row", [STEPS, {**STEPS, "labels": None}, {"problem": "?", "solution": "a"}])
+def test_rows_without_labels_are_refused(tmp_path: Path, row: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="line 1: expected steps with labels"):
+        list(rows(write(tmp_path, row)))
+
+
+def test_a_table_is_read_too(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([PRM800K, {**STEPS, "labels": [True, True, True]}]))
+    assert len(list(rows(path))) == 2 + 3

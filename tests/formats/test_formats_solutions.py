@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presrm.errors import DataError
-from presrm.formats.solutions import find_first_error, read_math_shepherd, read_solution, solution_text
+from presrm.formats.solutions import find_first_error, read_solution, solution_text
+from presrm.formats.step_labels import read_step_labels
 from presrm.types import Judgement, Status
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "steps"
@@ -186,7 +187,7 @@ def test_math_shepherd_cut_off_before_a_mark_is_known_only_where_an_error_was_fo
         "label": "q " + "".join(text + signs[i : i + 1] for i, text in enumerate(texts)),
     }
     solution = read(row)
-    assert len(read_math_shepherd(row).steps) == 2
+    assert len(solution.steps) == 2
     assert solution.label == label
 
 
@@ -201,8 +202,9 @@ def test_math_shepherd_comes_back_as_it_was_put_together(steps):
     for text, sign in zip(texts, signs, strict=True):
         row["input"] += f"{text} ки\n"
         row["label"] += f"{text} {sign}\n"
-    read = read_math_shepherd(row)
-    assert (read.question, read.steps, read.signs) == ("q", tuple(text.strip() for text in texts), signs)
+    read = read_step_labels(row)
+    assert (read.question, read.steps) == ("q", tuple(text.strip() for text in texts))
+    assert read.are_right == tuple(sign == "+" for sign in signs)
 
 
 def changed(row, *keys, value):
@@ -233,20 +235,20 @@ def changed(row, *keys, value):
         ({"question": "q", "steps": ["a"], "label": True}, "label True"),
         ({"question": "q", "steps": ["a"], "label": 0.0}, "label 0.0"),
         ({"question": "q", "steps": ["a"], "label": "0"}, "label '0'"),
-        ({"input": 1, "steps": ["a"], "mistake_index": 0}, "'input'"),
+        ({"input": 1, "steps": ["a"], "mistake_index": 0}, "input: expected text, found a number"),
         ({"input": "q", "steps": None, "mistake_index": 0}, "list of texts"),
         ({"input": "q", "steps": ["a"], "mistake_index": 1}, "label 1: .* of 1 steps"),
         ({"input": "q", "steps": ["a"], "mistake_index": "0"}, "label '0'"),
         ({"input": "q"}, "question"),
         (prm800k(), "no steps"),
         (changed(prm800k(level(1)), "question", "problem", value=None), "question.problem: .*PRM800K"),
-        (changed(prm800k(level(1)), "question", "problem", value=" "), "expected a question"),
+        (changed(prm800k(level(1)), "question", "problem", value=" "), "question: expected text, found blanks"),
         (changed(prm800k(level(1)), "label", value=-1), "label: .*PRM800K"),
         (prm800k(level(2)), "label.steps.0.completions.0.rating: .*PRM800K"),
         (prm800k(level(1, chosen=1)), "no completion 1"),
         (prm800k(level(1, chosen=-1)), "no completion -1"),
         (changed(prm800k(level(1)), "label", "steps", 0, "completions", 0, "text", value="\ud800"), "surrogate"),
-        (MATH_SHEPHERD | {"label": 1}, "label: .*Math-Shepherd"),
+        (MATH_SHEPHERD | {"label": 1}, "label: expected text, found a number"),
         (MATH_SHEPHERD | {"input": "no steps"}, "Step 1:"),
         ({"input": "q Step 1: a", "label": "q Step 1: a"}, "input: expected .*behind each step"),
         (MATH_SHEPHERD | {"label": MATH_SHEPHERD["input"]}, r"label: expected the input with \+ or -"),
@@ -290,3 +292,23 @@ def test_every_row_of_the_published_sets_is_read(name, num, num_clean):
     assert len({solution.id for solution in found}) == len(found) == num
     assert all(solution.label is not None for solution in found)
     assert num_clean is None or sum(solution.label == -1 for solution in found) == num_clean
+
+
+@pytest.mark.parametrize(
+    ("labels", "label"), [(None, None), ([True, False], 1), ([1, 1], -1), ([True, None], None), ([False], 0)]
+)
+def test_labels_beside_text_are_those_of_the_steps_that_the_splitter_cuts(labels, label):
+    assert read({"question": "q", "solution": "a\nb", "labels": labels}).label == label
+
+
+def test_labels_that_do_not_fit_what_the_splitter_cuts_are_refused():
+    with pytest.raises(DataError, match="labels: expected one for each of 2 steps, found 3"):
+        read({"question": "q", "solution": "a\nb", "labels": [True, True, True]})
+
+
+def test_question_and_solution_may_be_messages():
+    row = {"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a\nb"}]}
+    solution = read(row)
+    assert (solution.question, solution.steps, solution.are_delimited) == ("q", ("a\n", "b"), True)
+    with pytest.raises(DataError, match="completion: expected one assistant turn and no other, found user"):
+        read(row | {"completion": row["prompt"]})

@@ -72,7 +72,7 @@ def test_parquet_is_read_too(tmp_path: Path) -> None:
     (problem,) = load_problems(f"jsonl:{tmp_path}/rows.parquet", split="train")
     assert problem.answer == "42"
     (tmp_path / "bad.parquet").write_text("no")
-    with pytest.raises(DataError, match="not a Parquet file"):
+    with pytest.raises(DataError, match="no Parquet file"):
         load_problems(f"jsonl:{tmp_path}/bad.parquet", split="train")
 
 

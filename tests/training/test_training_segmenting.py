@@ -98,7 +98,7 @@ def test_rows_gain_their_steps_or_say_why_not_each_in_its_place() -> None:
     assert all(isinstance(found[index], SegmentationError) for index in (1, 2))
     assert str(found[3]).startswith("expected a solution as text")
     assert str(found[5]).startswith("expected a question as text")
-    assert str(found[6]).startswith("half a surrogate pair")
+    assert str(found[6]).startswith("solution: half a surrogate pair")
 
 
 def test_a_prompt_set_without_the_template_says_so() -> None:
