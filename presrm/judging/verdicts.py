@@ -55,7 +55,7 @@ _TURNS = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _CHOICE = re.compile(r"\b(?:or|if|when|unless|else|otherwise|whether)\b", re.IGNORECASE)
-_CONCLUDES = re.compile(r"(?<!if )\b(?:so|therefore|thus|hence|consequently)\b", re.IGNORECASE)
+_CONCLUDES = re.compile(r"(?<!if )\b(?:so|therefore|thus|hence|consequently|since|because)\b", re.IGNORECASE)
 _LONGEST_LEAD = 400
 _DUTY = (
     r"(?:must|shall|should|(?:am|are|is)\s+to"

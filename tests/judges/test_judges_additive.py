@@ -26,6 +26,8 @@ def item(*texts: str) -> Candidates:
         ("[[ 5 ]]", 1.0, Status.OK),
         ("Is it [[5]]? No: [[2]]", 0.4, Status.OK),
         ("[[4]], or on a scale of ten [[8]]", None, Status.UNREADABLE),
+        ("[[6]]", None, Status.UNREADABLE),
+        ("[[-1]]", None, Status.UNREADABLE),
         ("[[4.5]]", None, Status.UNREADABLE),
         ("[[points]]", None, Status.UNREADABLE),
         ("Score: 4", None, Status.UNREADABLE),

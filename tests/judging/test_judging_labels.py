@@ -140,3 +140,25 @@ def test_rollouts_give_nothing_where_no_completion_is_right() -> None:
     engine = ScriptedEngine(lambda prompt, rng: "step\n#### 1")
 
     assert list(rollouts([GSM8K], engine, LastNumber(), PROMPTS, SPLITTER, Sampling(1.0), seed=0)) == []
+
+
+def test_rollouts_walk_on_behind_the_right_candidate_and_label_what_follows_it() -> None:
+    def reply(prompt: Prompt, rng: random.Random) -> str:
+        path = "".join(step.text for step in prompt.reply)
+        ways = {"": ["good\n", "bad\n"], "good\n": ["fine\n", "off\n"]}
+        if path in ways:
+            step = rng.choice(ways[path])
+            return step + ("#### 72" if step == "fine\n" else "#### 71" if step == "off\n" else "fine\n#### 72")
+        return "#### 72" if path == "good\nfine\n" else "#### 71"
+
+    found = list(
+        rollouts(
+            [GSM8K], ScriptedEngine(reply), LastNumber(), PROMPTS, SPLITTER, Sampling(1.0), num_candidates=8, seed=0
+        )
+    )
+
+    assert [labelled.prefix.text for labelled in found] == ["", "good\n"]
+    assert [(one.good.text, one.bad.text) for one in found if one.good and one.bad] == [
+        ("good\n", "bad\n"),
+        ("fine\n", "off\n"),
+    ]

@@ -115,6 +115,7 @@ ENDS_IN_YES = [
     "The step should be 84 and it gives 84: [[yes]]",
     "So I must say [[yes]]",
     "Therefore the verdict must be [[yes]].",
+    "Since the sum is right, the verdict should be [[yes]]",
     '"The step is right. [[yes]]"',
     'He writes "5 + 3" which is 8: [[yes]]',
     "If we add 3 and 5 we get 8, so [[yes]]",
