@@ -6,9 +6,8 @@ judge, a problem set) raises ordinary errors: `boundary` names the part that rai
 verdicts are data, not errors.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
 
 
 class PresrmError(Exception):
@@ -45,27 +44,6 @@ class SplitterError(PresrmError):
 
 class EngineError(PresrmError, RuntimeError):
     """An engine could not load or run its policy."""
-
-
-class PromptTooLongError(EngineError):
-    """Prompts leave the model no room for a reply. They are data, so whoever asked may go on with the others.
-
-    Args:
-        reasons: What is wrong with each such prompt, by its index in the call.
-
-    Attributes:
-        reasons: The same.
-    """
-
-    def __init__(self, reasons: Mapping[int, str]) -> None:
-        first = next(iter(reasons.values()))
-        super().__init__(f"{first}; shorten the problem or choose a model with a longer context")
-        self.reasons = dict(reasons)
-
-    @classmethod
-    def of_lengths(cls, lengths: Mapping[int, int], longest: int) -> Self:
-        """Say how many tokens each has, and how many the model reads and writes at most."""
-        return cls({i: f"the prompt has {length} tokens, the model reads {longest}" for i, length in lengths.items()})
 
 
 class WorkerError(PresrmError, RuntimeError):

@@ -321,7 +321,7 @@ def facts(engine: Engine) -> dict[str, str]:
 def counts(engine: Engine) -> dict[str, int]:
     """Tokens an engine wrote and read, where it counts them."""
     names = ("tokens_generated", "tokens_read")
-    return {name: getattr(engine, name) for name in names if hasattr(engine, name)}
+    return {name: found for name in names if (found := getattr(engine, name, None)) is not None}
 
 
 def timed(iteration: IterationDir, stage: str, work: Callable[[], T]) -> T:

@@ -8,6 +8,7 @@ from typing import Any
 
 from presrm.config import ModelConfig
 from presrm.engines import ENGINES
+from presrm.engines.server_address import is_address
 from presrm.errors import ConfigError, RequestError
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Engine
@@ -18,7 +19,7 @@ _VERSIONED = ("presrm", "torch", "transformers", "trl", "peft", "accelerate", "t
 
 def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
     """Load `policy` as the settings say, start a server of it, or reach the one that its address names."""
-    kind = "server" if _is_server(policy.model) else model.engine
+    kind = "server" if is_address(policy.model) else model.engine
     if kind != "hf" and find_spec("openai") is None:
         raise RequestError(f"engine {kind!r} needs: pip install 'presrm[server]'")
     ours: dict[str, Any]
@@ -36,17 +37,13 @@ def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
     return factory(checkpoint=policy, **ours, **model.engine_options)
 
 
-def _is_server(model: str) -> bool:
-    return model.startswith(("http://", "https://"))
-
-
 def require_weights(model: str) -> None:
     """Refuse an address where weights are needed.
 
     Raises:
         RequestError: if `model` is one.
     """
-    if _is_server(model):
+    if is_address(model):
         # The address is not told: it may hold a password.
         raise RequestError("a model behind http can judge (presrm judge-steps), but its weights cannot be trained")
 

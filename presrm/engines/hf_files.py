@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from presrm.engines.server_address import is_address, split_address
 from presrm.errors import EngineError, RequestError
 from presrm.types import Checkpoint
 
@@ -61,7 +62,14 @@ def locate(name: str) -> Source:
 
 
 def policy_at(model: str) -> Checkpoint:
-    """Find a policy: a model by whatever name, or the folder of an adapter that says what it was trained on."""
+    """Find a policy: a model by whatever name, or the folder of an adapter that says what it was trained on.
+
+    Raises:
+        RequestError: if it is an address and malformed; a password in it would be told with what is named by it.
+    """
+    if is_address(model):
+        split_address(model)
+        return Checkpoint(model)
     base = read_base(Path(model))
     return Checkpoint(model) if base is None else Checkpoint(base.model, Path(model))
 

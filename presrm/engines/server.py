@@ -6,16 +6,17 @@ exactly the ids that the hf engine would read are completed. Where the server al
 by the server; text without ids, for judging only.
 """
 
-import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol, TypeVar
 
 from presrm.engines.drafting import step_end
-from presrm.engines.server_client import Choice, Logprobs, NotTakenError, Reply, ServerClient
-from presrm.errors import EngineError, PromptTooLongError, RequestError
-from presrm.prompts import Part, Prompt
+from presrm.engines.server_chat import GREETING, NUM_LISTED, ByChat, next_logprobs
+from presrm.engines.server_client import NotTakenError, PromptRefusedError, ServerClient
+from presrm.engines.server_replies import Choice
+from presrm.errors import EngineError, RequestError
+from presrm.prompts import Prompt
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Completion, Request, Sampling
 from presrm.seeding import derive_seed
@@ -23,24 +24,19 @@ from presrm.types import Checkpoint, Stop
 
 logger = logging.getLogger(__name__)
 
-_TOP = 20
 _LOOK_AHEAD = 16
 """Tokens drawn to see whether a step is over where a hint of its splitter stands."""
-_STOPS = {"stop": Stop.EOS, "length": Stop.MAX_TOKENS}
 _PLAIN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "skip_special_tokens": False, "return_token_ids": True}
 """What vLLM and SGLang would else take from the model's generation_config.json, and what they would leave out."""
-_GREETING = Prompt((Part("Say hello."),))
 AskedT = TypeVar("AskedT")
-ReplyT = TypeVar("ReplyT")
-RefusedT = TypeVar("RefusedT")
 
 
 class _Way(Protocol[AskedT]):
-    """A way of asking: by what it makes of the prompts, before anything is sent."""
+    """A way of asking: by what it makes of a prompt before anything is sent, or none if that leaves no room."""
 
     cuts_steps: bool
 
-    def read(self, prompts: Sequence[Prompt], options: Sequence[str] = ()) -> Sequence[AskedT]: ...
+    def read(self, prompt: Prompt, options: Sequence[str] = ()) -> AskedT | None: ...
 
     async def complete(self, asked: AskedT, request: Request, number: int) -> Completion: ...
 
@@ -75,6 +71,7 @@ class ServerEngine:
         self.checkpoint = checkpoint
         self._encoder = encoder
         self._way: _Way[Any] | None = None
+        self._told: set[Stop] = set()
         self._client = ServerClient(
             checkpoint.model, concurrency=concurrency, timeout=timeout, deadline=deadline, retries=retries
         )
@@ -86,12 +83,12 @@ class ServerEngine:
         self._client.close()
 
     @property
-    def tokens_read(self) -> int:
-        """Prompt tokens read so far, as the server counts them."""
+    def tokens_read(self) -> int | None:
+        """Prompt tokens read so far, as the server counts them; none if it does not count all of them."""
         return self._client.tokens_read
 
     @property
-    def tokens_generated(self) -> int:
+    def tokens_generated(self) -> int | None:
         """Tokens drawn so far, likewise."""
         return self._client.tokens_generated
 
@@ -102,39 +99,42 @@ class ServerEngine:
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """Complete every request: one list of ``request.num`` completions each, in order.
 
-        `tokens` are empty where the server does not tell them.
+        Each is drawn by a request of its own, with a seed that derives from that of `requests` and its number. `tokens`
+        are empty where the server does not tell them. Besides the usual reasons a completion may end with
+        `Stop.FILTERED`, or with none where the server says nothing that is known.
 
         Raises:
             RequestError: if a request has a splitter, and the server does not tell the ids that it drew.
             EngineError: if the server cannot be reached, or refuses, after all retries.
             SplitterError: if a splitter raises or breaks its law.
         """
-
-        def refuse(request: Request) -> list[Completion]:
-            return [Completion("", (), Stop.NO_ROOM)] * request.num
-
-        return _ask_fitting(self._generate, requests, refuse)
-
-    def _generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         way = self._find_way()
         if not way.cuts_steps and any(request.splitter is not None for request in requests):
             raise RequestError(
                 "this server does not tell the ids of the tokens that it draws (vLLM does, asked by ids: set "
                 "model.tokenizer), so its model can judge but not search step by step"
             )
-        asked = way.read([request.prompt for request in requests])
-        rows = [(index, number) for index, request in enumerate(requests) for number in range(request.num)]
-        try:
-            found = iter(self._client.each(rows, lambda row: way.complete(asked[row[0]], requests[row[0]], row[1])))
-        except PromptTooLongError as error:
-            raise PromptTooLongError({rows[place][0]: reason for place, reason in error.reasons.items()}) from None
+
+        async def complete(row: tuple[Any, Request, int]) -> Completion:
+            asked, request, number = row
+            if asked is None:
+                return Completion("", (), Stop.NO_ROOM)
+            try:
+                return await way.complete(asked, request, number)
+            except PromptRefusedError as error:
+                return Completion("", (), self._note(error))
+
+        read = [(way.read(request.prompt), request) for request in requests]
+        rows = [(asked, request, number) for asked, request in read for number in range(request.num)]
+        found = iter(self._client.each(rows, complete))
         return [[next(found) for _ in range(request.num)] for request in requests]
 
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
         """Give, for each prompt, the log-probability (nats) that its reply goes on with each option.
 
         Read from the most probable next tokens. An option that is not one of them has an unknown probability, given
-        as the lower bound -inf: where both words of a verdict are missing, it is unreadable.
+        as the lower bound -inf: where both words of a verdict are missing, it is unreadable. None for a prompt that
+        leaves no room, or that the server refuses to read.
 
         Raises:
             ValueError: if an option is empty.
@@ -144,34 +144,31 @@ class ServerEngine:
             raise ValueError("an option is empty")
         way = self._find_way()
 
-        def weigh(fitting: Sequence[Prompt]) -> list[tuple[float, ...]]:
-            return self._client.each(way.read(fitting, options), lambda asked: way.weigh(asked, options))
+        async def weigh(asked: Any) -> tuple[float, ...] | None:
+            if asked is None:
+                return None
+            try:
+                return await way.weigh(asked, options)
+            except PromptRefusedError as error:
+                self._note(error)
+                return None
 
-        return _ask_fitting(weigh, prompts, lambda _: None)
+        return self._client.each([way.read(prompt, options) for prompt in prompts], weigh)
+
+    def _note(self, refused: PromptRefusedError) -> Stop:
+        """Tell the first refusal of its kind in the server's words; all are counted by their stops."""
+        level = logging.DEBUG if refused.stop in self._told else logging.WARNING
+        logger.log(level, "a prompt is refused, which is counted and ends nothing: %s", refused)
+        self._told.add(refused.stop)
+        return refused.stop
 
     def _find_way(self) -> _Way[Any]:
         """Try once whether the server takes ids."""
         if self._way is None:
             if self._encoder is not None:
                 self._way = self._client.run(_probe(self._client, self._encoder))
-            self._way = self._way or _ByChat(self._client)
+            self._way = self._way or ByChat(self._client)
         return self._way
-
-
-def _ask_fitting(
-    ask: Callable[[Sequence[AskedT]], Sequence[ReplyT]],
-    asked: Sequence[AskedT],
-    refuse: Callable[[AskedT], RefusedT],
-) -> list[ReplyT | RefusedT]:
-    """Ask what the model can read; what is longer gets, in place of a reply, what `refuse` makes of it."""
-    if not asked:
-        return []
-    try:
-        return list(ask(asked))
-    except PromptTooLongError as error:
-        reasons = error.reasons
-    replies = iter(_ask_fitting(ask, [question for i, question in enumerate(asked) if i not in reasons], refuse))
-    return [refuse(question) if i in reasons else next(replies) for i, question in enumerate(asked)]
 
 
 async def _probe(client: ServerClient, encoder: PromptEncoder) -> "_ByIds | None":
@@ -180,13 +177,13 @@ async def _probe(client: ServerClient, encoder: PromptEncoder) -> "_ByIds | None
     Raises:
         EngineError: if what the server writes is not what the tokenizer makes of its ids.
     """
-    ids = encoder.encode(_GREETING)
+    ids = encoder.encode(GREETING)
     try:
         reply = await client.post("/completions", {"prompt": ids, "max_tokens": 8, "temperature": 0.0, **_PLAIN})
     except NotTakenError as error:
         logger.warning("%s takes no ids for a prompt, so it is asked by chat completions (%s)", client.url, error)
         return None
-    if reply.usage is not None and reply.usage.prompt_tokens != len(ids):
+    if reply.usage.prompt_tokens not in (None, len(ids)):
         logger.warning(
             "%s reads %d tokens where %d were sent, so it is asked by chat completions",
             client.url,
@@ -216,18 +213,11 @@ class _ByIds:
         self._longest = longest
         self._end_ids = sorted({encoder.eos_id, int(encoder.tokenizer.eos_token_id)})
 
-    def read(self, prompts: Sequence[Prompt], options: Sequence[str] = ()) -> Sequence[list[int]]:
-        """Give the ids of prompts, which leave room for a token behind all of an option but its last.
-
-        Raises:
-            PromptTooLongError: if they do not.
-        """
-        read = [self._encoder.encode(prompt) for prompt in prompts]
-        if self._longest is not None:
-            extra = max((len(self._encoder.scaffold(option)) - 1 for option in options), default=0)
-            if too_long := {i: len(ids) + extra for i, ids in enumerate(read) if len(ids) + extra >= self._longest}:
-                raise PromptTooLongError.of_lengths(too_long, self._longest)
-        return read
+    def read(self, prompt: Prompt, options: Sequence[str] = ()) -> list[int] | None:
+        """Give the ids of a prompt that leaves room for a token behind all of an option but its last."""
+        ids = self._encoder.encode(prompt)
+        extra = max((len(self._encoder.scaffold(option)) - 1 for option in options), default=0)
+        return ids if self._longest is None or len(ids) + extra < self._longest else None
 
     async def complete(self, ids: list[int], request: Request, number: int) -> Completion:
         """Write one completion behind `ids`.
@@ -247,11 +237,13 @@ class _ByIds:
             if choice is None:
                 return Completion("", (), None)
             if choice.token_ids is None:
-                return Completion(choice.text or "", (), _STOPS.get(choice.finish_reason or ""))
+                return Completion(choice.text or "", (), choice.stop)
             new, ended = self._without_end(choice, hints)
             drawn += new
             left -= len(new)
             stop = Stop.EOS if ended else Stop.MAX_TOKENS if left <= 0 or not new else None
+            if choice.stop is Stop.FILTERED or (choice.stop is Stop.MAX_TOKENS and len(new) < size):
+                stop = choice.stop  # withheld, or cut off by a limit of the server's own
             if request.splitter is not None:
                 end = step_end(drawn, request.splitter, self._encoder.decode, hints if stop is None else ())
                 if end is not None:
@@ -294,120 +286,10 @@ class _ByIds:
 
         vLLM gives exactly those, wherever they stand; other servers list the most probable ones.
         """
-        asked = {"max_tokens": 1, "temperature": 0.0, "logprobs": _TOP, "logprob_token_ids": sorted(wanted)}
+        asked = {"max_tokens": 1, "temperature": 0.0, "logprobs": NUM_LISTED, "logprob_token_ids": sorted(wanted)}
         body = {"prompt": ids, **asked, "return_tokens_as_token_ids": True, **_PLAIN}
-        reply = await self._client.post("/completions", body)
-        listed = _logprobs(reply, self._client)
-        top = (listed.top_logprobs or (None,))[0] if listed else {}
-        if top is None:
-            raise _no_logprobs(self._client)
+        top = await next_logprobs(self._client, self._client.post("/completions", body))
         return {i: top.get(f"token_id:{i}", top.get(self._encoder.decode([i]), -math.inf)) for i in wanted}
 
     def _completion(self, tokens: list[int], stop: Stop | None) -> Completion:
         return Completion(self._encoder.decode(tokens), tuple(tokens), stop)
-
-
-class _ByChat:
-    """Chat completions."""
-
-    cuts_steps = False
-
-    def __init__(self, client: ServerClient) -> None:
-        self._client = client
-        self._continues: bool | None = None
-        self._probing = asyncio.Lock()
-
-    def read(self, prompts: Sequence[Prompt], options: Sequence[str] = ()) -> Sequence[Prompt]:
-        """Leave the reading, and whether they are too long, to the server."""
-        return prompts
-
-    async def complete(self, prompt: Prompt, request: Request, number: int) -> Completion:
-        """Write one completion, as text."""
-        how = request.sampling
-        reply = await self._ask(
-            prompt,
-            max_tokens=how.max_tokens,
-            temperature=how.temperature,
-            top_p=how.top_p,
-            seed=derive_seed("server", request.seed, number) % 2**31,
-        )
-        if not reply.choices:
-            return Completion("", (), None)
-        choice = reply.choices[0]
-        if choice.message is None:
-            raise EngineError(f"{self._client.url}: a choice without a message; is it an OpenAI-compatible server?")
-        return Completion(choice.message.content or "", (), _STOPS.get(choice.finish_reason or ""))
-
-    async def weigh(self, prompt: Prompt, options: Sequence[str]) -> tuple[float, ...]:
-        """Look each option up among the most probable next tokens, by its text."""
-        reply = await self._ask(prompt, max_tokens=1, temperature=0.0, logprobs=True, top_logprobs=_TOP)
-        listed = _logprobs(reply, self._client)
-        if listed is None:
-            return (-math.inf,) * len(options)
-        if not listed.content:
-            raise _no_logprobs(self._client)
-        top: dict[str, float] = {}
-        for entry in listed.content[0].top_logprobs:
-            top.setdefault(entry.token, entry.logprob)  # tokens may share a text; the first is the most probable
-        return tuple(top.get(option, -math.inf) for option in options)
-
-    async def _ask(self, prompt: Prompt, **options: Any) -> Reply:
-        begun = prompt.forced + "".join(step.text for step in prompt.reply)
-        if begun and not await self._can_continue():
-            raise EngineError(
-                f"{self._client.url} does not continue a reply that is begun, as far as can be told; set "
-                "judge.verdict to explained, or model.tokenizer to ask by ids"
-            )
-        return await self._client.post(
-            "/chat/completions", {"messages": _messages(prompt, begun), **options} | (_CONTINUE if begun else {})
-        )
-
-    async def _can_continue(self) -> bool:
-        """Find out once: a server that knows nothing of it would begin another reply, and nobody would notice."""
-        async with self._probing:
-            if self._continues is None:
-                try:
-                    self._continues = await self._continues_reply()
-                except NotTakenError:
-                    self._continues = False
-        return self._continues
-
-    async def _continues_reply(self) -> bool:
-        """Compare the numbers of prompt tokens that the server counts.
-
-        Continued, a begun reply lacks the end of a turn and the head of the next: it is shorter than closed. Or, where
-        a server continues without being told, its first word adds no more than its second.
-        """
-        none, one, two = [await self._count(" hi" * num, _CONTINUE if num else {}) for num in range(3)]
-        closed = await self._count(" hi", {})
-        if none is None or one is None or two is None or closed is None:
-            return False
-        return one < closed or one - none <= two - one
-
-    async def _count(self, begun: str, flags: dict[str, Any]) -> int | None:
-        messages = _messages(_GREETING, begun)
-        reply = await self._client.post("/chat/completions", {"messages": messages, "max_tokens": 1, **flags})
-        return reply.usage.prompt_tokens if reply.usage else None
-
-
-_CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
-"""What vLLM and SGLang are told to go on with the last message."""
-
-
-def _messages(prompt: Prompt, begun: str) -> list[dict[str, str]]:
-    messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    messages.append({"role": "user", "content": prompt.text})
-    return messages + ([{"role": "assistant", "content": begun}] if begun else [])
-
-
-def _logprobs(reply: Reply, client: ServerClient) -> Logprobs | None:
-    """The log-probabilities of a reply; none where there is no choice at all."""
-    if not reply.choices:
-        return None
-    if reply.choices[0].logprobs is None:
-        raise _no_logprobs(client)
-    return reply.choices[0].logprobs
-
-
-def _no_logprobs(client: ServerClient) -> EngineError:
-    return EngineError(f"{client.url} gives no log-probabilities; set judge.verdict to explained")

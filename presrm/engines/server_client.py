@@ -6,103 +6,43 @@ does, and so that the counters change in one place only.
 """
 
 import asyncio
-import json
 import os
-import re
 import threading
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from http.client import responses
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from openai import APIStatusError, AsyncOpenAI, OpenAIError
+from openai import APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
 from pydantic import TypeAdapter, ValidationError
 
-from presrm.errors import EngineError, PromptTooLongError, RequestError
+from presrm.engines.server_address import split_address
+from presrm.engines.server_replies import MODELS, REPLY, Models, Reply, Trouble, find_reason, find_trouble, parse_body
+from presrm.engines.server_terms import Terms
+from presrm.errors import EngineError, RequestError
+from presrm.types import Stop
 
 _NO_KEY = "none"
+_KEYS = ("PRESRM_API_KEY", "OPENAI_API_KEY")
 _NOT_TAKEN = {400, 404, 405, 415, 422, 501}
-_TOO_LONG = re.compile(r"context.?(length|size|window)|(prompt|input) is too long|maximum (prompt|input) length", re.I)
-"""In the 400 of vLLM, SGLang, llama.cpp ("exceed_context_size_error"), OpenAI ("context_length_exceeded"), ..."""
+_LONGEST_TOLD = 300
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A token that was written, or might have been: its text and its log-probability (nats)."""
-
-    token: str
-    logprob: float
-    top_logprobs: "tuple[Listed, ...]" = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Logprobs:
-    """Log-probabilities of what was written: ``top_logprobs`` of completions, ``content`` of chat completions."""
-
-    top_logprobs: tuple[dict[str, float] | None, ...] | None = None
-    content: tuple[Listed, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What a chat completion says."""
-
-    content: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One completion: ``text`` of completions, ``message`` of chat completions; vLLM adds the last two."""
-
-    text: str | None = None
-    message: Message | None = None
-    finish_reason: str | None = None
-    logprobs: Logprobs | None = None
-    token_ids: tuple[int, ...] | None = None
-    stop_reason: int | str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one reply, as the server counts them."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a server answers to a request for a completion."""
-
-    choices: tuple[Choice, ...]
-    usage: Usage | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model that a server names; vLLM adds how many tokens it reads and writes, or of an adapter, on what it is."""
-
-    id: str
-    max_model_len: int | None = None
-    parent: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """The models that a server names."""
-
-    data: tuple[Model, ...]
-
-
-_REPLY = TypeAdapter(Reply)
-_MODELS = TypeAdapter(Models)
-
-
 class NotTakenError(EngineError):
     """The server does not take such a request: no such address, or a field that it does not know."""
+
+
+class PromptRefusedError(EngineError):
+    """The server does not read a prompt: it is too long for it, or the server objects to what it says.
+
+    Attributes:
+        stop: `Stop.NO_ROOM` or `Stop.FILTERED`.
+    """
+
+    def __init__(self, message: str, stop: Stop) -> None:
+        super().__init__(message)
+        self.stop = stop
 
 
 class ServerClient:
@@ -120,23 +60,28 @@ class ServerClient:
     Attributes:
         url: The address without the name.
         name: The model.
-        tokens_read: Prompt tokens read so far, as the server counts them.
+        tokens_read: Prompt tokens read so far, as the server counts them; none once a reply came without a count.
         tokens_generated: Tokens drawn so far, likewise.
 
     Raises:
-        RequestError: if the address names no model, or holds what may be a key.
+        RequestError: if the address is malformed, names no model or holds what may be a key, or if a key is malformed.
     """
 
     def __init__(self, address: str, *, concurrency: int, timeout: float, deadline: float, retries: int) -> None:
-        self.url, self.name = _take_apart(address)
-        self.tokens_read = 0
-        self.tokens_generated = 0
-        self._key = os.environ.get("PRESRM_API_KEY") or os.environ.get("OPENAI_API_KEY") or _NO_KEY
+        self.url, self.name = split_address(address)
+        self.tokens_read: int | None = 0
+        self.tokens_generated: int | None = 0
+        self._key = _read_key()
+        self._terms = Terms(self.url)
         self._concurrency = concurrency
         self._deadline = deadline
-        self._replies: defaultdict[str, list[Reply]] = defaultdict(list)
-        self._kept: dict[str, list[Reply]] = {}
-        self._client = AsyncOpenAI(base_url=self.url, api_key=self._key, timeout=timeout, max_retries=retries)
+        self._client = AsyncOpenAI(
+            base_url=self.url,
+            api_key=self._key,
+            timeout=timeout,
+            max_retries=retries,
+            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_tell_trouble]}),
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="presrm-server", daemon=True)
         self._thread.start()
@@ -167,40 +112,32 @@ class ServerClient:
     def each(self, items: Sequence[ItemT], ask: Callable[[ItemT], Awaitable[ResultT]]) -> list[ResultT]:
         """Ask for every item, at most `concurrency` at once; results in the order of the items.
 
-        Where some are too long, the replies to the others are kept, so that asking again without those costs nothing.
-
         Raises:
-            PromptTooLongError: if the server says that of some, when all others are done.
             EngineError: the first of `ask`; what else is under way is given up.
         """
         return self.run(self._each(items, ask))
 
     async def post(self, path: str, body: dict[str, Any]) -> Reply:
-        """Ask for a completion.
+        """Ask for a completion, without what the server refuses.
 
         Raises:
-            PromptTooLongError: if it is too long for the server.
+            PromptRefusedError: if the server does not read the prompt.
             NotTakenError: if the server does not take such a request.
             EngineError: if it cannot be reached, refuses, is too slow, or its answer makes no sense.
         """
-        key = json.dumps([path, body])
-        reply = self._kept[key].pop() if self._kept.get(key) else await self._post(path, body)
-        self._replies[key].append(reply)
-        return reply
-
-    async def _post(self, path: str, body: dict[str, Any]) -> Reply:
-        raw = await self._within(self._client.post(path, cast_to=object, body={"model": self.name, **body}))
-        reply: Reply = self._read(_REPLY, raw)
-        if reply.usage is not None:
-            self.tokens_read += reply.usage.prompt_tokens
-            self.tokens_generated += reply.usage.completion_tokens
+        asked: dict[str, Any] | None = self._terms.apply({"model": self.name, **body})
+        while asked is not None:
+            raw, asked = await self._within(self._client.post(path, cast_to=object, body=asked), asked)
+        reply: Reply = self._read(REPLY, raw)
+        self.tokens_read = _sum(self.tokens_read, reply.usage.prompt_tokens)
+        self.tokens_generated = _sum(self.tokens_generated, reply.usage.completion_tokens)
         return reply
 
     async def longest(self) -> int | None:
         """How many tokens the model reads and writes at most; none if the server does not tell."""
         try:
-            raw = await self._within(self._client.get("/models", cast_to=object))
-            models: Models = self._read(_MODELS, raw)
+            raw, _ = await self._within(self._client.get("/models", cast_to=object))
+            models: Models = self._read(MODELS, raw)
         except EngineError:
             return None
         named = {model.id: model for model in models.data}
@@ -211,16 +148,11 @@ class ServerClient:
 
     async def _each(self, items: Sequence[ItemT], ask: Callable[[ItemT], Awaitable[ResultT]]) -> list[ResultT]:
         found: dict[int, ResultT] = {}
-        too_long: dict[int, str] = {}
         left = iter(enumerate(items))
-        self._replies, self._kept = defaultdict(list), self._replies
 
         async def work() -> None:
             for number, item in left:
-                try:
-                    found[number] = await ask(item)
-                except PromptTooLongError as error:
-                    too_long[number] = error.reasons[0]
+                found[number] = await ask(item)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -228,31 +160,38 @@ class ServerClient:
                     group.create_task(work())
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
-        if too_long:
-            raise PromptTooLongError(dict(sorted(too_long.items())))
-        self._replies.clear()
         return [found[number] for number in range(len(items))]
 
-    async def _within(self, request: Awaitable[object]) -> object:
+    async def _within(
+        self, request: Awaitable[object], asked: dict[str, Any] | None = None
+    ) -> tuple[object, dict[str, Any] | None]:
+        """Wait for an answer: its JSON, or what to ask in place of `asked`."""
         try:
             async with asyncio.timeout(self._deadline):
-                return await request
+                return parse_body(str(await request)), None
         except TimeoutError:
             raise EngineError(f"{self.url}: no answer within {self._deadline:g} s") from None
         except APIStatusError as error:
-            is_not_taken = error.status_code in _NOT_TAKEN
-            if error.status_code == 413 or (is_not_taken and _TOO_LONG.search(f"{error} {error.body}")):
-                raise PromptTooLongError({0: f"too long for the server: {self._plain(error)}"}) from None
-            kind = NotTakenError if is_not_taken else EngineError
-            raise kind(f"{self.url}: {self._plain(error)}") from None
+            other = self._other(error, asked)
         except OpenAIError as error:
             raise EngineError(f"{self.url}: {self._plain(error)}") from None
-        except ValueError:
-            raise EngineError(
-                f"{self.url}: the answer is no JSON, or was cut off; is it an OpenAI-compatible server?"
-            ) from None
+        return None, other
+
+    def _other(self, error: APIStatusError, asked: dict[str, Any] | None) -> dict[str, Any]:
+        """Give what to ask in place of what was refused, or raise what the refusal means."""
+        trouble: Trouble = error.response.extensions[_TROUBLE]
+        if asked is not None and (other := self._terms.learn(asked, trouble)) is not None:
+            return other
+        reason = trouble.reason or responses.get(trouble.sent, "no reason given")
+        told = f"{self.url}: {trouble.sent}: {self._plain(reason)}"
+        if trouble.stop is not None:
+            raise PromptRefusedError(told, trouble.stop) from None
+        raise (NotTakenError if trouble.status in _NOT_TAKEN else EngineError)(told) from None
 
     def _read(self, adapter: TypeAdapter[ResultT], raw: object) -> ResultT:
+        if isinstance(raw, str):
+            told = repr(self._plain(find_reason(raw))[:100]) if raw.strip() else "nothing"
+            raise EngineError(f"{self.url}: it answers {told}, which is no JSON; is it an OpenAI-compatible server?")
         try:
             return adapter.validate_python(raw)
         except ValidationError as error:
@@ -270,7 +209,7 @@ class ServerClient:
         if self._key != _NO_KEY:
             told = told.replace(self._key, "***")
         line = " ".join(told.split())
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[:300])
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[:_LONGEST_TOLD])
 
     async def _give_up(self) -> None:
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -278,16 +217,37 @@ class ServerClient:
         await self._client.close()
 
 
-def _take_apart(address: str) -> tuple[str, str]:
-    """Split an address into URL and name of the model."""
-    url, _, name = address.partition("#")
-    parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query:
-        # It would stand in configs, run folders and messages; the message holds none of it either.
-        raise RequestError(
-            f"the address {parts.scheme}://***@{parts.hostname}{parts.path} may hold no password, user or query; "
-            "put the key into the environment variable PRESRM_API_KEY"
-        )
-    if not name:
-        raise RequestError(f"{address!r} names no model; expected http://host/v1#name")
-    return url.rstrip("/"), name
+_TROUBLE = "presrm.trouble"
+
+
+async def _tell_trouble(response: Any) -> None:
+    """Give a response that tells of a failure under status 200 the status that it means, so that it is tried again."""
+    if response.has_redirect_location:
+        return
+    await response.aread()
+    response.headers["content-type"] = "text/plain"  # whatever it calls itself, it is given to us as it is
+    trouble = find_trouble(parse_body(response.text), 200 if response.is_success else response.status_code)
+    if trouble is not None:
+        response.extensions[_TROUBLE] = trouble
+        response.status_code = trouble.status
+        if trouble.is_final:
+            response.headers["x-should-retry"] = "false"
+
+
+def _sum(so_far: int | None, more: int | None) -> int | None:
+    """Add counts; what is added to an unknown one stays unknown."""
+    return None if so_far is None or more is None else so_far + more
+
+
+def _read_key() -> str:
+    """Read the key, without the white space around it.
+
+    Raises:
+        RequestError: if it holds what no header can; it is not told.
+    """
+    for name in _KEYS:
+        if key := os.environ.get(name, "").strip():
+            if not all("!" <= character <= "~" for character in key):
+                raise RequestError(f"the environment variable {name} holds white space or other characters of no key")
+            return key
+    return _NO_KEY

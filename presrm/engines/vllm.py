@@ -124,12 +124,12 @@ class VLLMEngine:
             self._log.unlink(missing_ok=True)
 
     @property
-    def tokens_read(self) -> int:
+    def tokens_read(self) -> int | None:
         """Prompt tokens read so far; what vLLM had in its cache counts, too."""
         return self._server.tokens_read if self._server is not None else 0
 
     @property
-    def tokens_generated(self) -> int:
+    def tokens_generated(self) -> int | None:
         """Tokens drawn so far, the dropped ends of steps included."""
         return self._server.tokens_generated if self._server is not None else 0
 
@@ -143,7 +143,7 @@ class VLLMEngine:
         """Complete every request: one list of ``request.num`` completions each, in order.
 
         Raises:
-            EngineError: if a prompt is longer than the model can read, or the server fails.
+            EngineError: if the server fails.
             SplitterError: if a splitter raises or breaks its law.
         """
         with self._running() as server:

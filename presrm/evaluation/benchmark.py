@@ -127,6 +127,7 @@ def run_benchmark(
                 rows = [to_row(item, i, second) for i, item in zip(order[journal.num_rows :], group, strict=False)]
                 now, clock = _counts(engine), time.monotonic()
                 spent = {name: now[name] - counted[name] for name in now}
+                spent |= {f"groups_without_{name}": 1 for name in _COUNTED if name not in now}
                 journal.append(rows, seconds=clock - began, **spent)
                 counted, began = now, clock
                 advance(len(group))
@@ -139,8 +140,8 @@ def run_benchmark(
         len(benchmark.problems),
         benchmark.hash,
         summarize(read_items(path, benchmark.problems)),
-        tokens_generated=int(totals["tokens_generated"]) if "tokens_generated" in totals else None,
-        tokens_read=int(totals["tokens_read"]) if "tokens_read" in totals else None,
+        tokens_generated=_total(totals, "tokens_generated"),
+        tokens_read=_total(totals, "tokens_read"),
         seconds=totals["seconds"],
         audit=None if second is None else _audit(path, second),
     )
@@ -257,5 +258,10 @@ def _is_correct(sample: Sample | None) -> bool:
 
 
 def _counts(engine: Engine) -> dict[str, int]:
-    """Tokens that an engine has counted so far."""
-    return {name: getattr(engine, name) for name in _COUNTED if hasattr(engine, name)}
+    """Tokens that an engine has counted so far, unless some were not."""
+    return {name: found for name in _COUNTED if (found := getattr(engine, name, None)) is not None}
+
+
+def _total(totals: Mapping[str, float], name: str) -> int | None:
+    """Tokens of all groups; none where those of one are unknown."""
+    return None if f"groups_without_{name}" in totals or name not in totals else int(totals[name])

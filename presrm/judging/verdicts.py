@@ -22,7 +22,7 @@ EXPLANATION = Sampling(max_tokens=512)
 """How an explained verdict is written unless a judge is told otherwise: greedily."""
 BRACKETS = re.compile(r"\[\[([^\[\]]*)\]\]")
 """Where most kinds of judge write their verdict: in ``[[...]]``."""
-_NO_ROOM = Verdict(None, Status.REFUSED, "the question is too long for the policy: it leaves no room for a reply")
+_NO_ROOM = Verdict(None, Status.REFUSED, "the question leaves the policy no room for a reply, or the server refuses it")
 _WITHHELD = "(withheld by the content filter of the server)"
 ValueT = TypeVar("ValueT")
 

@@ -294,7 +294,7 @@ def test_a_step_longer_than_the_model_reads_is_counted_and_the_other_rows_are_ju
     assert ended.code == 0, ended.err
     before, found, after = (row["judged"] for row in read(rows.with_name("rows.judged.jsonl")))
     assert found[1]["status"] == "refused"
-    assert found[1]["rationale"] == "the question is too long for the policy: it leaves no room for a reply"
+    assert "no room for a reply" in found[1]["rationale"]
     assert {judged["status"] for judged in before + after}.isdisjoint({"refused", "error"})
     assert re.search(r"^ *refused +[12] ", ended.out, re.MULTILINE)
 

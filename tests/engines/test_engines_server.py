@@ -8,14 +8,17 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
 
 import pytest
 
 pytest.importorskip("openai")
 
+from presrm.assembly.engines import require_weights
+from presrm.engines.hf_files import policy_at
 from presrm.engines.hf_loading import load_tokenizer
 from presrm.engines.server import ServerEngine
+from presrm.engines.server_address import is_address, split_address
 from presrm.errors import EngineError, RequestError
 from presrm.judges.pointwise import PointwiseJudge
 from presrm.judging.solutions import judge_file
@@ -24,71 +27,11 @@ from presrm.prompts import Part, Prompt, PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Completion, Request, Sampling
 from presrm.splitters.newline import NewlineSplitter
+from presrm.testing import check_engine
 from presrm.types import Checkpoint, Status, Step, Stop
 
 ASK = Prompt((Part("1 + 1?"),))
 BEGUN = Prompt((Part("1 + 1 = 2, is it?"),), forced="[[")
-
-
-class FakeServer(ThreadingHTTPServer):
-    """Answers every POST with what `answer(path, body)` gives: (status, JSON or bytes), perhaps with headers."""
-
-    daemon_threads = True
-
-    def __init__(self, answer):
-        super().__init__(("127.0.0.1", 0), FakeHandler)
-        self.answer = answer
-        self.asked = []
-        self.keys = set()
-        self.model = Checkpoint(f"http://127.0.0.1:{self.server_port}/v1#tiny")
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-
-
-class FakeHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append((self.path, body))
-        self.server.keys.add(self.headers["Authorization"])
-        self._give(*self.server.answer(self.path, body))
-
-    def do_GET(self):
-        self._give(200, {"data": [{"id": "tiny", "max_model_len": 64}]})
-
-    def _give(self, status, body, **headers):
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        try:
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", "Content-Length": str(len(raw)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(raw)
-        except OSError:
-            pass  # the client gave up
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def serve():
-    """Start a server that answers by a function, or gives the queued answers in turn, the last one for ever."""
-    servers = []
-
-    def start(*answers):
-        left = list(answers)
-
-        def next_one(path, body):
-            return left.pop(0) if len(left) > 1 else left[0]
-
-        servers.append(FakeServer(answers[0] if callable(answers[0]) else next_one))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +176,6 @@ def test_a_server_that_would_begin_another_reply_is_not_asked(serve, answer):
         ((200, []), "OpenAI-compatible"),
         ((200, {}), "choices: .*OpenAI-compatible"),
         ((200, {"choices": [{"message": {"content": {"a": 1}}}]}), r"choices\.0\.message\.content"),
-        ((200, {"choices": [{"message": {"content": "2"}}], "usage": {"prompt_tokens": "x"}}), "usage"),
-        ((200, {"choices": [{"text": "2"}]}), "without a message"),
     ],
 )
 def test_what_goes_wrong_is_told_in_one_plain_line(serve, answer, told):
@@ -306,6 +247,9 @@ TOO_LONG = [
 ]
 
 
+OBJECTION = (400, {"error": {"message": "triggering a policy", "code": "content_filter"}})
+
+
 def short_sighted(refusal):
     """A server that says yes to all in which no word `long` stands."""
 
@@ -324,20 +268,39 @@ def test_a_question_that_the_server_finds_too_long_is_refused_alone_and_none_is_
         assert [verdict.status for verdict in verdicts] == [
             Status.REFUSED if "long" in prompt.text else Status.OK for prompt in asked
         ]
-        assert "no room" in verdicts[2].rationale
         assert len(server.asked) == len(asked)
-        engine.generate([Request(asked[0])])
-        engine.generate([Request(asked[0])])
-    assert len(server.asked) == len(asked) + 2, "a reply is kept for the next call only"
 
 
-def test_what_is_too_long_is_told_by_the_request_and_not_the_draw(serve):
-    asked = [Request(Prompt((Part("a"),)), num=3), Request(Prompt((Part("long"),)), num=3)]
-    server = serve(short_sighted(TOO_LONG[0]))
-    with ServerEngine(server.model) as engine:
-        fits, refused = engine.generate(asked)
-    assert {one.stop for one in fits} == {Stop.EOS}
-    assert refused == [Completion("", (), Stop.NO_ROOM)] * 3
+def test_what_is_too_long_is_data_of_its_request_alone(serve, caplog):
+    asked = [Request(Prompt((Part(text),)), num=2) for text in ("a", "long", "b")]
+    with ServerEngine(serve(short_sighted(TOO_LONG[0])).model) as engine, caplog.at_level(logging.WARNING, "presrm"):
+        found = engine.generate(asked)
+    assert [[one.stop for one in completions] for completions in found] == [
+        [Stop.EOS] * 2,
+        [Stop.NO_ROOM] * 2,
+        [Stop.EOS] * 2,
+    ]
+    (told,) = caplog.messages
+    assert "maximum context length is 64 tokens" in told
+
+
+@pytest.mark.parametrize(("refusal", "stop"), [(TOO_LONG[0], Stop.NO_ROOM), (OBJECTION, Stop.FILTERED)])
+def test_what_is_refused_has_no_log_probabilities(serve, refusal, stop):
+    def answer(path, body):
+        return refusal if "long" in body["messages"][0]["content"] else (200, weighed(A=-0.1, B=-3))
+
+    with ServerEngine(serve(answer).model) as engine:
+        prompts = [Prompt((Part(text),)) for text in ("a", "long", "b")]
+        assert engine.logprobs(prompts, ("A", "B")) == [(-0.1, -3), None, (-0.1, -3)]
+        verdicts = ask_direct(engine, prompts, ("A", "B"))
+    assert [verdict.status for verdict in verdicts] == [Status.OK, Status.REFUSED, Status.OK]
+
+
+@pytest.mark.parametrize("answer", [said(None, "content_filter"), said("I see [[yes]]", "content_filter"), OBJECTION])
+def test_a_verdict_that_is_withheld_is_refused(serve, answer):
+    with ServerEngine(serve(answer if isinstance(answer, tuple) else (200, answer)).model) as engine:
+        (verdict,) = ask_explained(engine, [ASK], ("yes", "no"), Sampling())
+    assert (verdict.status, verdict.probability) == (Status.REFUSED, None)
 
 
 def test_a_file_is_judged_around_a_step_that_is_too_long_for_the_server(serve, tmp_path):
@@ -352,7 +315,6 @@ def test_a_file_is_judged_around_a_step_that_is_too_long_for_the_server(serve, t
     assert [row["first_error"] for row in (first, second, third)] == [-1, None, -1]
     fine, refused = second["judged"]
     assert (fine["status"], refused["status"], refused["score"]) == ("ok", "refused", None)
-    assert "no room" in refused["rationale"]
 
 
 # Keys
@@ -375,11 +337,58 @@ def test_an_echoed_key_is_masked_and_stands_in_no_log(serve, monkeypatch, caplog
     assert "sk-secret" not in told + repr(engine) + str(engine.describe()) + "".join(sent_back)
 
 
-@pytest.mark.parametrize("address", ["http://me:sk-secret@127.0.0.1:9/v1#tiny", "http://a/v1?key=sk-secret#tiny"])
-def test_an_address_holds_no_key(address):
-    with pytest.raises(RequestError, match="PRESRM_API_KEY") as caught:
-        ServerEngine(Checkpoint(address))
-    assert "sk-secret" not in str(caught.value)
+@pytest.mark.parametrize("name", ["PRESRM_API_KEY", "OPENAI_API_KEY"])
+def test_white_space_around_a_key_is_none_of_it(serve, monkeypatch, name):
+    monkeypatch.delenv("PRESRM_API_KEY", raising=False)
+    monkeypatch.setenv(name, " sk-secret\r\n")
+    server = serve((200, said("2")))
+    with ServerEngine(server.model) as engine:
+        engine.generate([Request(ASK)])
+    assert server.keys == {"Bearer sk-secret"}
+
+
+@pytest.mark.parametrize("key", ["sk-sec\nret", "sk-secr\u00e9t", "sk secret", "sk-\x1b[31msecret"])
+def test_a_malformed_key_is_refused_and_not_shown(monkeypatch, caplog, key):
+    monkeypatch.setenv("PRESRM_API_KEY", key)
+    with caplog.at_level(logging.DEBUG), pytest.raises(RequestError, match="PRESRM_API_KEY") as caught:
+        ServerEngine(Checkpoint("http://127.0.0.1:9/v1#tiny"))
+    assert "sec" not in str(caught.value) + caplog.text
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:sk-secret@127.0.0.1:9/v1#tiny",
+        "HTTP://me:sk-secret@127.0.0.1:9/v1#tiny",
+        " Https://sk-secret@a/v1#tiny",
+        "http:/me:sk-secret@a/v1#tiny",
+        "htp://me:sk-secret@a/v1#tiny",
+        "http://me:sk#-secret@a/v1#tiny",
+        "http://a:sk-secret/v1#tiny",
+        "http://[sk-secret/v1#tiny",
+        "http://[::sk-secret]/v1#tiny",
+        "http://a:99999/sk-secret#tiny",
+        "http://a/v1?key=sk-secret#tiny",
+        "http://a/sk-secret@b/v1#tiny",
+    ],
+)
+def test_a_malformed_address_is_refused_and_shown_nowhere(address):
+    assert is_address(address)
+    for use in (policy_at, require_weights, lambda model: ServerEngine(Checkpoint(model))):
+        with pytest.raises(RequestError) as caught:
+            use(address)
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["http://a/v1#@cf/meta/llama@2", "HTTPS://a-b.c:80#m", "http://[::1]:80/v1/#m"])
+def test_an_address_is_taken_apart(address):
+    url, name = split_address(address)
+    assert f"{url}#{name}" == address.replace("/#", "#")
+
+
+@pytest.mark.parametrize("model", ["embedded", "org/name", "C:\\models\\x", "runs/a:b/policy", "http", "x.gguf"])
+def test_folders_and_hub_ids_are_no_addresses(model):
+    assert not is_address(model)
 
 
 def test_a_model_must_be_named():
@@ -402,9 +411,8 @@ class FakeVLLM:
     def __call__(self, path, body):
         assert path == "/v1/completions"
         asked = body["prompt"]
-        begun = next(n for n in range(len(self.reply), -1, -1) if n == 0 or asked[-n:] == self.reply[:n])
         drawn, reason, why = [], "length", None
-        for token in self.reply[begun:][: body["max_tokens"]]:
+        for token in self.write(body)[: body["max_tokens"]]:
             drawn.append(token)
             if token in body.get("stop_token_ids", ()):
                 reason, why = "stop", token
@@ -419,6 +427,11 @@ class FakeVLLM:
             choice["logprobs"] = {"top_logprobs": [self.tops(asked)]}
         usage = {"prompt_tokens": len(asked), "completion_tokens": len(drawn)}
         return 200, {"choices": [choice], "usage": usage}
+
+    def write(self, body):
+        """What of the reply stands not yet behind the prompt."""
+        asked = body["prompt"]
+        return self.reply[next(n for n in range(len(self.reply), -1, -1) if n == 0 or asked[-n:] == self.reply[:n]) :]
 
 
 def test_what_is_sent_is_what_the_tokenizer_makes_of_the_prompt(serve, encoder):
@@ -490,10 +503,15 @@ def test_where_a_prompt_leaves_no_room_nothing_is_sent(serve, encoder):
     with ServerEngine(server.model, encoder=encoder) as engine:
         engine.generate([Request(ASK)])
         num_asked = len(server.asked)
-        assert engine.generate([Request(long)]) == [[Completion("", (), Stop.NO_ROOM)]]
+        assert engine.generate([Request(long, num=2)]) == [[Completion("", (), Stop.NO_ROOM)] * 2]
         assert engine.logprobs([full], ("yes 1 2", "no")) == [None]
         assert len(server.asked) == num_asked
-        assert len(engine.logprobs([ASK, full], ("y", "n"))) == 2
+        assert [one.stop for (one,) in engine.generate([Request(prompt) for prompt in (ASK, long, full)])] == [
+            Stop.MAX_TOKENS,
+            Stop.NO_ROOM,
+            Stop.MAX_TOKENS,
+        ]
+        assert all(row is not None for row in engine.logprobs([ASK, full], ("y", "n")))
 
 
 def test_options_are_weighed_a_token_at_a_time(serve, encoder):
@@ -535,3 +553,60 @@ def test_a_server_that_takes_ids_for_text_is_asked_by_chat(serve, encoder):
     server = serve(lambda path, body: (200, by_text if path == "/v1/completions" else said("2")))
     with ServerEngine(server.model, encoder=encoder) as engine:
         assert engine.generate([Request(ASK)])[0][0].text == "2"
+
+
+# The laws of an engine
+
+
+class DrawingVLLM(FakeVLLM):
+    """Draws from a policy of six words by the ids before each, the temperature and, if it honours it, the seed."""
+
+    def __init__(self, encoder, honours_seeds=True):
+        super().__init__(encoder, "2 + 3 = 5\n so <|end|>", tops=self.weigh)
+        self.honours_seeds = honours_seeds
+        self.num_drawn = 0
+
+    def write(self, body):
+        self.num_drawn += 1
+        luck = Random(f"{body['prompt']} {body.get('seed') if self.honours_seeds else self.num_drawn}")
+        if body["temperature"] == 0:
+            return self.reply
+        return luck.choices(self.reply, k=LONGEST - len(body["prompt"]))
+
+    def weigh(self, ids):
+        return {self.encoder.decode([token]): -len(str(ids)) / (9 + token) for token in range(len(ids) % 7, 384)}
+
+
+LONGEST = 400
+
+
+@pytest.mark.parametrize("honours_seeds", [True, False])
+def test_the_laws_hold_as_far_as_the_server_honours_seeds(serve, encoder, honours_seeds):
+    server = serve(DrawingVLLM(encoder, honours_seeds))
+    server.longest = LONGEST
+    too_long = Prompt((Part("1 + " * LONGEST),))
+    outcome = nullcontext() if honours_seeds else pytest.raises(AssertionError, match="came out otherwise")
+    with ServerEngine(server.model, encoder=encoder) as engine, outcome:
+        check_engine(engine, too_long=too_long, splitter=NewlineSplitter(), decode=encoder.decode)
+    assert all(body.get("n", 1) == 1 for _, body in server.asked)
+
+
+@pytest.mark.parametrize("prompt", [ASK, Prompt((Part("Is 2 + 3 = 5?"),), forced="So ")])
+def test_the_laws_hold_by_chat(serve, prompt):
+    """The server continues begun replies, as vLLM, and reads as many words as it says."""
+
+    def answer(path, body):
+        text = "".join(message["content"] for message in body["messages"])
+        num = len(text.split()) + 5 * (len(body["messages"]) > 1 and "continue_final_message" not in body)
+        if num > LONGEST:
+            return 400, {"message": f"This model's maximum context length is {LONGEST} tokens"}
+        luck = Random(f"{text} {body.get('seed') if body['temperature'] else 0}" if "temperature" in body else text)
+        reply = " ".join(luck.choices(("2", "+", "so"), k=body["max_tokens"]))
+        top = [{"token": token, "logprob": -1 - len(text) / 1e3} for token in ("yes", "no")]
+        listed = {"logprobs": {"content": [{**top[0], "top_logprobs": top}]}} if "logprobs" in body else {}
+        return 200, said(reply, "length", **listed) | {"usage": {"prompt_tokens": num, "completion_tokens": 1}}
+
+    server = serve(answer)
+    with ServerEngine(server.model) as engine:
+        check_engine(engine, prompts=[prompt], too_long=Prompt((Part("1 + " * LONGEST),)))
+    assert all(body.get("n", 1) == 1 for _, body in server.asked)

@@ -1,0 +1,39 @@
+"""The addresses that name a model behind a server: ``http://host:port/v1#name``."""
+
+import re
+from urllib.parse import urlsplit
+
+from presrm.errors import RequestError
+
+_WELL_FORMED = re.compile(r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?(/[^\s@?]*)?", re.I)
+_EXPECTED = "expected http://host:port/v1#name"
+
+
+def is_address(model: str) -> bool:
+    """Whether a model is named by an address, well-formed or not: neither a folder nor a Hub id is written so."""
+    return "://" in model or model.strip().casefold().startswith(("http:", "https:"))
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Split an address into URL and name of the model.
+
+    Raises:
+        RequestError: if it is malformed, or names no model. What is malformed is not echoed: it may hold a password,
+            and would stand in run folders and messages.
+    """
+    url, _, name = address.strip().partition("#")
+    if not _is_well_formed(url) or "#" in name:
+        raise RequestError(
+            f"the address of the model is malformed (it is not shown here); {_EXPECTED}, without a user, password or "
+            "query: a key goes into the environment variable PRESRM_API_KEY"
+        )
+    if not name:
+        raise RequestError(f"{url} names no model; {_EXPECTED}")
+    return url.rstrip("/"), name
+
+
+def _is_well_formed(url: str) -> bool:
+    try:
+        return _WELL_FORMED.fullmatch(url) is not None and urlsplit(url).port != 0
+    except ValueError:  # a port or an IPv6 address out of range
+        return False
