@@ -6,12 +6,13 @@ Every field is *fixed* (part of what a run is: changing it on resume is refused 
 
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.config import JsonDict
 
 from presrm.errors import ConfigError
@@ -34,8 +35,10 @@ class ModelConfig(Section):
     tokenizer: str | None = Field(
         None, description="Of a model behind http: Hub id or folder; with it, a server that can is asked by token ids."
     )
-    engine: Literal["hf", "vllm"] = Field(
-        "hf", description="What runs the policy; vllm: a server started for it.", json_schema_extra=FREE
+    engine: str = Field(
+        "hf",
+        description="Registered engine that runs the policy: hf (transformers), vllm (a server started for it), ...",
+        json_schema_extra=FREE,
     )
     engine_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of vllm or of a server, see docs/servers.md.", json_schema_extra=FREE
@@ -67,6 +70,9 @@ class ProblemsConfig(Section):
     held_out: str = Field("arithmetic", description="Source of the problems that score every iteration.")
     num_held_out: int = Field(500, gt=0, description="Problems scored.")
     held_out_options: dict[str, Any] = Field(default_factory=dict, description="Options of that source.")
+    num_validation: int = Field(
+        0, ge=0, description="Further problems of the held-out source, never reported, by which policies are chosen."
+    )
 
 
 class SeedConfig(Section):
@@ -96,8 +102,11 @@ class SearchConfig(Section):
     """Search over partial trajectories (paper section 3.3)."""
 
     kind: str = Field("greedy", description="Registered searcher: greedy, beam, best-of-n.")
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of that searcher. greedy: max_rollbacks, unanimous; beam: beam_width.",
+    )
     num_candidates: int = Field(6, ge=2, description="Candidates a step, w; best-of-n: solutions.")
-    beam_width: int = Field(4, gt=0, description="beam: paths that go on together.")
     temperature: float = Field(0.5, gt=0, description="Of the candidates.")
     top_p: float = Field(0.95, gt=0, le=1, description="Of the candidates.")
     max_steps: int = Field(20, gt=0, description="Steps a solution may have.")
@@ -105,10 +114,6 @@ class SearchConfig(Section):
         256, gt=0, description="Tokens a step may have; a longer one is truncated, never judged."
     )
     answer_marks: tuple[str, ...] = Field((), description="A step that holds one of these ends the solution.")
-    max_rollbacks: int = Field(5, ge=0, description="Roll-backs a problem may cost before it is given up.")
-    unanimous: Literal["accept", "roll_back"] = Field(
-        "accept", description="One distinct candidate only: go on with it (no pair), or roll back as after a tie."
-    )
     group_size: int = Field(64, gt=0, description="Problems in one lockstep group: the unit of batching and of replay.")
 
 
@@ -198,6 +203,48 @@ class TrainingConfig(Section):
         return value
 
 
+class MethodConfig(Section):
+    """How M(t) is made from M(t-1)."""
+
+    kind: str = Field("presrm", description="Registered method.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of that method, as its factory takes.")
+
+
+class PoliciesConfig(Section):
+    """Which policy an iteration starts from, what it is held to, and what it is trained on.
+
+    What is decided by answers is decided on ``problems.num_validation`` problems that are never reported.
+    """
+
+    go_on_from: Literal["last", "best"] = Field(
+        "last",
+        description="The policy that an iteration starts from: the last, or the best on the validation problems.",
+    )
+    reference: Literal["previous", "initial", "ema"] = Field(
+        "previous",
+        description="The reference of the objective: the policy the iteration starts from, M1, or a moving average "
+        "of all policies so far (full weights only).",
+    )
+    ema_decay: float = Field(0.9, ge=0, lt=1, description="Weight of the average so far, for reference: ema.")
+    lessons: Literal["fresh", "all", "mix"] = Field(
+        "fresh",
+        description="What to train on: the lessons of this iteration, those of all iterations so far, or as many "
+        "earlier ones as fresh ones, drawn at random.",
+    )
+    replay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the lessons that teach to judge: verdicts on steps of training problems with solutions "
+        "in which one number was changed.",
+    )
+    on_regression: Literal["continue", "stop", "rollback"] = Field(
+        "continue",
+        description="What happens when a policy solves significantly fewer validation problems than the one it was "
+        "made from (p < 0.05): nothing, the run ends, or the next iteration starts from that one again.",
+    )
+
+
 class EvaluationConfig(Section):
     """How every iteration is scored."""
 
@@ -270,10 +317,23 @@ class Config(Section):
     seed_stage: SeedConfig | None = Field(None, description="none: the policy is already an M1.")
     search: SearchConfig = SearchConfig()
     judge: JudgeConfig = JudgeConfig()
+    method: MethodConfig = MethodConfig()
     pairs: PairsConfig = PairsConfig()
+    policies: PoliciesConfig = PoliciesConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     watch: WatchConfig = WatchConfig()
+
+    @model_validator(mode="after")
+    def _has_validation(self) -> "Config":
+        """Refuse decisions by answers where there are no problems to decide them on."""
+        decides = self.policies.go_on_from == "best" or self.policies.on_regression != "continue"
+        if decides and not self.problems.num_validation:
+            raise ValueError(
+                "policies.go_on_from: best and policies.on_regression: stop or rollback need problems.num_validation: "
+                "the reported problems must not choose the policy"
+            )
+        return self
 
 
 def shipped_configs() -> dict[str, str]:
@@ -321,10 +381,40 @@ def parse_config(values: Mapping[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{where}: " + "; ".join(_explain(details) for details in error.errors())) from error
+        raise ConfigError(f"{where}: {explain_invalid(error, Config)}") from error
 
 
-def fields(section: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def explain_invalid(error: ValidationError, section: type[BaseModel], where: str = "") -> str:
+    """Say in one line what is wrong with settings: of an unknown key, the nearest one of its section and all others.
+
+    Args:
+        error: What pydantic found.
+        section: What was validated.
+        where: The key of `section` in the config; none: the config itself.
+    """
+    return "; ".join(_explain(details, section, where) for details in error.errors())
+
+
+def _explain(details: Any, section: type[BaseModel], where: str) -> str:
+    if not details["loc"]:
+        return str(details["msg"]).removeprefix("Value error, ")
+    *sections, last = [str(part) for part in details["loc"]]
+    key = ".".join([*([where] if where else []), *sections, last])
+    if details["type"] == "missing":
+        return f"{key} is missing"
+    if details["type"] != "extra_forbidden":
+        return f"{key}: {details['msg']}, found {details.get('input')!r:.80}"
+    inner: type[BaseModel] | None = section
+    for name in sections:
+        inner = _section_of(inner.model_fields[name].annotation) if inner and name in inner.model_fields else None
+    names = list(inner.model_fields) if inner else []
+    prefix = key[: -len(last)]
+    close = get_close_matches(last, names, n=1)
+    meant = f"did you mean {prefix + close[0]!r}? " if close else ""
+    return f"unknown key {key!r}; {meant}keys of {prefix.rstrip('.') or 'the config'}: {', '.join(names) or 'none'}"
+
+
+def fields(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Walk every setting as (dotted key, pydantic field), sections included."""
     for name, field in section.model_fields.items():
         yield prefix + name, field
@@ -353,9 +443,9 @@ def changed_fixed(old: Config, new: Config) -> list[str]:
     return changes
 
 
-def _section_of(annotation: Any) -> type[Section] | None:
+def _section_of(annotation: Any) -> type[BaseModel] | None:
     options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
-    return next((option for option in options if isinstance(option, type) and issubclass(option, Section)), None)
+    return next((option for option in options if isinstance(option, type) and issubclass(option, BaseModel)), None)
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -371,10 +461,3 @@ def _override(values: dict[str, Any], override: str) -> None:
         node[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {key}: {text!r} is not YAML") from error
-
-
-def _explain(details: Any) -> str:
-    key = ".".join(str(part) for part in details["loc"])
-    if details["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; {nearest(key, (name for name, _ in fields()))}"
-    return f"{key}: {details['msg']}, found {details.get('input')!r:.80}"

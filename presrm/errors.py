@@ -58,8 +58,8 @@ class AlarmError(PresrmError):
     """A sign of the judge lies outside its bounds, and ``watch.on_alarm`` is ``stop``."""
 
 
-class NoPairsError(PresrmError):
-    """An iteration mined no preference pairs; the message says why, with counts."""
+class NoLessonsError(PresrmError):
+    """There is nothing to train on; the message says why, with counts."""
 
 
 class RunError(PresrmError):

@@ -1,9 +1,9 @@
 """The verbs: what each kind of part does. Any object with these members is one; there are no base classes."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from presrm.prompts import Prompt
 from presrm.types import (
@@ -11,12 +11,16 @@ from presrm.types import (
     Checkpoint,
     Grade,
     Judgement,
-    PreferencePair,
+    Lesson,
     Problem,
     SearchTree,
     Stop,
     Trajectory,
 )
+
+if TYPE_CHECKING:
+    from presrm.files.run import IterationDir
+    from presrm.methods.stages import Stages
 
 
 @runtime_checkable
@@ -181,8 +185,45 @@ class Checker(Protocol):
 
 
 class Trainer(Protocol):
-    """Pairs + policy -> policy."""
+    """Lessons + policy -> policy."""
 
-    def fit(self, pairs: Sequence[PreferencePair], policy: Checkpoint, out: Path) -> Checkpoint:
-        """Train `policy` on `pairs` and save the result under `out`."""
+    def fit(
+        self, lessons: Sequence[Lesson], policy: Checkpoint, out: Path, *, reference: Checkpoint | None = None
+    ) -> Checkpoint:
+        """Train `policy` on `lessons` and save the result under `out`.
+
+        `reference` is what the objective is held to; none: `policy` itself.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Improved:
+    """What a method made.
+
+    Attributes:
+        policy: The next policy.
+        num_lessons: Lessons of this iteration that it was trained on.
+        dropped: What gave no lesson, by cause.
+    """
+
+    policy: Checkpoint
+    num_lessons: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """Which problems, search, judge and credit make M(t) from a policy before it."""
+
+    def improve(self, policy: Checkpoint, stages: "Stages", iteration: "IterationDir") -> Improved:
+        """Make the next policy.
+
+        Args:
+            policy: Where to start from.
+            stages: What can be done, each with its artefact: problems, search, fit, ...
+            iteration: The folder of the artefacts.
+
+        Raises:
+            NoLessonsError: if there is nothing to train on.
+        """
         ...

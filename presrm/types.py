@@ -63,7 +63,9 @@ class Problem:
         question: The text put to the policy, verbatim.
         answer: The reference answer; none is fit for self-rewarding, not for evaluation.
         solution: A reference solution, read by the seed stage alone.
-        kind: What kind of problem it is: names what can check its steps, where anything can (`presrm.checkers`).
+        kind: What kind of problem it is. It names what can check its steps, where anything can (`presrm.checkers`);
+            ``pairwise`` and ``pointwise``, perhaps with ``-direct`` behind it, are questions to a judge about `shown`.
+        shown: What a judge is shown, where the solution is a judgement: then `answer` is the right verdict.
     """
 
     id: str
@@ -71,6 +73,7 @@ class Problem:
     answer: str | None = None
     solution: str | None = None
     kind: str = "text"
+    shown: "Candidates | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,30 +2,50 @@
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from presrm.checkers.arithmetic import ArithmeticChecker
-from presrm.config import Config, EvaluationConfig, JudgeConfig, PairsConfig, SearchConfig
+from presrm.config import (
+    Config,
+    EvaluationConfig,
+    JudgeConfig,
+    PairsConfig,
+    PoliciesConfig,
+    ProblemsConfig,
+    SearchConfig,
+    load_config,
+)
 from presrm.engines.scripted import ScriptedEngine
-from presrm.errors import NoPairsError
+from presrm.errors import AlarmError, ConfigError, NoLessonsError
 from presrm.evaluation.answers import Answer, evaluate
 from presrm.files.ledger import Call, Ledger
 from presrm.files.run import RunDir
 from presrm.graders import GRADERS
-from presrm.iteration import groups, train
+from presrm.iteration import IterationSummary, train
 from presrm.judges import JUDGES
 from presrm.judging.health import Health, judge_pairs, judge_siblings
+from presrm.methods.presrm import Presrm
+from presrm.methods.stages import SilentProgress, groups
 from presrm.problems.arithmetic import Plan, load_arithmetic
 from presrm.prompts import Prompt, PromptSet
-from presrm.protocols import Completion, Engine, Judge, Request, Sampling
+from presrm.protocols import Completion, Engine, Judge, Request, Sampling, Searcher
 from presrm.searchers import SEARCHERS
+from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
-from presrm.types import Checkpoint, PreferencePair, Problem, SearchTree, Step, Trajectory
+from presrm.types import (
+    Checkpoint,
+    Demonstration,
+    Lesson,
+    PreferencePair,
+    Problem,
+    SearchTree,
+    Step,
+    Trajectory,
+)
 
 CONFIG = Config(
     iterations=2,
@@ -34,7 +54,7 @@ CONFIG = Config(
     judge=JudgeConfig(verdict="explained"),
     evaluation=EvaluationConfig(max_tokens=200),
 )
-PROBLEMS = {problem.question: problem for problem in load_arithmetic(num=24, seed=5)}
+PROBLEMS = {problem.question: problem for problem in load_arithmetic(num=54, seed=5)}
 
 
 class Killed(BaseException):
@@ -81,7 +101,10 @@ def reply(prompt: Prompt, rng: random.Random, slips: float) -> str:
         first = next(part.text for part in prompt.tail if part.is_content)
         return f"[[{'A' if is_right(Trajectory(problem, tuple(map(Step, before))), Step(first)) else 'B'}]]"
     text = "".join(steps[len(prompt.reply) :])
-    return text.replace(" = ", " = 1", 1) if rng.random() < slips else text
+    slip = random.Random(f"{rng.random()} {problem.id}").random() < slips
+    if slip and not prompt.reply:  # a whole solution comes out wrong, too
+        text = text.replace("#### ", "#### 1")
+    return text.replace(" = ", " = 1", 1) if slip else text
 
 
 class Trainer:
@@ -89,16 +112,26 @@ class Trainer:
 
     def __init__(self, bomb: Bomb) -> None:
         self.bomb = bomb
+        self.calls: list[tuple[list[Lesson], Checkpoint, Checkpoint | None]] = []
 
-    def fit(self, pairs: Sequence[PreferencePair], policy: Checkpoint, out: Path) -> Checkpoint:
+    def fit(
+        self, lessons: Sequence[Lesson], policy: Checkpoint, out: Path, *, reference: Checkpoint | None = None
+    ) -> Checkpoint:
         self.bomb.tick()
+        self.calls.append((list(lessons), policy, reference))
         out.mkdir()
-        (out / "trained_on.txt").write_text("\n".join(f"{p.id} {p.chosen.text!r} {p.rejected.text!r}" for p in pairs))
+        (out / "trained_on.txt").write_text("\n".join(map(describe, lessons)))
         return Checkpoint(str(out))
 
 
-class Parts:
-    """`presrm.iteration.Stages` without a model."""
+def describe(lesson: Lesson) -> str:
+    if isinstance(lesson, PreferencePair):
+        return f"{lesson.id} {lesson.chosen.text!r} {lesson.rejected.text!r}"
+    return f"{lesson.id} {lesson.reply.text!r}"
+
+
+class FakeParts:
+    """`presrm.methods.stages.Parts` without a model."""
 
     def __init__(self, bomb: Bomb, slips: float = 0.4, config: Config = CONFIG) -> None:
         self.config = config
@@ -107,26 +140,45 @@ class Parts:
         self.prompts = PromptSet("compact")
         self.splitter = SPLITTERS.create("newline")
         self.trainer = Trainer(bomb)
-        self.searcher = SEARCHERS.create(
+        self.opened: list[Checkpoint] = []
+
+    def searcher(self, purpose: int | str) -> Searcher:
+        return SEARCHERS.create(
             "greedy",
             prompts=self.prompts,
             splitter=self.splitter,
-            options=config.search,
+            settings=self.config.search,
             tie_tolerance=0.0,
-            seed=config.seed,
+            seed=derive_seed(self.config.seed, purpose),
         )
 
     def problems(self, iteration: int) -> list[Problem]:
         return list(PROBLEMS.values())[6 * (iteration - 2) : 6 * (iteration - 1)]
 
     def held_out(self) -> list[Problem]:
-        return list(PROBLEMS.values())[12:]
+        return list(PROBLEMS.values())[12:24]
+
+    def validation(self) -> list[Problem]:
+        return list(PROBLEMS.values())[24 : 24 + self.config.problems.num_validation]
 
     def seed(self, out: Path) -> Checkpoint | None:
         return None
 
     def engine(self, policy: Checkpoint) -> Engine:
+        self.opened.append(policy)
         return Policy(self.bomb, self.slips)
+
+    def judge_lessons(self, engine: Engine, num: int, iteration: int) -> list[Demonstration]:
+        self.bomb.tick()
+        return [
+            Demonstration(f"replay/{iteration}/{i}", Trajectory(Problem("j", "?")), Step("[[A]]")) for i in range(num)
+        ]
+
+    def average(self, policies: Sequence[Checkpoint], out: Path) -> Checkpoint:
+        self.bomb.tick()
+        out.mkdir()
+        (out / "of.txt").write_text("\n".join(Path(policy.model).parent.name for policy in policies))
+        return Checkpoint(str(out))
 
     def judge(self, engine: Engine) -> Judge:
         return JUDGES.create("pairwise", engine=engine, prompts=self.prompts)
@@ -154,16 +206,13 @@ class Parts:
         return Health(judge_pairs([], judge), siblings)
 
 
-class Quiet:
-    def stage(self, name: str, total: int | None) -> nullcontext[Callable[[int], None]]:
-        return nullcontext(lambda units: None)
-
-    def note(self, text: str) -> None: ...
-
-
 def run(out: Path, bomb: Bomb | None = None, config: Config = CONFIG, **parts: float) -> list[object]:
     with RunDir(out, config) as opened:
-        return list(train(config, Parts(bomb or Bomb(), config=config, **parts), opened, Quiet()))
+        return list(loop(opened, FakeParts(bomb or Bomb(), config=config, **parts)))
+
+
+def loop(run: RunDir, parts: FakeParts) -> list[IterationSummary]:
+    return train(parts.config, Presrm(parts.config.pairs), parts, run, SilentProgress())
 
 
 def bytes_of(out: Path) -> dict[str, bytes]:
@@ -180,7 +229,7 @@ def test_the_loop_leaves_its_artefacts(tmp_path: Path) -> None:
     assert [summary.name for summary in summaries] == ["M1", "M2", "M3"]
     folder = tmp_path / "run" / "iterations"
     assert {path.name for path in (folder / "1").iterdir()} == {"answers.jsonl", "scores.json", "health.json"}
-    made = {"trees.jsonl", "pairs.jsonl", "policy", "answers.jsonl", "scores.json", "health.json"}
+    made = {"problems.jsonl", "trees.jsonl", "pairs.jsonl", "policy", "answers.jsonl", "scores.json", "health.json"}
     assert {path.name for path in (folder / "3").iterdir()} == made
     assert summaries[0].vs_first is None
     assert summaries[2].vs_first.difference.num == 12
@@ -262,7 +311,7 @@ def test_more_iterations_extend_a_run(tmp_path: Path) -> None:
 
 
 def test_no_pairs_says_why_and_keeps_the_trees(tmp_path: Path) -> None:
-    with pytest.raises(NoPairsError, match=r"M2 cannot be trained.*distinct candidate") as caught:
+    with pytest.raises(NoLessonsError, match=r"M2 cannot be trained.*distinct candidate") as caught:
         run(tmp_path / "run", slips=0.0)
     assert caught.value.exit_code == 1
     assert len((tmp_path / "run/iterations/2/trees.jsonl").read_text().splitlines()) == 6
@@ -272,3 +321,181 @@ def test_a_margin_that_no_pair_reaches_is_named(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"pairs": PairsConfig(min_margin=1.0), "judge": CONFIG.judge})
     summaries = run(tmp_path / "run", config=config)
     assert summaries[1].num_pairs > 0
+
+
+def with_policies(**options: object) -> Config:
+    """Three iterations with 30 validation problems."""
+    problems = ProblemsConfig(num_validation=30)
+    return CONFIG.model_copy(
+        update={"iterations": 3, "problems": problems, "policies": PoliciesConfig(**options)}  # type: ignore[arg-type]
+    )
+
+
+class Schedule(FakeParts):
+    """A run whose policies slip as often as a table says, by the number of the iteration."""
+
+    slips_of: tuple[float, ...]
+
+    def engine(self, policy: Checkpoint) -> Engine:
+        parent = Path(policy.model).parent.name
+        self.slips = self.slips_of[int(parent) - 1 if parent.isdecimal() else 0]
+        return super().engine(policy)
+
+
+def run_schedule(out: Path, config: Config, *slips: float) -> tuple[list[IterationSummary], Schedule]:
+    parts = Schedule(Bomb(), config=config)
+    parts.slips_of = slips
+    with RunDir(out, config) as opened:
+        return loop(opened, parts), parts
+
+
+def test_a_policy_is_loaded_once_for_its_answers_its_health_and_the_next_search(tmp_path: Path) -> None:
+    parts = FakeParts(Bomb())
+    with RunDir(tmp_path / "run", CONFIG) as opened:
+        loop(opened, parts)
+    assert [Path(policy.model).parent.name for policy in parts.opened] == ["", "2", "3"]
+    again = FakeParts(Bomb())
+    with RunDir(tmp_path / "run", CONFIG) as opened:
+        loop(opened, again)
+    assert again.opened == []
+
+
+class Adopting(Policy):
+    """An engine that can take on another adapter, as a server of the base can."""
+
+    can_adopt = True
+
+    def __init__(self, bomb: Bomb, slips: float) -> None:
+        super().__init__(bomb, slips)
+        self.adopted: list[Checkpoint] = []
+
+    def adopt(self, policy: Checkpoint) -> bool:
+        self.adopted.append(policy)
+        return True
+
+
+def test_an_engine_that_can_adopt_a_policy_stays(tmp_path: Path) -> None:
+    class Server(FakeParts):
+        def engine(self, policy: Checkpoint) -> Engine:
+            self.opened.append(policy)
+            self.server = Adopting(self.bomb, self.slips)
+            return self.server
+
+    parts = Server(Bomb())
+    with RunDir(tmp_path / "run", CONFIG) as opened:
+        loop(opened, parts)
+    assert len(parts.opened) == 1
+    assert [Path(policy.model).parent.name for policy in parts.server.adopted] == ["2", "3"]
+
+
+def test_the_report_is_written_after_every_assessment_however_the_run_ends(tmp_path: Path) -> None:
+    reports: list[list[str]] = []
+
+    def note(rows: Sequence[IterationSummary]) -> None:
+        reports.append([row.name for row in rows])
+
+    def go(out: Path, slips: float) -> None:
+        parts = FakeParts(Bomb(), slips)
+        with RunDir(out, CONFIG) as opened:
+            train(CONFIG, Presrm(CONFIG.pairs), parts, opened, SilentProgress(), note)
+
+    go(tmp_path / "whole", 0.4)
+    assert reports == [["M1"], ["M1", "M2"], ["M1", "M2", "M3"]]
+    reports.clear()
+    with pytest.raises(NoLessonsError):
+        go(tmp_path / "sure", 0.0)
+    assert reports == [["M1"]]
+
+
+def test_a_problem_that_comes_back_is_not_drawn_alike_again(tmp_path: Path) -> None:
+    class Same(FakeParts):
+        def problems(self, iteration: int) -> list[Problem]:
+            return list(PROBLEMS.values())[:6]
+
+    with RunDir(tmp_path / "run", CONFIG) as opened:
+        loop(opened, Same(Bomb()))
+        second, third = (opened.iteration(t).rows(SearchTree, "trees.jsonl", lambda _: []) for t in (2, 3))
+    assert [tree.problem for tree in second] == [tree.problem for tree in third]
+    assert [tree.expansions for tree in second] != [tree.expansions for tree in third]
+
+
+def test_pairs_of_different_iterations_have_different_ids(tmp_path: Path) -> None:
+    run(tmp_path / "run")
+    names = [
+        json.loads(line)["id"].split("/")[0]
+        for number in (2, 3)
+        for line in (tmp_path / f"run/iterations/{number}/pairs.jsonl").read_text().splitlines()
+    ]
+    assert set(names) == {"2", "3"}
+
+
+def test_the_best_policy_is_gone_on_from_and_its_ledger_entries_say_so(tmp_path: Path) -> None:
+    rows, parts = run_schedule(tmp_path / "run", with_policies(go_on_from="best"), 0.5, 0.3, 0.8, 0.4)
+    assert [row.parent for row in rows] == [None, "M1", "M2", "M2"]
+    assert [Path(policy.model).parent.name for _, policy, _ in parts.trainer.calls] == ["", "2", "2"]
+    searched = {(call.policy, call.iteration) for call in calls_of(tmp_path / "run").values() if call.stage == "search"}
+    assert searched == {("M1", 2), ("M2", 3), ("M2", 4)}
+    assert rows[3].vs_previous is not None
+    assert all(row.validation is not None and row.validation.num == 30 for row in rows)
+
+
+def test_a_regression_is_rolled_back_or_stops_the_run_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    slips = (0.3, 0.8, 0.3, 0.3)
+    rows, _ = run_schedule(tmp_path / "on", with_policies(), *slips)
+    assert [row.parent for row in rows] == [None, "M1", "M2", "M3"]
+    assert [row.regression is not None for row in rows] == [False, True, False, False]
+    rows, _ = run_schedule(tmp_path / "back", with_policies(on_regression="rollback"), *slips)
+    assert [row.parent for row in rows] == [None, "M1", "M1", "M3"]
+    with pytest.raises(AlarmError, match="M2 solves fewer validation problems than M1"):
+        run_schedule(tmp_path / "stop", with_policies(on_regression="stop"), *slips)
+
+
+def test_answers_choose_policies_only_with_problems_that_are_not_reported() -> None:
+    with pytest.raises(ConfigError, match=r"need problems\.num_validation"):
+        load_config(None, ["policies.go_on_from=best"])
+
+
+@pytest.mark.parametrize("lessons", ["fresh", "all", "mix"])
+def test_what_an_iteration_is_trained_on(tmp_path: Path, lessons: str) -> None:
+    _, parts = run_schedule(tmp_path / "run", with_policies(lessons=lessons), 0.4, 0.4, 0.4, 0.4)
+    fresh = [len((tmp_path / f"run/iterations/{number}/pairs.jsonl").read_text().splitlines()) for number in (2, 3, 4)]
+    trained = [len(given) for given, _, _ in parts.trainer.calls]
+    expected = {
+        "fresh": fresh,
+        "all": [fresh[0], fresh[0] + fresh[1], sum(fresh)],
+        "mix": [fresh[0], fresh[1] + min(fresh[0], fresh[1]), fresh[2] + min(fresh[0] + fresh[1], fresh[2])],
+    }
+    assert trained == expected[lessons]
+    assert len({lesson.id for lesson in parts.trainer.calls[2][0]}) == trained[2]
+
+
+def test_replay_mixes_in_its_share_of_judge_lessons(tmp_path: Path) -> None:
+    _, parts = run_schedule(tmp_path / "run", with_policies(replay=0.25), 0.4, 0.4, 0.4, 0.4)
+    for given, _, _ in parts.trainer.calls:
+        replayed = sum(isinstance(lesson, Demonstration) for lesson in given)
+        assert replayed == round((len(given) - replayed) / 3)
+
+
+@pytest.mark.parametrize("reference", ["previous", "initial", "ema"])
+def test_what_the_objective_is_held_to(tmp_path: Path, reference: str) -> None:
+    _, parts = run_schedule(tmp_path / "run", with_policies(reference=reference), 0.4, 0.4, 0.4, 0.4)
+    held_to = [None if to is None else to.model for _, _, to in parts.trainer.calls]
+    first, folder = CONFIG.model.id, tmp_path / "run" / "iterations"
+    averages = [str(folder / number / "reference") for number in ("3", "4")]
+    expected = {"previous": [None] * 3, "initial": [None, first, first], "ema": [None, *averages]}
+    assert held_to == expected[reference]
+    if reference == "ema":
+        assert (folder / "4/reference/of.txt").read_text().splitlines() == ["", "2", "3"]
+
+
+def test_a_kill_at_any_call_changes_no_byte_whatever_the_policies_are_made_of(tmp_path: Path) -> None:
+    config = with_policies(go_on_from="best", lessons="mix", replay=0.2, reference="ema")
+    whole = Bomb()
+    run(tmp_path / "whole", whole, config)
+    expected = bytes_of(tmp_path / "whole")
+    for at in range(1, whole.calls + 1, 7):
+        out = tmp_path / f"killed-{at}"
+        with pytest.raises(Killed):
+            run(out, Bomb(at), config)
+        run(out, config=config)
+        assert bytes_of(out) == expected, f"killed at call {at}"

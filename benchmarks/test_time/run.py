@@ -31,7 +31,7 @@ WAYS: dict[str, list[str]] = {
     **{f"step search of {w}": ["--search", "greedy", "--set", f"search.num_candidates={w}"] for w in (2, 4, 6, 12)},
     **{
         f"beam of {width}": [
-            *("--search", "beam", "--set", f"search.beam_width={width}", "--set", "search.num_candidates=4")
+            *("--search", "beam", "--set", f"search.options.beam_width={width}", "--set", "search.num_candidates=4")
         ]
         for width in (2, 4)
     },

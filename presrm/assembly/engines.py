@@ -1,15 +1,14 @@
 """Config -> engine: the policy that a checkpoint names, on this machine or behind an address."""
 
-import inspect
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
 
+from presrm.assembly.options import arguments_of, takes
 from presrm.config import ModelConfig
 from presrm.engines import ENGINES
 from presrm.engines.server_address import is_address
-from presrm.errors import ConfigError, RequestError
+from presrm.errors import RequestError
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Engine
 from presrm.types import Checkpoint
@@ -18,23 +17,24 @@ _VERSIONED = ("presrm", "torch", "transformers", "trl", "peft", "accelerate", "t
 
 
 def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
-    """Load `policy` as the settings say, start a server of it, or reach the one that its address names."""
+    """Load `policy` as the settings say, start a server of it, or reach the one that its address names.
+
+    A registered engine gets those of ``checkpoint``, ``encoder``, ``chat_template``, ``dtype``, ``device`` and
+    ``batch_tokens`` that its factory takes, and ``model.engine_options``.
+
+    Raises:
+        ConfigError: if it does not take the options.
+    """
     kind = "server" if is_address(policy.model) else model.engine
-    if kind != "hf" and find_spec("openai") is None:
+    if kind in ("server", "vllm") and find_spec("openai") is None:
         raise RequestError(f"engine {kind!r} needs: pip install 'presrm[server]'")
-    ours: dict[str, Any]
-    if kind == "server":
-        ours = {"encoder": open_encoder(model.tokenizer, model.chat_template) if model.tokenizer else None}
-    elif kind == "vllm":
-        ours = {"encoder": open_encoder(policy.model, model.chat_template), "dtype": model.dtype}
-    else:
-        ours = {name: getattr(model, name) for name in ("chat_template", "dtype", "device", "batch_tokens")}
     factory = ENGINES.factory(kind)
-    try:
-        inspect.signature(factory).bind(checkpoint=policy, **ours, **model.engine_options)
-    except TypeError as error:
-        raise ConfigError(f"model.engine_options of engine {kind!r}: {error}") from error
-    return factory(checkpoint=policy, **ours, **model.engine_options)
+    names = ("chat_template", "dtype", "device", "batch_tokens")
+    offered = {"checkpoint": policy, "encoder": None, **{name: getattr(model, name) for name in names}}
+    tokenizer = model.tokenizer if kind == "server" else policy.model
+    if tokenizer is not None and takes(factory, "encoder"):
+        offered["encoder"] = open_encoder(tokenizer, model.chat_template)
+    return factory(**arguments_of(factory, model.engine_options, offered, "model.engine_options"))
 
 
 def require_weights(model: str) -> None:

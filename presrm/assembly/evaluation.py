@@ -18,8 +18,8 @@ from presrm.evaluation.benchmark import Benchmark, Result, file_label, run_bench
 from presrm.evaluation.examples import Examples, draw_examples
 from presrm.evaluation.samples import Item, sample_solutions, search_solutions
 from presrm.graders import GRADERS
-from presrm.iteration import Progress, SilentProgress
 from presrm.judges import JUDGES
+from presrm.methods.stages import Progress, SilentProgress
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import TurnSplitter
@@ -192,7 +192,7 @@ def _search_way(parts: Parts) -> _Way:
             problems,
             engine,
             parts.judge(engine),
-            parts.searcher,
+            parts.searcher("evaluation"),
             grader,
             group_size=search.group_size,
             start=start,
@@ -243,7 +243,7 @@ def solve_one(question: str, config: Config, watch: Watch | None = None) -> Sear
     with open_engine(policy_at(config.model.id), config.model) as engine:
         judge = parts.judge(engine)
         watched = judge if watch is None else _Watched(judge, watch)
-        (tree,) = parts.searcher.search([Problem("question", question)], engine, watched)
+        (tree,) = parts.searcher("solve").search([Problem("question", question)], engine, watched)
     return tree
 
 

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Collection, Mapping
 
+from presrm.assembly.options import arguments_of
 from presrm.config import JudgeConfig, parse_config
 from presrm.errors import ConfigError
 from presrm.judges import JUDGES
@@ -46,17 +47,11 @@ def make_judge(config: JudgeConfig, engine: Engine | None, prompts: PromptSet) -
     ours: dict[str, object] = {"engine": engine, "prompts": prompts, "verdict": config.verdict, "sampling": sampling}
     if counts_votes := "votes" in signature.parameters:
         ours["votes"] = config.votes
-    if taken := ours.keys() & config.options.keys():
-        raise ConfigError(f"judge.options: {', '.join(sorted(taken))} is set by other keys of judge")
-    arguments = {name: value for name, value in ours.items() if name in keywords}
-    arguments |= config.options
-    if "judges" in config.options:
-        members = _member_settings(config).items()
-        arguments["judges"] = {name: make_judge(member, engine, prompts) for name, member in members}
-    try:
-        signature.bind(**arguments)
-    except TypeError as error:
-        raise ConfigError(f"judge.options of judge {config.kind!r}: {error}") from error
+    options = dict(config.options)
+    if "judges" in options:
+        members, _ = _member_settings(config).items(), options.pop("judges")
+        ours["judges"] = {name: make_judge(member, engine, prompts) for name, member in members}
+    arguments = arguments_of(factory, options, ours, "judge.options")
     if config.votes == 1 or counts_votes:
         return factory(**arguments)
     assert engine is not None  # only a judge that asks one has votes

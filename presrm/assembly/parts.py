@@ -8,6 +8,7 @@ from typing import Any
 
 from presrm.assembly.engines import open_engine
 from presrm.assembly.judges import make_judge, tie_tolerance
+from presrm.assembly.options import arguments_of
 from presrm.checkers import CHECKERS
 from presrm.config import Config
 from presrm.errors import DataError, SplitterError, boundary
@@ -15,15 +16,17 @@ from presrm.evaluation.answers import Answer, evaluate
 from presrm.evaluation.decontamination import decontaminate
 from presrm.files.ledger import Call
 from presrm.graders import GRADERS
-from presrm.iteration import Progress, groups
 from presrm.judging.health import Health, StepLabeller, judge_pairs, judge_siblings, measure_signs
+from presrm.judging.labels import demonstrations, explain, perturbed, questions
+from presrm.methods import METHODS
+from presrm.methods.stages import Progress, groups
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
-from presrm.protocols import Engine, Grader, Judge, Sampling, Searcher, StepSplitter, Trainer
+from presrm.protocols import Engine, Grader, Judge, Method, Sampling, Searcher, StepSplitter, Trainer
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
-from presrm.types import Checkpoint, Grade, Problem, SearchTree, Step, Trajectory
+from presrm.types import Checkpoint, Demonstration, Grade, Problem, SearchTree, Step, Trajectory
 
 
 def make_splitter(name: str, options: Mapping[str, Any] | None = None) -> StepSplitter:
@@ -34,7 +37,7 @@ def make_splitter(name: str, options: Mapping[str, Any] | None = None) -> StepSp
 
 @dataclass
 class Parts:
-    """The parts of one run: `presrm.iteration.Stages`."""
+    """The parts of one run: `presrm.methods.stages.Parts`."""
 
     config: Config
     progress: Progress
@@ -50,17 +53,26 @@ class Parts:
         """The splitter."""
         return make_splitter(self.config.splitter, self.config.splitter_options)
 
+    def searcher(self, purpose: int | str = 0) -> Searcher:
+        """The searcher; its draws derive from the run's seed and from what it is for: an iteration, or a purpose."""
+        settings = self.config.search
+        factory = SEARCHERS.factory(settings.kind)
+        offered = {
+            "prompts": self.prompts,
+            "splitter": self.splitter,
+            "settings": settings,
+            "tie_tolerance": tie_tolerance(self.config.judge),
+            "seed": derive_seed(self.config.seed, "search", purpose),
+        }
+        return factory(**arguments_of(factory, settings.options, offered, "search.options"))
+
     @cached_property
-    def searcher(self) -> Searcher:
-        """The searcher."""
-        return SEARCHERS.create(
-            self.config.search.kind,
-            prompts=self.prompts,
-            splitter=self.splitter,
-            options=self.config.search,
-            tie_tolerance=tie_tolerance(self.config.judge),
-            seed=derive_seed(self.config.seed, "search"),
-        )
+    def method(self) -> Method:
+        """The method."""
+        settings = self.config.method
+        factory = METHODS.factory(settings.kind)
+        offered = {"pairs": self.config.pairs, "seed": derive_seed(self.config.seed, "method")}
+        return factory(**arguments_of(factory, settings.options, offered, "method.options"))
 
     @cached_property
     def trainer(self) -> Trainer:
@@ -81,23 +93,33 @@ class Parts:
         return GRADERS.create(self.config.evaluation.grader)
 
     @cached_property
-    def _held_out(self) -> list[Problem]:
+    def _scored(self) -> list[Problem]:
+        """The problems that score policies: the held-out ones, and behind them those of validation."""
         options = self.config.problems
         found = load_problems(
             options.held_out,
             split="test",
-            num=options.num_held_out,
+            num=options.num_held_out + options.num_validation,
             seed=derive_seed(self.config.seed, "held out"),
             **options.held_out_options,
         )
         without = sum(problem.answer is None for problem in found)
         if without:
             raise DataError(f"{without} of {len(found)} held-out problems have no answer to score against")
+        if options.num_validation and len(found) < options.num_held_out + options.num_validation:
+            raise DataError(
+                f"{options.held_out} has {len(found)} problems, too few for problems.num_held_out and "
+                "problems.num_validation together"
+            )
         return found
 
     def held_out(self) -> list[Problem]:
         """The problems that score every iteration."""
-        return self._held_out
+        return self._scored[: self.config.problems.num_held_out]
+
+    def validation(self) -> list[Problem]:
+        """The problems by which policies are chosen: none of them is reported."""
+        return self._scored[self.config.problems.num_held_out :]
 
     def source(self, iteration: int) -> list[Problem]:
         """The problems of the source that the iterations up to M(iteration) take, if there are so many."""
@@ -118,7 +140,7 @@ class Parts:
         return self._decontaminated(iteration, options.train, ours)
 
     def _decontaminated(self, iteration: int, source: str, problems: Sequence[Problem]) -> list[Problem]:
-        kept, contamination = decontaminate(problems, self.held_out())
+        kept, contamination = decontaminate(problems, self._scored)
         if removed := len(problems) - len(kept):
             self.progress.note(f"{removed} problems of {source} that also stand in the evaluation set were removed")
         self.log(stage="problems", iteration=iteration, source=source, kept=len(kept), removed=asdict(contamination))
@@ -178,8 +200,6 @@ class Parts:
 
     def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
         """Measure the judge on held-out problems: on a fixed set, on the policy's own siblings, and its habits."""
-        from presrm.judging.labels import perturbed
-
         search, watch = self.config.search, self.config.watch
         problems = self.held_out()[: self.config.evaluation.num_judge_problems]
         seed = derive_seed(self.config.seed, "health")
@@ -202,12 +222,37 @@ class Parts:
         accuracy = judge_pairs(fixed, judge)
         signs = None
         if watch.num_problems:
-            trees = list(self.searcher.search(self.held_out()[: watch.num_problems], engine, judge))
+            trees = list(self.searcher("health").search(self.held_out()[: watch.num_problems], engine, judge))
             tolerance = tie_tolerance(self.config.judge)
             signs = measure_signs(
                 judge, trees, fixed, accuracy, last, calls, self._is_right, watch, tie_tolerance=tolerance, seed=seed
             )
         return Health(accuracy if fixed else None, siblings, signs)
+
+    def judge_lessons(self, engine: Engine, num: int, iteration: int) -> list[Demonstration]:
+        """Make up to `num` demonstrations of right verdicts on steps of training problems.
+
+        Explained verdicts are the policy's own, kept where they come out right.
+
+        Raises:
+            DataError: if no training problem has a solution, whose steps are known to be right.
+        """
+        solved = [problem for problem in self.problems(iteration) if problem.solution]
+        if not solved:
+            raise DataError(f"policies.replay: no problem of {self.config.problems.train} has a solution")
+        judge, seed = self.config.judge, derive_seed(self.config.seed, "replay", iteration)
+        labelled = perturbed(solved, self.splitter, num, seed)
+        asked = [questions(one, self.prompts, direct=judge.verdict == "direct") for one in labelled]
+        asked = [[question for question in group if question.kind == judge.kind] or group for group in asked]
+        if judge.verdict == "explained":
+            asked = explain(asked, engine, Sampling(max_tokens=judge.max_tokens))
+        return demonstrations([question for group in asked for question in group][:num], f"replay/{iteration}")
+
+    def average(self, policies: Sequence[Checkpoint], out: Path) -> Checkpoint:
+        """Average the weights of policies, each after the first with the share that ``policies.ema_decay`` leaves."""
+        from presrm.training.averaging import average_weights
+
+        return average_weights(policies, self.config.policies.ema_decay, out)
 
     def _is_right(self, solution: Trajectory) -> bool | None:
         answer = solution.problem.answer

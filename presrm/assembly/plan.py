@@ -4,7 +4,7 @@ from pathlib import Path
 
 from presrm.assembly.parts import Parts
 from presrm.config import Config
-from presrm.iteration import SilentProgress
+from presrm.methods.stages import SilentProgress
 
 
 def plan(config: Config) -> list[tuple[str, str, str]]:

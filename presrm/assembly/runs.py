@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,9 @@ from presrm.assembly.engines import limit_threads, open_encoder, require_weights
 from presrm.assembly.parts import Parts
 from presrm.config import Config
 from presrm.files.run import RunDir, replace_file
-from presrm.iteration import IterationSummary, Progress
+from presrm.iteration import IterationSummary
 from presrm.iteration import train as run_loop
+from presrm.methods.stages import Progress
 from presrm.prompts import PromptSet
 from presrm.report import to_json, to_markdown
 from presrm.seeding import derive_seed
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def train(config: Config, out: Path, progress: Progress) -> list[IterationSummary]:
-    """Run the whole loop in the folder `out`, or go on with it; write the report and give the summary.
+    """Run the whole loop in the folder `out`, or resume it; the report is written after every assessment.
 
     Args:
         config: Settings; those that a run fixes must not change between two starts.
@@ -34,15 +36,19 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
     require_weights(config.model.id)
     limit_threads(config.threads)
     with RunDir(out, config, versions()) as run:
-        stages = Parts(config, progress, run.log)
-        stages.held_out()
+        parts = Parts(config, progress, run.log)
+        method = parts.method
+        parts.held_out()
         if config.iterations:
-            stages.source(2)  # a misspelt file is told at once, not after M1 has been assessed
-        summaries = run_loop(config, stages, run, progress)
-        about = {"name": config.name, "policy": config.model.id, **run.facts, "seed": str(config.seed), **versions()}
-        replace_file(out / "report.md", to_markdown(summaries, about))
-        replace_file(out / "report.json", json.dumps(to_json(summaries, about), indent=1) + "\n")
-        return summaries
+            parts.source(2)  # a misspelt file is told at once, not after M1 has been assessed
+        return run_loop(config, method, parts, run, progress, partial(write_report, config, run))
+
+
+def write_report(config: Config, run: RunDir, rows: Sequence[IterationSummary]) -> None:
+    """Write ``report.md`` and ``report.json``: what is known of the policies so far."""
+    about = {"name": config.name, "policy": config.model.id, **run.facts, "seed": str(config.seed), **versions()}
+    replace_file(run.path / "report.md", to_markdown(rows, about))
+    replace_file(run.path / "report.json", json.dumps(to_json(rows, about), indent=1) + "\n")
 
 
 def fit_pairs(pairs: Sequence[PreferencePair], config: Config, out: Path, progress: Progress) -> Checkpoint:

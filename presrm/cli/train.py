@@ -31,6 +31,9 @@ def train(
     iterations: Annotated[
         int | None, typer.Option("--iterations", metavar="N", min=0, help="DPO iterations: 3 makes M1 -> M4.")
     ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", metavar="NAME", help="How each policy is made from one before. [presrm]")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="RUN", help="The run folder. [runs/<config name>]")
     ] = None,
@@ -46,7 +49,7 @@ def train(
       $ presrm train --iterations 1
       $ presrm train --set search.num_candidates=4 --out runs/four
     """
-    flags = {"model.id": model, "problems.train": problems, "iterations": iterations}
+    flags = {"model.id": model, "problems.train": problems, "iterations": iterations, "method.kind": method}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     resolved = load_config(EMBEDDED if config is None else config, [*overrides, *(settings or [])])
     progress = RichProgress()

@@ -6,7 +6,7 @@ manifest.json    versions, what M1 ran on, hashes, finished artefacts; replacing
 metrics.jsonl    one row an event, with clocks
 ledger.sqlite    every question to a judge and what came back, with clocks
 iterations/1     M1: answers.jsonl scores.json health.json
-iterations/<t>   M(t): trees.jsonl pairs.jsonl policy/ answers.jsonl scores.json health.json
+iterations/<t>   M(t): problems.jsonl trees.jsonl pairs.jsonl policy/ answers.jsonl scores.json health.json
 report.md report.json
 ```
 """
@@ -32,7 +32,7 @@ from presrm.types import Checkpoint
 
 T = TypeVar("T")
 LEDGER = "ledger.sqlite"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class RunDir:
@@ -88,7 +88,7 @@ class RunDir:
         if changes:
             raise RunConfigError(
                 f"{self.path} was begun with other settings ({'; '.join(changes)}); "
-                "set them back to go on, or choose another --out"
+                "set them back to resume, or choose another --out"
             )
 
     def __enter__(self) -> "RunDir":
@@ -189,17 +189,17 @@ class IterationDir:
         self._verify(path, self._entry(name))
         return json.loads(path.read_text("utf-8"))
 
-    def policy(self, make: Callable[[Path], Checkpoint]) -> Checkpoint:
-        """Find the policy of this iteration, or make it in ``policy/``."""
-        folder = self.path / "policy"
-        if not self.is_done("policy"):
+    def policy(self, make: Callable[[Path], Checkpoint], name: str = "policy") -> Checkpoint:
+        """Find the policy of this iteration, or another one in the folder `name`, or make it there."""
+        folder = self.path / name
+        if not self.is_done(name):
             checkpoint = make(folder)
-            self._entry("policy").update(
+            self._entry(name).update(
                 model=None if checkpoint.model == str(folder) else checkpoint.model,
                 adapter=checkpoint.adapter is not None,
             )
-            self._finish("policy")
-        entry = self._entry("policy")
+            self._finish(name)
+        entry = self._entry(name)
         self._verify(folder, entry)
         return Checkpoint(entry["model"] or str(folder), folder if entry["adapter"] else None)
 
@@ -252,7 +252,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text("utf-8"))
         if manifest["format"] != _FORMAT:
-            raise RunError(f"{path} was written by another version of presrm (format {manifest['format']})")
+            raise RunError(
+                f"{path} was written by another version of presrm (format {manifest['format']}, this one writes "
+                f"{_FORMAT}); choose another --out"
+            )
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
     return dict(manifest)

@@ -15,7 +15,17 @@ from presrm.judging.verdicts import ask_explained
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Engine, Generator, Grader, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
-from presrm.types import UNFINISHED, Grade, LabelledSteps, Problem, Step, Trajectory
+from presrm.types import (
+    UNFINISHED,
+    Candidates,
+    Demonstration,
+    Grade,
+    LabelledSteps,
+    Problem,
+    Step,
+    Stop,
+    Trajectory,
+)
 
 _ANNOTATION = re.compile(r"<<[^<>\n]*=[^<>\n]*>>")
 _NUMBER = re.compile(r"(?<![\w.,])(?<!Step )\d+(?:,\d{3})*(?:\.\d+)?")
@@ -203,3 +213,26 @@ def explain(asked: Sequence[Sequence[Question]], engine: Engine, sampling: Sampl
             if place not in wrong:
                 kept[place].append(replace(q, reply=verdict.rationale.rstrip()))
     return kept
+
+
+def demonstrations(asked: Sequence[Question], name: str) -> list[Demonstration]:
+    """Make lessons of questions and their replies: problems whose solution is a judgement.
+
+    Args:
+        asked: Each with its subject.
+        name: Of the lessons, which are numbered.
+    """
+    made = []
+    for number, question in enumerate(asked):
+        subject = question.prompt.subject
+        assert subject is not None  # a question to a judge has one
+        problem = Problem(
+            f"{name}/{number}",
+            subject.prefix.problem.question,
+            answer=question.verdict,
+            kind=question.kind if question.ends else f"{question.kind}-direct",
+            shown=Candidates(subject.prefix, subject.shown),
+        )
+        reply = Step(question.reply, stop=Stop.EOS if question.ends else None)
+        made.append(Demonstration(problem.id, Trajectory(problem), reply))
+    return made

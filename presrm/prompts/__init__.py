@@ -10,7 +10,7 @@ question verbatim; a judge gets all content as `_show` shows it.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain, islice
@@ -21,10 +21,10 @@ from unicodedata import normalize
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from presrm.errors import ConfigError, boundary
+from presrm.errors import ConfigError, DataError, boundary
 from presrm.prompts.escaping import escape_controls
 from presrm.registry import nearest
-from presrm.types import Problem, Step, Trajectory
+from presrm.types import Candidates, Problem, Step, Trajectory
 
 _PACKAGED = Path(__file__).parents[1] / "_prompts"
 _CHECKOUT = Path(__file__).parents[2] / "prompts"
@@ -167,12 +167,25 @@ class PromptSet:
         """Ask for the next steps of `prefix`.
 
         Behind examples the question stands without words of ours, as theirs do: they show what a solution looks like,
-        and the ``solve`` template might ask for another form.
+        and the ``solve`` template might ask for another form. Of a problem whose solution is a judgement, the judge's
+        question is asked.
         """
+        if prefix.problem.shown is not None:
+            return replace(self._question(prefix.problem.kind, prefix.problem.shown), reply=prefix.steps)
         if self.examples:
             question = Part(prefix.problem.question, is_content=True)
             return Prompt((question,), reply=prefix.steps, template="solve", examples=self.examples)
         return self._render("solve", prefix.problem, {"question": prefix.problem.question}, reply=prefix.steps)
+
+    def _question(self, kind: str, shown: Candidates) -> Prompt:
+        stem, _, suffix = kind.partition("-")
+        if stem not in ("pairwise", "pointwise") or suffix not in ("", "direct"):
+            raise DataError(
+                f"a problem of kind {kind!r:.80} cannot be asked: known are pairwise and pointwise judgements"
+            )
+        ask: Callable[..., Prompt] = self.pairwise if stem == "pairwise" else self.pointwise
+        with boundary(DataError, f"a problem of kind {kind!r} with {len(shown.steps)} steps shown"):
+            return ask(shown.prefix, *shown.steps, direct=bool(suffix))
 
     def pairwise(self, prefix: Trajectory, first: Step, second: Step, *, direct: bool = False) -> Prompt:
         """Ask which of two next steps is better, A (`first`) or B (`second`)."""

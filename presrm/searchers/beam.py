@@ -7,6 +7,9 @@ judge says (`presrm.searchers.worth`): for most judges it is their product, the 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Annotated
+
+from pydantic import Field
 
 from presrm.config import SearchConfig
 from presrm.errors import RequestError
@@ -18,7 +21,7 @@ from presrm.types import Expansion, Judgement, Problem, SearchTree, Trajectory
 
 
 class BeamSearcher:
-    """Keeps the best ``search.beam_width`` paths of each problem; an ended path keeps its place among them.
+    """Keeps the best ``beam_width`` paths of each problem; an ended path keeps its place among them.
 
     A path of unknown worth is not kept. Equal paths count once, and of
     equally good ones the first found goes on. The search of a problem ends when all its best paths have ended.
@@ -26,16 +29,23 @@ class BeamSearcher:
     Args:
         prompts: The set whose ``solve`` template is asked.
         splitter: Cuts the steps.
-        options: Settings of the search.
-        tie_tolerance: Not used: paths are ranked, not compared two by two.
+        settings: Of the search.
         seed: Every draw derives from it.
+        beam_width: Paths that go on together.
     """
 
     def __init__(
-        self, prompts: PromptSet, splitter: StepSplitter, options: SearchConfig, *, tie_tolerance: float, seed: int
+        self,
+        prompts: PromptSet,
+        splitter: StepSplitter,
+        settings: SearchConfig,
+        *,
+        seed: int,
+        beam_width: Annotated[int, Field(gt=0)] = 4,
     ) -> None:
-        self._expander = Expander(prompts, splitter, options, seed=seed, judges_single=True)
-        self._options = options
+        self._expander = Expander(prompts, splitter, settings, seed=seed, judges_single=True)
+        self._group_size = settings.group_size
+        self._width = beam_width
 
     def search(
         self, problems: Sequence[Problem], generator: Generator, judge: Judge, start: int = 0
@@ -60,7 +70,7 @@ class BeamSearcher:
                 "candidates of one step; choose an absolute judge such as 'pointwise'"
             )
         indexed = enumerate(problems, start)
-        for _, group in groupby(indexed, key=lambda item: item[0] // self._options.group_size):
+        for _, group in groupby(indexed, key=lambda item: item[0] // self._group_size):
             beams = [_Beam(index, SearchTree(problem)) for index, problem in group]
             while any(beam.live for beam in beams):
                 self._expand(beams, generator, judge)
@@ -75,7 +85,7 @@ class BeamSearcher:
         ]
         made = iter(self._expander.expand(places, generator, judge))
         for beam in beams:
-            beam.grow([next(made) for _ in beam.live], self._options.beam_width, composition_of(judge))
+            beam.grow([next(made) for _ in beam.live], self._width, composition_of(judge))
 
 
 @dataclass(frozen=True, slots=True)

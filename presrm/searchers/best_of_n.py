@@ -41,17 +41,14 @@ class BestOfN:
     Args:
         prompts: The set whose ``solve`` template is asked.
         splitter: Cuts the solutions for an absolute judge.
-        options: Settings of the search. A solution may have ``max_steps`` times ``max_step_tokens`` tokens.
-        tie_tolerance: Not used: of several best solutions the first sampled is kept.
+        settings: Of the search. A solution may have ``max_steps`` times ``max_step_tokens`` tokens.
         seed: Every draw derives from it.
     """
 
-    def __init__(
-        self, prompts: PromptSet, splitter: StepSplitter, options: SearchConfig, *, tie_tolerance: float, seed: int
-    ) -> None:
+    def __init__(self, prompts: PromptSet, splitter: StepSplitter, settings: SearchConfig, *, seed: int) -> None:
         self._prompts = prompts
         self._splitter = splitter
-        self._options = options
+        self._settings = settings
         self._seed = seed
 
     def search(
@@ -71,7 +68,7 @@ class BestOfN:
         """
         judged = self._judge_steps if judge.scale == "absolute" else _judge_whole
         indexed = enumerate(problems, start)
-        for _, group in groupby(indexed, key=lambda item: item[0] // self._options.group_size):
+        for _, group in groupby(indexed, key=lambda item: item[0] // self._settings.group_size):
             members = list(group)
             completions = generator.generate([self._request(index, problem) for index, problem in members])
             drawn = [[Step(one.text, one.tokens, one.stop or Stop.EOS) for one in of] for of in completions]
@@ -79,10 +76,10 @@ class BestOfN:
             yield from (_tree(*of) for of in zip([problem for _, problem in members], drawn, scores, strict=True))
 
     def _request(self, index: int, problem: Problem) -> Request:
-        options = self._options
-        sampling = Sampling(options.temperature, options.top_p, options.max_steps * options.max_step_tokens)
+        settings = self._settings
+        sampling = Sampling(settings.temperature, settings.top_p, settings.max_steps * settings.max_step_tokens)
         seed = derive_seed(self._seed, "best of n", index)
-        return Request(self._prompts.solve(Trajectory(problem)), options.num_candidates, sampling, seed=seed)
+        return Request(self._prompts.solve(Trajectory(problem)), settings.num_candidates, sampling, seed=seed)
 
     def _judge_steps(
         self, problems: Sequence[Problem], drawn: Sequence[Sequence[Step]], judge: Judge

@@ -39,7 +39,7 @@ class Expander:
     Args:
         prompts: The set whose ``solve`` template is asked.
         splitter: Cuts the steps.
-        options: Settings of the search.
+        settings: Of the search.
         seed: Every draw derives from it.
         judges_single: Judge a candidate that is the only distinct one, too.
     """
@@ -48,14 +48,14 @@ class Expander:
         self,
         prompts: PromptSet,
         splitter: StepSplitter,
-        options: SearchConfig,
+        settings: SearchConfig,
         *,
         seed: int,
         judges_single: bool = False,
     ) -> None:
         self._prompts = prompts
         self._splitter = splitter
-        self._options = options
+        self._settings = settings
         self._seed = seed
         self._judges_single = judges_single
 
@@ -87,11 +87,11 @@ class Expander:
         return expansions
 
     def _request(self, place: Place) -> Request:
-        options = self._options
+        settings = self._settings
         return Request(
             self._prompts.solve(place.prefix),
-            num=options.num_candidates,
-            sampling=Sampling(options.temperature, options.top_p, options.max_step_tokens),
+            num=settings.num_candidates,
+            sampling=Sampling(settings.temperature, settings.top_p, settings.max_step_tokens),
             splitter=self._splitter,
             seed=derive_seed(self._seed, "search", place.index, place.number),
         )
@@ -99,9 +99,9 @@ class Expander:
     def _step(self, completion: Completion, depth: int) -> Step:
         """Make a candidate of a completion, and say why the solution ends with it, if it does."""
         stop = completion.stop
-        if stop is None and any(mark in completion.text for mark in self._options.answer_marks):
+        if stop is None and any(mark in completion.text for mark in self._settings.answer_marks):
             stop = Stop.ANSWER
-        if stop is None and depth + 1 == self._options.max_steps:
+        if stop is None and depth + 1 == self._settings.max_steps:
             stop = Stop.MAX_STEPS
         return Step(completion.text, completion.tokens, stop)
 

@@ -6,6 +6,9 @@ What the paper leaves open is decided here and in `presrm.config.SearchConfig`; 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from presrm.config import SearchConfig
 from presrm.prompts import PromptSet
@@ -22,17 +25,29 @@ class GreedySearcher:
     Args:
         prompts: The set whose ``solve`` template is asked.
         splitter: Cuts the steps.
-        options: Settings of the search.
+        settings: Of the search.
         tie_tolerance: Readable scores of distinct candidates tie if their max - min is at most this.
         seed: Every draw derives from it.
+        max_rollbacks: Roll-backs a problem may cost before it is given up.
+        unanimous: Where there is one distinct candidate only: go on with it, or roll back as after a tie.
     """
 
     def __init__(
-        self, prompts: PromptSet, splitter: StepSplitter, options: SearchConfig, *, tie_tolerance: float, seed: int
+        self,
+        prompts: PromptSet,
+        splitter: StepSplitter,
+        settings: SearchConfig,
+        *,
+        tie_tolerance: float,
+        seed: int,
+        max_rollbacks: Annotated[int, Field(ge=0)] = 5,
+        unanimous: Literal["accept", "roll_back"] = "accept",
     ) -> None:
-        self._expander = Expander(prompts, splitter, options, seed=seed)
-        self._options = options
+        self._expander = Expander(prompts, splitter, settings, seed=seed)
+        self._group_size = settings.group_size
         self._tie_tolerance = tie_tolerance
+        self._max_rollbacks = max_rollbacks
+        self._unanimous = unanimous
 
     def search(
         self, problems: Sequence[Problem], generator: Generator, judge: Judge, start: int = 0
@@ -50,7 +65,7 @@ class GreedySearcher:
             JudgeError: if the judge raises, or does not give one judgement for each candidate.
         """
         indexed = enumerate(problems, start)
-        for _, group in groupby(indexed, key=lambda item: item[0] // self._options.group_size):
+        for _, group in groupby(indexed, key=lambda item: item[0] // self._group_size):
             walks = [_Walk(index, problem) for index, problem in group]
             while live := [walk for walk in walks if not walk.is_finished]:
                 self._expand(live, generator, judge)
@@ -73,7 +88,7 @@ class GreedySearcher:
             walk.given_up = why_none_is_whole(last)
             return
         if len(last.whole) == 1:
-            if self._options.unanimous == "roll_back":
+            if self._unanimous == "roll_back":
                 self._roll_back(walk, "one distinct candidate")
             else:
                 walk.keep(whole[0])
@@ -93,8 +108,8 @@ class GreedySearcher:
         """Drop the step before, with its pair, so that it is expanded anew; or give up."""
         if not walk.path:
             walk.given_up = f"{cause} at the first step"
-        elif len(walk.dropped) == self._options.max_rollbacks:
-            walk.given_up = f"{cause} after {self._options.max_rollbacks} roll-backs"
+        elif len(walk.dropped) == self._max_rollbacks:
+            walk.given_up = f"{cause} after {self._max_rollbacks} roll-backs"
         else:
             expansion, _ = walk.path.pop()
             walk.dropped.append(expansion)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from presrm.config import TrainingConfig
-from presrm.errors import NoPairsError
+from presrm.errors import NoLessonsError
 from presrm.packing.layout import fill_packs, tree_size
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
@@ -115,13 +115,13 @@ def count_tokens(
     """Count what one epoch of `presrm.training.step_dpo.StepDPO` computes.
 
     Raises:
-        NoPairsError: if every pair is longer than ``max_tokens``.
+        NoLessonsError: if every pair is longer than ``max_tokens``.
     """
     tokens = [tokenise_pair(pair, encoder, prompts, options.max_tokens) for pair in pairs]
     whole = [(ids.prefix + ids.chosen, ids.prefix + ids.rejected) for ids in tokens if ids is not None]
     trees = [pair.prefix.problem.id for pair, ids in zip(pairs, tokens, strict=True) if ids is not None]
     if not whole:
-        raise NoPairsError(
+        raise NoLessonsError(
             f"all {len(pairs)} pairs are longer than training.max_tokens={options.max_tokens}; raise it, as far as the "
             "model reads"
         )

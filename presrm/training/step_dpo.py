@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
 from presrm.config import ModelConfig, TrainingConfig
-from presrm.errors import NoPairsError
+from presrm.errors import ConfigError, NoLessonsError
 from presrm.files.run import replace_file
 from presrm.packing.forward import accept_packs, rotary_group
 from presrm.packing.layout import Scored, fill_packs, pack, tree_size
@@ -38,7 +38,7 @@ from presrm.training.trainer import (
     train_and_save,
     whole_folder,
 )
-from presrm.types import Checkpoint, PreferencePair
+from presrm.types import Checkpoint, Lesson, PreferencePair
 
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 MicroBatch = dict[str, Any]
@@ -319,7 +319,9 @@ class StepDPO:
         self._seed = seed
         self._on_log: OnLog = on_log or (lambda row: None)
 
-    def fit(self, pairs: Sequence[PreferencePair], policy: Checkpoint, out: Path) -> Checkpoint:
+    def fit(
+        self, lessons: Sequence[Lesson], policy: Checkpoint, out: Path, *, reference: Checkpoint | None = None
+    ) -> Checkpoint:
         """Train `policy` on `pairs` and save the result under `out`, which is whole or absent.
 
         The reference's log-probabilities stay beside it, as ``reference-<hash of weights and pairs>.json``: another
@@ -329,8 +331,11 @@ class StepDPO:
             With LoRA the base with the adapter in `out`, else the whole model in `out`.
 
         Raises:
-            NoPairsError: if there are no pairs, or every pair is longer than ``max_tokens``.
+            NoLessonsError: if there are no pairs, or every pair is longer than ``max_tokens``.
         """
+        if reference is not None:
+            raise ConfigError("policies.reference: only previous can be trained with")
+        pairs = [lesson for lesson in lessons if isinstance(lesson, PreferencePair)]
         options = self._options
         model, tokenizer = load_trainable(policy, self._model, options.lora, self._seed)
         encoder = PromptEncoder(tokenizer, self._model.chat_template)
@@ -338,7 +343,7 @@ class StepDPO:
         kept = [(pair.prefix.problem.id, ids) for pair, ids in zip(pairs, tokens, strict=True) if ids is not None]
         num_too_long = len(pairs) - len(kept)
         if not kept:
-            raise NoPairsError(
+            raise NoLessonsError(
                 f"no pairs to train on: {len(pairs)} given, {num_too_long} of them longer than "
                 f"training.max_tokens={options.max_tokens}"
             )

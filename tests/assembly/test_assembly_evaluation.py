@@ -8,7 +8,7 @@ import pytest
 from presrm.assembly.evaluation import evaluate_policies, load_benchmark, load_examples
 from presrm.config import load_config
 from presrm.errors import RunConfigError
-from presrm.iteration import SilentProgress
+from presrm.methods.stages import SilentProgress
 
 PLAIN = ["model.chat_template=plain", "model.device=cpu", "evaluation.max_tokens=4"]
 

@@ -117,7 +117,7 @@ def end_train_with(monkeypatch, error):
 
 
 def test_failed_work_is_one(run, monkeypatch):
-    end_train_with(monkeypatch, errors.NoPairsError("M2 cannot be trained: 12 expansions tied"))
+    end_train_with(monkeypatch, errors.NoLessonsError("M2 cannot be trained: 12 expansions tied"))
     ended = run("train")
     assert (ended.code, ended.err) == (1, "presrm: M2 cannot be trained: 12 expansions tied\n")
 

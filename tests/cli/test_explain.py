@@ -51,7 +51,7 @@ def write_run(
         config.search.kind,
         prompts=PROMPTS,
         splitter=SPLITTERS.create("newline"),
-        options=config.search,
+        settings=config.search,
         tie_tolerance=0.0,
         seed=1,
     )

@@ -133,8 +133,9 @@ def test_best_of_n_keeps_all_solutions_and_a_search_by_steps_the_one_it_ends_wit
 
     def solve(kind: str) -> list[Item]:
         options = SearchConfig(kind=kind, num_candidates=4)
-        parts = {"prompts": PromptSet("compact"), "splitter": SPLITTERS.create("newline"), "options": options}
-        searcher = SEARCHERS.create(kind, **parts, tie_tolerance=0, seed=0)
+        parts = {"prompts": PromptSet("compact"), "splitter": SPLITTERS.create("newline"), "settings": options}
+        parts |= {"tie_tolerance": 0} if kind == "greedy" else {}
+        searcher = SEARCHERS.create(kind, **parts, seed=0)
         groups = search_solutions(
             PROBLEMS,
             ScriptedEngine(write),

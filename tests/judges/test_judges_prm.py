@@ -89,9 +89,12 @@ def test_settings_name_it_and_its_options(made: list[FakeScorer]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "missing a required argument: 'model'"),
-        ({"model": "x", "format": "qwen"}, "'qwen' is unknown; give auto, token-classification, qwen-prm"),
-        ({"model": "x", "tag": "+"}, "unexpected keyword argument 'tag'"),
+        ({}, "judge.options.model is missing"),
+        (
+            {"model": "x", "format": "qwen"},
+            "options.format: Input should be 'auto', 'token-classification'",
+        ),
+        ({"model": "x", "tag": "+"}, "unknown key 'judge.options.tag'"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, str], message: str) -> None:

@@ -92,7 +92,7 @@ def test_one_vote_is_the_plain_judge(kind: str) -> None:
         ({"temperature": 0.0}, "judge.temperature"),
         ({"verdict": "direct"}, "judge.verdict"),
         ({"options": {"nonsense": 1}}, "nonsense"),
-        ({"options": {"engine": None}}, "engine is set by other keys"),
+        ({"options": {"engine": None}}, "engine cannot be set here"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -247,7 +247,9 @@ class ScriptedParts(Parts):
     def trainer(self) -> "ScriptedParts":
         return self
 
-    def fit(self, pairs: list[PreferencePair], policy_: Checkpoint, out: Path) -> Checkpoint:
+    def fit(
+        self, lessons: list[PreferencePair], policy_: Checkpoint, out: Path, *, reference: Checkpoint | None = None
+    ) -> Checkpoint:
         out.mkdir()
         (out / "weights").touch()
         return Checkpoint(str(out))
@@ -284,7 +286,7 @@ def run(folder: Path, *verdicts: Verdict, settings: tuple[str, ...] = ()) -> tup
     with RunDir(folder / "run", config) as opened:
         parts = ScriptedParts(config, progress, opened.log)
         parts.verdicts = verdicts
-        return list(train(config, parts, opened, progress)), progress.notes
+        return list(train(config, parts.method, parts, opened, progress)), progress.notes
 
 
 def alarms(summary: IterationSummary) -> set[str]:

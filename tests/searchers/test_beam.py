@@ -29,7 +29,9 @@ class ScoreJudge:
         return Judgement(score) if score is not None else Judgement(None, Status.UNREADABLE)
 
 
-def search(steps: dict[str, list[str]], score: Callable[[str], float | None], **options: object) -> SearchTree:
+def search(
+    steps: dict[str, list[str]], score: Callable[[str], float | None], beam_width: int = 4, **options: object
+) -> SearchTree:
     """Search one problem whose next steps are a table: path -> candidates; a step without line end ends it."""
 
     counts: dict[str, int] = {}
@@ -45,9 +47,9 @@ def search(steps: dict[str, list[str]], score: Callable[[str], float | None], **
         "beam",
         prompts=PromptSet("compact"),
         splitter=SPLITTERS.create("newline"),
-        options=settings,
-        tie_tolerance=0,
+        settings=settings,
         seed=0,
+        beam_width=beam_width,
     )
     (tree,) = beam.search([Problem("p", "?")], ScriptedEngine(next_step), ScoreJudge(score))
     return tree
@@ -97,8 +99,7 @@ def test_a_relative_judge_is_refused() -> None:
         "beam",
         prompts=PromptSet("compact"),
         splitter=SPLITTERS.create("newline"),
-        options=SearchConfig(),
-        tie_tolerance=0,
+        settings=SearchConfig(),
         seed=0,
     )
     with pytest.raises(RequestError, match="relative"):

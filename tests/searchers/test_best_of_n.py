@@ -36,8 +36,7 @@ def search(solutions: list[str], judge: ScoreJudge) -> SearchTree:
         "best-of-n",
         prompts=PromptSet("compact"),
         splitter=SPLITTERS.create("newline"),
-        options=SearchConfig(num_candidates=len(solutions)),
-        tie_tolerance=0,
+        settings=SearchConfig(num_candidates=len(solutions)),
         seed=0,
     )
     (tree,) = searcher.search([Problem("p", "?")], ScriptedEngine(write), judge)

@@ -60,8 +60,9 @@ class Script(ScriptedEngine):
 
 
 def searcher(tie_tolerance: float = 0.0, seed: int = 0, **options: Any) -> GreedySearcher:
-    config = SearchConfig(**{"num_candidates": 2, **options})
-    return GreedySearcher(PROMPTS, Lines(), config, tie_tolerance=tie_tolerance, seed=seed)
+    own = {name: options.pop(name) for name in ("max_rollbacks", "unanimous") if name in options}
+    settings = SearchConfig(**{"num_candidates": 2, **options})
+    return GreedySearcher(PROMPTS, Lines(), settings, tie_tolerance=tie_tolerance, seed=seed, **own)
 
 
 def search_one(engine: Script, judge: Judge, **options: Any) -> SearchTree:
@@ -295,7 +296,7 @@ def test_the_registered_searcher_runs_with_the_policy_as_its_own_judge() -> None
 
     engine = ScriptedEngine(policy)
     greedy = SEARCHERS.create(
-        "greedy", prompts=PROMPTS, splitter=Lines(), options=SearchConfig(), tie_tolerance=0.0, seed=0
+        "greedy", prompts=PROMPTS, splitter=Lines(), settings=SearchConfig(), tie_tolerance=0.0, seed=0
     )
     [tree] = greedy.search([Problem("p", "Give two digits.")], engine, PairwiseJudge(engine, PROMPTS))
 

@@ -7,7 +7,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from presrm.config import TrainingConfig
-from presrm.errors import NoPairsError
+from presrm.errors import NoLessonsError
 from presrm.formats.pairs import Terminal, pair_of
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
@@ -78,7 +78,7 @@ def test_pairs_that_are_too_long_are_left_out_and_counted(encoder: PromptEncoder
     short, long = pair("Q", "", "X", "K"), pair("Q", "", "XYXYXY", "K")
     found = count([short, long], encoder, max_tokens=5)
     assert (found.num_pairs, found.num_too_long, found.whole) == (1, 1, 10)
-    with pytest.raises(NoPairsError, match="all 1 pairs are longer"):
+    with pytest.raises(NoLessonsError, match="all 1 pairs are longer"):
         count([long], encoder, max_tokens=5)
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import log_softmax
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedModel, TrainingArguments
 
 from presrm.config import LoraConfig, ModelConfig, TrainingConfig
-from presrm.errors import ConfigError, NoPairsError
+from presrm.errors import ConfigError, NoLessonsError
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.training.step_dpo import StepDPO, StepDPOTrainer
@@ -186,7 +186,7 @@ def test_pairs_that_do_not_fit_whole_are_left_out_and_counted(tiny_policy: Path,
 
 
 def test_no_pair_that_fits_is_an_error_with_counts(tiny_policy: Path, tmp_path: Path) -> None:
-    with pytest.raises(NoPairsError, match="3 given, 3 of them longer"):
+    with pytest.raises(NoLessonsError, match="3 given, 3 of them longer"):
         fit(make_pairs(2), Checkpoint(str(tiny_policy)), tmp_path / "out", max_tokens=3)
 
     assert not (tmp_path / "out").exists()

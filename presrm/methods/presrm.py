@@ -1,0 +1,34 @@
+"""Process-based Self-Rewarding Language Models (arXiv 2503.03746)."""
+
+from presrm.config import PairsConfig
+from presrm.credit.pairs import explain_no_pairs, mine_pairs
+from presrm.errors import NoLessonsError
+from presrm.files.run import IterationDir
+from presrm.methods.stages import Stages
+from presrm.protocols import Improved
+from presrm.types import Checkpoint
+
+
+class Presrm:
+    """Search step by step with the policy as its own judge, pair best and worst, train on the pairs (section 3).
+
+    Args:
+        pairs: Which pairs to take.
+    """
+
+    def __init__(self, pairs: PairsConfig) -> None:
+        self._pairs = pairs
+
+    def improve(self, policy: Checkpoint, stages: Stages, iteration: IterationDir) -> Improved:
+        """Make the next policy.
+
+        Raises:
+            NoLessonsError: if no expansion gives a pair; says why, with counts.
+        """
+        problems = stages.problems(iteration)
+        trees = stages.search(policy, problems, iteration)
+        mined = mine_pairs(trees, self._pairs, iteration.number)
+        if not mined.pairs:
+            raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain_no_pairs(trees, mined)}")
+        trained = stages.fit(mined.pairs, policy, iteration)
+        return Improved(trained, num_lessons=len(mined.pairs), dropped=mined.dropped)

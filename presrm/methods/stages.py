@@ -1,0 +1,345 @@
+"""What a method may do: the stages of an iteration, over the parts of a run."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol, TypeVar
+
+from presrm.config import Config
+from presrm.errors import RunError
+from presrm.evaluation.answers import Answer
+from presrm.files.ledger import Call, CallStage
+from presrm.files.run import IterationDir, RunDir
+from presrm.judging.health import Health
+from presrm.judging.recording import RecordingEngine
+from presrm.prompts import PromptSet
+from presrm.protocols import Engine, Judge, Searcher, Trainer
+from presrm.seeding import derive_seed
+from presrm.types import Attempt, Checkpoint, Demonstration, Lesson, PreferencePair, Problem, SearchTree
+
+T = TypeVar("T")
+_LESSON_FILES: Mapping[type[Lesson], str] = {
+    PreferencePair: "pairs.jsonl",
+    Demonstration: "demonstrations.jsonl",
+    Attempt: "attempts.jsonl",
+}
+
+
+class Progress(Protocol):
+    """Where a run tells what it does."""
+
+    def stage(self, name: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+        """Announce a stage of `total` units; call what it gives with the units done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something in one line."""
+        ...
+
+
+class SilentProgress:
+    """Progress that nobody watches."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def stage(self, name: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+        """Count nothing."""
+        return nullcontext(lambda units: None)
+
+
+class Parts(Protocol):
+    """The parts of a run, as `presrm.assembly` puts them together."""
+
+    config: Config
+
+    @property
+    def prompts(self) -> PromptSet:
+        """What policy and judge are asked by."""
+        ...
+
+    @property
+    def trainer(self) -> Trainer:
+        """Lessons -> policy."""
+        ...
+
+    def searcher(self, purpose: int | str) -> Searcher:
+        """Problems -> trees; the draws derive from the purpose, such as the number of the iteration."""
+        ...
+
+    def problems(self, iteration: int) -> list[Problem]:
+        """The problems searched to make M(iteration), decontaminated."""
+        ...
+
+    def held_out(self) -> list[Problem]:
+        """The problems that score every iteration."""
+        ...
+
+    def validation(self) -> list[Problem]:
+        """The problems by which policies are chosen: none of them is reported."""
+        ...
+
+    def seed(self, out: Path) -> Checkpoint | None:
+        """Run the seed stage; none where the policy is already an M1."""
+        ...
+
+    def engine(self, policy: Checkpoint) -> Engine:
+        """Load a policy."""
+        ...
+
+    def judge(self, engine: Engine) -> Judge:
+        """The judge that `engine` runs."""
+        ...
+
+    def answers(self, problems: Sequence[Problem], engine: Engine) -> Iterator[list[Answer]]:
+        """Solve problems greedily and grade them, in lockstep groups."""
+        ...
+
+    def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
+        """Measure the judge on held-out problems, and against the judge before on what that judged in `last`.
+
+        `calls` gives the judge's pairwise calls up to when it is first read.
+        """
+        ...
+
+    def judge_lessons(self, engine: Engine, num: int, iteration: int) -> list[Demonstration]:
+        """Make up to `num` demonstrations of right verdicts on steps of training problems."""
+        ...
+
+    def average(self, policies: Sequence[Checkpoint], out: Path) -> Checkpoint:
+        """Average the weights of policies, each after the first with the share that ``policies.ema_decay`` leaves."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """One load of a policy's weights, with which it solves, judges and is measured."""
+
+    policy: Checkpoint
+    engine: Engine
+
+
+class Stages:
+    """What a method may do. Each stage has its progress, its clock and its artefact, and resumes where it was stopped.
+
+    A policy is loaded when it is first needed, and once: what measures M(t) and what searches for M(t+1) share the
+    load, until another policy is needed or training begins. An engine that says ``can_adopt`` stays through training
+    and is asked to ``adopt`` the next policy, as a server can that runs the base of an adapter.
+
+    Attributes:
+        parts: What the run is put together from.
+        run: Its folder.
+        progress: Where to tell what is going on.
+        names: What the policies are called: ``M1``, ``M2``, ...
+    """
+
+    def __init__(self, parts: Parts, run: RunDir, progress: Progress) -> None:
+        self.parts = parts
+        self.run = run
+        self.progress = progress
+        self.names: dict[Checkpoint, str] = {}
+        self._loaded: LoadedPolicy | None = None
+
+    def start(self) -> Checkpoint:
+        """M0 -> M1 by the seed stage, or the given policy as M1."""
+        given = Checkpoint(self.parts.config.model.id)
+        if self.parts.config.seed_stage is None:
+            return given
+        first = self.run.iteration(1)
+
+        def make(out: Path) -> Checkpoint:
+            with self.progress.stage("M1: seed stage", None):
+                return self.parts.seed(out) or given
+
+        return timed(first, "seed", "policy", lambda: first.policy(make))
+
+    def engine(self, policy: Checkpoint) -> Engine:
+        """The engine that runs `policy`, loaded if it is not; an engine that can ``adopt`` it stays."""
+        if self._loaded is not None and self._loaded.policy != policy:
+            if _can_adopt(self._loaded.engine) and self._loaded.engine.adopt(policy):  # type: ignore[attr-defined]
+                self._loaded = LoadedPolicy(policy, self._loaded.engine)
+            else:
+                self.release()
+        if self._loaded is None:
+            self._loaded = LoadedPolicy(policy, self.parts.engine(policy).__enter__())
+        return self._loaded.engine
+
+    def release(self) -> None:
+        """Free the device."""
+        if self._loaded is not None:
+            engine, self._loaded = self._loaded.engine, None
+            engine.__exit__(None, None, None)
+
+    def problems(self, iteration: IterationDir) -> list[Problem]:
+        """The problems of an iteration: ``problems.jsonl``."""
+        return iteration.rows(Problem, "problems.jsonl", lambda have: [self.parts.problems(iteration.number)[have:]])
+
+    def search(self, policy: Checkpoint, problems: Sequence[Problem], iteration: IterationDir) -> list[SearchTree]:
+        """The same weights solve and judge: one tree a problem, ``trees.jsonl``."""
+        size, number = self.parts.config.search.group_size, iteration.number
+
+        def make(have: int) -> Iterator[list[SearchTree]]:
+            with self.progress.stage(f"M{number}: search and judge", len(problems)) as advance:
+                engine = self.engine(policy)
+                before = counts(engine)
+                with self._recording(policy, engine, iteration, "search") as recording:
+                    advance(have)
+                    searcher, judge = self.parts.searcher(number), self.parts.judge(recording)
+                    for group in groups(searcher.search(problems[have:], engine, judge, start=have), size):
+                        yield group
+                        advance(len(group))
+                iteration.run.log(stage="search", iteration=number, **counts(engine, before))
+
+        return timed(iteration, "search", "trees.jsonl", lambda: iteration.rows(SearchTree, "trees.jsonl", make))
+
+    def fit(self, lessons: Sequence[Lesson], policy: Checkpoint, iteration: IterationDir) -> Checkpoint:
+        """Train `policy` on lessons, and on those that ``policies`` adds: ``policy/``.
+
+        The lessons of the iteration stand in ``pairs.jsonl``, ``demonstrations.jsonl`` or ``attempts.jsonl``.
+        """
+        number = iteration.number
+        for kind, name in _LESSON_FILES.items():
+            ours = [lesson for lesson in lessons if isinstance(lesson, kind)]
+            if ours:
+                iteration.rows(kind, name, lambda have, ours=ours: [ours[have:]])  # type: ignore[misc]
+
+        def make(out: Path) -> Checkpoint:
+            chosen = [*lessons, *self._earlier(lessons, iteration)]
+            chosen += self._replayed(policy, len(chosen), iteration)
+            reference = self._reference(policy, iteration)
+            if self._loaded is not None and not _can_adopt(self._loaded.engine):
+                self.release()
+            with self.progress.stage(f"M{number}: train on {len(chosen)} lessons", None):
+                return self.parts.trainer.fit(chosen, policy, out, reference=reference)
+
+        return timed(iteration, "fit", "policy", lambda: iteration.policy(make))
+
+    def _earlier(self, fresh: Sequence[Lesson], iteration: IterationDir) -> list[Lesson]:
+        """Lessons of earlier iterations, as ``policies.lessons`` says."""
+        wanted = self.parts.config.policies.lessons
+        if wanted == "fresh":
+            return []
+        found: list[Lesson] = []
+        for number in range(2, iteration.number):
+            earlier = self.run.iteration(number)
+            for kind, name in _LESSON_FILES.items():
+                if earlier.is_done(name):
+                    found += earlier.rows(kind, name, lambda _: [])
+        if wanted == "mix" and len(found) > len(fresh):
+            rng = random.Random(derive_seed(self.parts.config.seed, "mix", iteration.number))
+            found = [found[i] for i in sorted(rng.sample(range(len(found)), len(fresh)))]
+        return found
+
+    def _replayed(self, policy: Checkpoint, num: int, iteration: IterationDir) -> list[Demonstration]:
+        """Demonstrations of judging beside `num` lessons, as ``policies.replay`` says: ``replay.jsonl``."""
+        share = self.parts.config.policies.replay
+        if not share:
+            return []
+        wanted = round(num * share / (1 - share))
+
+        def make(have: int) -> list[list[Demonstration]]:
+            return [self.parts.judge_lessons(self.engine(policy), wanted, iteration.number)[have:]]
+
+        return iteration.rows(Demonstration, "replay.jsonl", make)
+
+    def _reference(self, policy: Checkpoint, iteration: IterationDir) -> Checkpoint | None:
+        """What the objective is held to, none for `policy` itself."""
+        wanted = self.parts.config.policies.reference
+        if wanted == "previous":
+            return None
+        earlier = [self.start(), *(self.run.iteration(n).policy(missing) for n in range(2, iteration.number))]
+        if wanted == "initial" or len(earlier) == 1:
+            return None if earlier[0] == policy else earlier[0]
+        return iteration.policy(lambda out: self.parts.average(earlier, out), "reference")
+
+    def answers(self, policy: Checkpoint, iteration: IterationDir, *, validation: bool = False) -> list[Answer]:
+        """Solve the held-out problems greedily: ``answers.jsonl``; or those of validation: ``validation.jsonl``."""
+        stage = "validation" if validation else "answers"
+        problems = self.parts.validation() if validation else self.parts.held_out()
+        if validation and not problems:
+            return []
+
+        def make(have: int) -> Iterator[list[Answer]]:
+            kind = "validation" if validation else "held-out"
+            with self.progress.stage(f"M{iteration.number}: {kind} problems", len(problems)) as advance:
+                advance(have)
+                engine = self.engine(policy)
+                before = counts(engine)
+                self.run.remember(facts(engine))
+                for group in self.parts.answers(problems[have:], engine):
+                    yield group
+                    advance(len(group))
+                self.run.log(stage=stage, iteration=iteration.number, **facts(engine), **counts(engine, before))
+
+        return timed(iteration, stage, f"{stage}.jsonl", lambda: iteration.rows(Answer, f"{stage}.jsonl", make))
+
+    def health(self, policy: Checkpoint, iteration: IterationDir) -> Health:
+        """Measure the judge on a fixed set, on the policy's own siblings, and for signs that it goes bad."""
+        number = iteration.number
+        last = iteration.rows(SearchTree, "trees.jsonl", lambda _: []) if iteration.is_done("trees.jsonl") else []
+        calls = self.run.ledger.calls(iteration=number, stage="health", template="pairwise")
+        with self.progress.stage(f"M{number}: judge health", None):
+            engine = self.engine(policy)
+            with self._recording(policy, engine, iteration, "health") as recording:
+                judge = self.parts.judge(recording)
+                return timed(iteration, "health", "health.json", lambda: self.parts.health(engine, judge, calls, last))
+
+    def _recording(
+        self, policy: Checkpoint, engine: Engine, iteration: IterationDir, stage: CallStage
+    ) -> RecordingEngine:
+        """The engine that runs `policy`, whose calls as a judge are recorded in the run's ledger."""
+        return RecordingEngine(
+            engine,
+            self.run.ledger,
+            policy=self.names[policy],
+            stage=stage,
+            template_hash=self.parts.prompts.hash,
+            iteration=iteration.number,
+        )
+
+
+def _can_adopt(engine: Engine) -> bool:
+    return bool(getattr(engine, "can_adopt", False))
+
+
+def missing(path: Path) -> Checkpoint:
+    """Refuse to make a policy that should be there."""
+    raise RunError(f"{path} is missing; restore it, or choose another --out")
+
+
+def groups(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    """Cut a stream into lists of `size`, the last one shorter."""
+    group: list[T] = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def facts(engine: Engine) -> dict[str, str]:
+    """Device, dtype and number of parameters, where an engine tells them."""
+    told = engine.describe() if hasattr(engine, "describe") else {}
+    return {name: str(told[name]) for name in ("device", "dtype", "parameters") if name in told}
+
+
+def counts(engine: Engine, before: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]:
+    """Tokens an engine wrote and read since `before`, where it counts them."""
+    names = ("tokens_generated", "tokens_read")
+    return {name: getattr(engine, name) - before.get(name, 0) for name in names if hasattr(engine, name)}
+
+
+def timed(iteration: IterationDir, stage: str, artefact: str, work: Callable[[], T]) -> T:
+    """Do `work`, which makes `artefact`, and log how long it took (seconds), if it was not made before."""
+    if iteration.is_done(artefact):
+        return work()
+    began = time.monotonic()
+    result = work()
+    iteration.run.log(stage=stage, iteration=iteration.number, seconds=round(time.monotonic() - began, 3))
+    return result
