@@ -14,7 +14,7 @@ from presrm.errors import RunError
 from presrm.evaluation.answers import Answer
 from presrm.files.ledger import Call, CallStage
 from presrm.files.run import IterationDir, RunDir
-from presrm.judging.health import Health
+from presrm.judging.health import Health, with_alarms
 from presrm.judging.recording import RecordingEngine
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, Searcher, Trainer
@@ -286,7 +286,10 @@ class Stages:
             engine = self.engine(policy)
             with self._recording(policy, engine, iteration, "health") as recording:
                 judge = self.parts.judge(recording)
-                return timed(iteration, "health", "health.json", lambda: self.parts.health(engine, judge, calls, last))
+                health = timed(
+                    iteration, "health", "health.json", lambda: self.parts.health(engine, judge, calls, last)
+                )
+        return with_alarms(health, self.parts.config.watch)
 
     def _recording(
         self, policy: Checkpoint, engine: Engine, iteration: IterationDir, stage: CallStage
