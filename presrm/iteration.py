@@ -101,7 +101,7 @@ def train(
 def choose_parent(rows: Sequence[IterationSummary], options: PoliciesConfig) -> int:
     """Say which policy the next iteration starts from, by its number: on equal validation scores the later one."""
     if options.go_on_from == "best":
-        return max(rows, key=lambda row: (row.validation.accuracy if row.validation else 0.0, row.number)).number
+        return max(rows, key=lambda row: (row.validation.accuracy.num_hits if row.validation else 0, row.number)).number
     last = rows[-1]
     if options.on_regression == "rollback" and last.regression and last.parent:
         return int(last.parent[1:])
@@ -137,7 +137,7 @@ def assess(
             )
             if validation:
                 change = paired("validation.jsonl", parent, validation)
-                if change.difference < 0 and change.p_value < _SIGNIFICANT:
+                if len(change.lost) > len(change.solved) and change.p_value < _SIGNIFICANT:
                     summary = replace(summary, regression=change)
         return plain(summary)
 

@@ -436,7 +436,7 @@ def test_the_best_policy_is_gone_on_from_and_its_ledger_entries_say_so(tmp_path:
     searched = {(call.policy, call.iteration) for call in calls_of(tmp_path / "run").values() if call.stage == "search"}
     assert searched == {("M1", 2), ("M2", 3), ("M2", 4)}
     assert rows[3].vs_previous is not None
-    assert all(row.validation is not None and row.validation.num == 30 for row in rows)
+    assert all(row.validation is not None and row.validation.accuracy.num == 30 for row in rows)
 
 
 def test_a_regression_is_rolled_back_or_stops_the_run_only_where_it_is_asked_for(tmp_path: Path) -> None:

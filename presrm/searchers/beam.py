@@ -23,8 +23,8 @@ from presrm.types import Expansion, Judgement, Problem, SearchTree, Trajectory
 class BeamSearcher:
     """Keeps the best ``beam_width`` paths of each problem; an ended path keeps its place among them.
 
-    A path of unknown worth is not kept. Equal paths count once, and of
-    equally good ones the first found goes on. The search of a problem ends when all its best paths have ended.
+    A path of unknown worth is not kept. Equal paths count once, and of equally good ones the first found goes on. The
+    search of a problem ends when all its best paths have ended.
 
     Args:
         prompts: The set whose ``solve`` template is asked.

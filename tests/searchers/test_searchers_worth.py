@@ -124,15 +124,20 @@ def test_a_jury_composes_as_its_members_and_by_the_worst_step_where_they_differ(
 
 
 def search(
-    kind: str, judge: Judge, reply: Callable[[Prompt, random.Random], str], num: int, **options: Any
+    kind: str,
+    judge: Judge,
+    reply: Callable[[Prompt, random.Random], str],
+    num: int,
+    max_step_tokens: int = 256,
+    **options: Any,
 ) -> SearchTree:
     searcher = SEARCHERS.create(
         kind,
         prompts=PromptSet("compact"),
         splitter=SPLITTERS.create("newline"),
-        options=SearchConfig(kind=kind, num_candidates=num, **options),
-        tie_tolerance=0.0,
+        settings=SearchConfig(kind=kind, num_candidates=num, max_step_tokens=max_step_tokens),
         seed=0,
+        **options,
     )
     (tree,) = searcher.search([Problem("p", "?")], ScriptedEngine(reply), judge)
     return tree
