@@ -335,7 +335,8 @@ def facts(engine: Engine) -> dict[str, str]:
 def counts(engine: Engine, before: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]:
     """Tokens an engine wrote and read since `before`, where it counts them."""
     names = ("tokens_generated", "tokens_read")
-    return {name: getattr(engine, name) - before.get(name, 0) for name in names if hasattr(engine, name)}
+    now = {name: getattr(engine, name, None) for name in names}
+    return {name: count - before.get(name, 0) for name, count in now.items() if count is not None}
 
 
 def timed(iteration: IterationDir, stage: str, artefact: str, work: Callable[[], T]) -> T:
