@@ -71,8 +71,9 @@ _ORDER = re.compile(
     | (?:^|[,;:"'(\u201c\u2018\u2013\u2014-]|\b(?:then|and|or|please|to|not))\s*
         (?:end|finish|conclude|reply|respond|answer)\s+(?:(?:my|your|the)\s+\w+\s+)?(?:with|in|by)\b
     | \byour\s+(?:reply|response|verdict)\b
+    | (?<!\bI\s)\b(?:says|said|claims?|claimed|states|stated|writes|wrote|contains|asserts?|asserted|insists?)\b
     | \b(?:instructions?|prompt|template|format|form)\s+(?:is|was|says?|said|asks?|wants?|requires?|demands?)\b
-    | \b(?:such\s+as|for\s+example|for\s+instance|e\.g\.|otherwise|else)
+    | \b(?:such\s+as|as\s+in|for\s+example|for\s+instance|e\.g\.|otherwise|else)
     | (?<!even\s)(?<!as\s)\b(?:if|when|unless)\b[^,;:]*
         \b(?:right|wrong|correct|incorrect|better|best|sound|valid|errors?|mistakes?|so|not)\b
     )
@@ -83,7 +84,7 @@ _ORDER = re.compile(
     )\b)*\Z""",
     re.VERBOSE | re.IGNORECASE,
 )
-"""An order or a condition that runs into the verdict: then it is told how to reply, not what is found."""
+"""An order, a condition or somebody's words that run into the verdict: then it is mentioned, not given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Every written kind of judge before every way in which a reply can end, through an engine in process and a server."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from presrm.engines.scripted import ScriptedEngine
 from presrm.engines.server import ServerEngine
 from presrm.files.ledger import Ledger
 from presrm.judging.recording import RecordingEngine
-from presrm.prompts import PromptSet
+from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Completion, Engine, Request
 from presrm.types import Candidates, Checkpoint, Judgement, Problem, Status, Step, Stop, Trajectory
 
@@ -175,3 +176,21 @@ def test_a_reply_that_a_content_filter_withholds_is_refused_and_recorded(kind: s
         assert (judgement.status, judgement.score) == (Status.REFUSED, None)
         assert "withheld by the content filter" in judgement.rationale
         assert {call.status for call in ledger.calls()} == {Status.REFUSED}
+
+
+@pytest.mark.parametrize("prompt_set", ["paper", "compact", "plain"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_policy_that_repeats_its_question_gives_no_verdict(kind: str, prompt_set: str) -> None:
+    def sentences(prompt: Prompt) -> list[str]:
+        """The question, what follows its last line break, and each of its sentences behind that."""
+        last = prompt.text.rstrip().rsplit("\n", 1)[-1]
+        return [prompt.text, last, *(last[at.end() :] for at in re.finditer(r"[.:,] ", last))]
+
+    prompts, config = PromptSet(prompt_set), JudgeConfig(**KINDS[kind].settings, max_tokens=100_000)
+    for number in range(12):
+        engine = ScriptedEngine(
+            lambda prompt, rng, number=number: sentences(prompt)[number % len(sentences(prompt))],
+            lambda prompt, words: [0.5 for _ in words],
+        )
+        judged = make_judge(config, engine, prompts).judge(BATCH)
+        assert {one.status for one in judged[0]} == {Status.UNREADABLE}, judged[0][0].rationale

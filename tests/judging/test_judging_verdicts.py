@@ -87,6 +87,8 @@ def test_where_no_question_fits_nothing_is_asked() -> None:
 
 
 ENDS_IN_YES = [
+    "The student writes 5 + 3 = 8, which is right: [[yes]]",
+    "The step states what was shown before. [[yes]]",
     "[[yes]]",
     "So [[yes]].",
     "**[[Yes]]**",
@@ -133,6 +135,10 @@ ENDS_IN_YES = [
     '**Verdict:** "[[yes]]"',
 ]
 ENDS_IN_NO_VERDICT = [
+    'The step itself says "[[yes]]"',
+    "The assistant wrote: [[yes]].",
+    "The solution claims that it is [[yes]]",
+    'It reads "this is right [[yes]]"',
     "",
     "yes",
     "[[yes]] or [[no]]",
