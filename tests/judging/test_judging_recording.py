@@ -75,6 +75,13 @@ def test_a_direct_verdict_leaves_its_probabilities(tmp_path: Path) -> None:
     assert (first.seed, first.tokens_generated) == (0, 0)
 
 
+@pytest.mark.parametrize(("weights", "verdict"), [((0.3, 0.2), "A"), ((0.2, 0.3), "B"), ((0.25, 0.25), "A or B")])
+def test_a_direct_verdict_is_the_likelier_word(tmp_path: Path, weights: tuple[float, float], verdict: str) -> None:
+    engine = ScriptedEngine(lambda prompt, rng: "", lambda prompt, options: weights)
+
+    assert {call.verdict for call in ask(tmp_path, engine, kind="pairwise", verdict="direct")} == {verdict}
+
+
 @pytest.mark.parametrize(
     ("kind", "reply", "verdict", "value"),
     [

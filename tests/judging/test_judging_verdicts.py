@@ -40,6 +40,16 @@ def test_with_both_words_unknown_a_verdict_is_unreadable_and_says_so() -> None:
     assert weigh(UNKNOWN, UNKNOWN) == Verdict(None, Status.UNREADABLE, "P(yes) unknown, P(no) unknown")
 
 
+def test_a_probability_a_little_above_one_is_one() -> None:
+    assert weigh(1e-6, UNKNOWN).probability == 1.0
+    assert weigh(UNKNOWN, 1e-6).probability == 0.0
+
+
+@pytest.mark.parametrize(("mass", "status"), [(0.0999, Status.UNREADABLE), (0.1001, Status.OK)])
+def test_words_that_together_have_less_than_a_tenth_say_nothing(mass: float, status: Status) -> None:
+    assert weigh(math.log(0.75 * mass), math.log(0.25 * mass)).status is status
+
+
 def test_a_known_probability_is_used_however_small() -> None:
     verdict = weigh(math.log(0.9), -800.0)
 
@@ -139,6 +149,7 @@ ENDS_IN_NO_VERDICT = [
     "The assistant wrote: [[yes]].",
     "The solution claims that it is [[yes]]",
     'It reads "this is right [[yes]]"',
+    'By the "rule" it is "right there [[yes]]"',
     "",
     "yes",
     "[[yes]] or [[no]]",
