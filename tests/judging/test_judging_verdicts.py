@@ -97,6 +97,7 @@ def test_where_no_question_fits_nothing_is_asked() -> None:
 
 
 ENDS_IN_YES = [
+    "My choice: [[yes]], [[no]].\n[[yes]]",
     "The student writes 5 + 3 = 8, which is right: [[yes]]",
     "The step states what was shown before. [[yes]]",
     "[[yes]]",
@@ -149,6 +150,7 @@ ENDS_IN_NO_VERDICT = [
     "The assistant wrote: [[yes]].",
     "The solution claims that it is [[yes]]",
     'It reads "this is right [[yes]]"',
+    "[[no]] where it is wrong and [[yes]]",
     'By the "rule" it is "right there [[yes]]"',
     "",
     "yes",
