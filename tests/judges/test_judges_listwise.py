@@ -98,6 +98,14 @@ def test_the_last_list_of_the_reply_counts() -> None:
     assert scores(always("[[1, 1]] at first, then [[ 5,5 ]]").judge([item("a", "b")])[0]) == [0.5, 0.5]
 
 
+def test_the_rationale_says_where_a_candidate_was_shown_and_one_reply_is_drawn() -> None:
+    first, second = always("[[2, 9]]").judge([item("a", "b")])[0]
+    shown = {first.score: first.rationale, second.score: second.rationale}
+
+    assert shown[0.2].startswith("1 of 1 votes readable, 2 points\n\nshown as number 1:\n")
+    assert shown[0.9].startswith("1 of 1 votes readable, 9 points\n\nshown as number 2:\n")
+
+
 def test_a_reply_that_is_cut_off_is_truncated() -> None:
     assert {j.status for j in always("word " * 200).judge([item("a", "b")])[0]} == {Status.TRUNCATED}
 
