@@ -62,7 +62,10 @@ def count_rows(path: Path) -> int:
 def _is_table(path: Path) -> bool:
     if path.suffix.lower() == ".json":
         with open_input(path, "a JSON file") as file:
-            return file.read(_CHUNK).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+            begin = file.read(_CHUNK).lstrip(b"\xef\xbb\xbf \t\r\n")
+        if begin.startswith(b"{") and begin.splitlines()[0].rstrip() in (b"{", b'{"data": ['):
+            raise DataError(f"{path}: expected a list of objects, or an object on each line; found one over several")
+        return begin.startswith(b"[")
     return path.suffix.lower() in (".csv", ".parquet")
 
 

@@ -28,8 +28,8 @@ from presrm.formats.fields import (
 )
 
 _SO_FAR = ("initial_reason_steps", "prefix")
-_PROMPT = ("prompt", "question", "instruction", "conversations", "trajectory", "input")
-_CHOSEN = ("chosen", "chosen_response", "preferred_output")
+_PROMPT = ("prompt", "question", "instruction", "query", "conversations", "trajectory", "input")
+_CHOSEN = ("chosen", "chosen_response", "preferred_output", "response")
 _REJECTED = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
 _SHOWN_BESIDES = re.compile(
     r"(?:chosen_|rejected_)?(?:system(?:_prompt|_message)?|history|tools|functions|images?|videos?|audios?|objects"

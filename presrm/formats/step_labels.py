@@ -27,6 +27,7 @@ from presrm.errors import DataError
 from presrm.formats.fields import ASSISTANT, USER, check_text, read_turns, require_roles, require_text
 
 QUESTION_KEYS = ("problem", "question", "prompt")
+_LABELS = ("label", "labels", "step_labels", "ratings", "value")
 _PLACEHOLDER = "ки"
 _OPENR_END = "\n\n\n\n\n"
 _SIGNS = {"+": True, "-": False}
@@ -172,15 +173,19 @@ def one_turn(row: Mapping[str, Any], name: str, role: str) -> str:
 def labels_of(
     row: Mapping[str, Any], num_steps: int, ratings: Sequence[bool | None] | None = None
 ) -> tuple[bool | None, ...]:
-    """Say of each step what ``label`` (an index, or a list) and ``labels`` say of it; `ratings` stand in the steps.
+    """Say of each step what the row says of it; `ratings` stand in the steps.
+
+    That is ``label`` (an index, or a list), or a list under ``labels``, ``step_labels``, ``ratings`` or ``value``.
 
     Raises:
         DataError: if they are malformed, or contradict each other.
     """
     said = {} if ratings is None else {"steps": tuple(ratings)}
-    for name in ("label", "labels"):
+    for name in _LABELS:
         if isinstance(row.get(name), list):
-            said[name] = _are_right(row[name], num_steps, name)
+            said[name] = _are_right(row[name], num_steps, name, are_ratings=name == "ratings")
+        elif name == "value":
+            continue  # a number may be anything
         elif row.get(name) is not None:
             said[name] = _up_to_first_error(row[name], num_steps, name)
     firsts = {

@@ -20,7 +20,7 @@ _MARKER = re.compile(
         # A marker by word and number; a number may have parts, as in 1.2, and a word stands for a small one.
         (?: step | stage | (?:é|e)tape | schritt | paso | passo | pas | stap | krok | adım | bước | langkah | шаг
           | ステップ | 手順 | 步骤 | 步驟 )
-        [^\S\n]*+ (?: \# | no\.? | n[°º] )?+ [^\S\n]*+
+        [^\S\n]*+ (?: [-_\#(\[] | no\.? | n[°º] )?+ [^\S\n]*+
         (?: \d++ (?: [./]\d++ )*+ [a-z]?+
           | (?<=\s) (?: [ivx]++ | one | two | three | four | five | six | seven | eight | nine | ten | eleven
               | twelve ) \b
@@ -29,7 +29,7 @@ _MARKER = re.compile(
       | \d++ [^\S\n]*+ 단계
     )
     [^\S\n]*+ (?: \( [^()\n]*+ \) [^\S\n]*+ )?+                     # Step 2 (the sum):
-    (?: [:：)\]>】、．] | \.(?=\D) | [-–—](?=\s) | \*{1,3} | _{1,3} | \r?\n )
+    (?: [:：)\]>】、．，→|] | \.(?=\D) | [-–—](?=\s) | \*{1,3} | _{1,3} | \r?\n )
     """,  # noqa: RUF001 (the marks of other scripts)
     re.VERBOSE | re.MULTILINE | re.IGNORECASE,
 )

@@ -13,7 +13,9 @@ from presrm.training.plan import plan_steps
 from presrm.training.tokens import tokenise_pair
 from presrm.types import PreferencePair, Trajectory
 
-_MARKUP = re.compile(r"<\|[^|<>\s]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|<\uff5c[^\uff5c<>\s]{1,40}\uff5c>")
+_MARKUP = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|</?s>|<[be]os>|<(?:start|end)_of_turn>|\[/?INST\]|<\uff5c[^\uff5c<>\s]{1,40}\uff5c>"
+)
 """Control tokens of model families at large: letters to a policy of another family, and never meant as such."""
 _NUM_SHOWN = 3
 

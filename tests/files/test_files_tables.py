@@ -238,3 +238,9 @@ def test_cells_of_csv_that_are_lists(tmp_path):
 def test_a_list_written_otherwise_is_a_bad_row_that_names_its_column(tmp_path, name):
     [row] = read(tmp_path, "rows.csv", f"problem,{name}\nq,\"['a', True]\"\n".encode())
     assert row.reason == f"expected a JSON list under {name!r}"
+
+
+@pytest.mark.parametrize("content", [b'{\n "problem": "q"\n}', b'{"data": [\n{"problem": "q"}]}'])
+def test_an_object_over_several_lines_is_refused_as_what_it_is(tmp_path, content):
+    with pytest.raises(DataError, match="expected a list of objects, or an object on each line"):
+        read(tmp_path, "rows.json", content)

@@ -49,6 +49,7 @@ def hh(reply: str) -> str:
         {"messages": [user(Q), assistant(GOOD)], "rejected_messages": [user(Q), assistant(BAD)]},
         {"messages": [user(Q), assistant(GOOD)], "rejected_messages": [assistant(BAD)]},
         {"prompt": Q, "chosen_response": GOOD, "rejected_response": BAD},
+        {"query": Q, "response": GOOD, "rejected_response": BAD, "system": "", "history": []},
         {
             "input": {"messages": [user(Q)], "tools": [], "parallel_tool_calls": True},
             "preferred_output": [assistant(GOOD)],

@@ -42,6 +42,13 @@ FORMS = [
     "(Step {}) add",
     "【步骤{}】",
     "Step #{}:",
+    "Step-{}:",
+    "STEP_{}:",
+    "Step ({}):",
+    "Step [{}] add",
+    "Step {} → add",
+    "Step {} | add",
+    "第{}步，加",  # noqa: RUF001
     "Step No. {}:",
     "Step {} (the sum):",
     "Step {}.1:",
