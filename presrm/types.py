@@ -66,6 +66,8 @@ class Problem:
         kind: What kind of problem it is. It names what can check its steps, where anything can (`presrm.checkers`);
             ``pairwise`` and ``pointwise``, perhaps with ``-direct`` behind it, are questions to a judge about `shown`.
         shown: What a judge is shown, where the solution is a judgement: then `answer` is the right verdict.
+        system: A system turn that a policy is shown before the question, or none.
+        history: Earlier turns that it is shown before the question: what was asked, and the reply.
     """
 
     id: str
@@ -74,6 +76,8 @@ class Problem:
     solution: str | None = None
     kind: str = "text"
     shown: "Candidates | None" = None
+    system: str | None = None
+    history: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -250,3 +251,14 @@ def test_behind_examples_a_question_stands_as_theirs_do_and_judges_see_none() ->
     assert all(part.is_content for part in prompts.solve(prefix).trunk)
     asked = prompts.pairwise(prefix, Step("3"), Step("4"))
     assert asked == PromptSet("paper").pairwise(prefix, Step("3"), Step("4"))
+
+
+def test_what_a_problem_has_before_its_question_is_shown_before_it() -> None:
+    problem = Problem("p", "2 + 3?", system="In French.", history=(("Hi.", "Hello."), ("So?", "Well.")))
+    bare = PromptSet("compact").solve(Trajectory(Problem("p", "2 + 3?")))
+    assert PromptSet("compact").solve(Trajectory(problem)) == replace(
+        bare, system="In French.", examples=(Example("Hi.", "Hello."), Example("So?", "Well."))
+    )
+    shown = PromptSet("plain", [Example("a", "b")]).solve(Trajectory(replace(problem, system=None)))
+    assert [example.question for example in shown.examples] == ["a", "Hi.", "So?"]
+    assert shown.system is None

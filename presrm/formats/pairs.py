@@ -2,7 +2,7 @@ r"""Rows -> preference pairs: our own, and those of neighbouring tools, told apa
 
 Foreign text is taken verbatim, but for one end token behind a reply: the prompt is the user turn, the reasoning so far
 is the prefix, and equal prompts are one problem, so that pairs on one path meet in one tree. What the policy would have
-to be shown besides (a system turn, tools, pictures, earlier turns) is refused by name; other columns are named.
+to be shown besides turns of text (tools, pictures, documents) is refused by name; other columns are named.
 
 >>> row = {"prompt": "1 + 1?", "initial_reason_steps": "", "chosen": "The answer is 2.", "rejected": "1 + 1 = 3."}
 >>> pair = pair_of(row, 1, Terminal.AUTO)
@@ -138,7 +138,9 @@ def _foreign(row: Mapping[str, Any], line: int, terminal: Terminal, left: _Left)
         is_end = terminal is Terminal.ALWAYS or (terminal is Terminal.AUTO and may_be_end)
         return Stop.EOS if is_end else None
 
-    problem = Problem(sha256(found.question.encode()).hexdigest()[:16], found.question)
+    shown = repr((found.system, found.history, found.question)) if found.system or found.history else found.question
+    name = sha256(shown.encode()).hexdigest()[:16]
+    problem = Problem(name, found.question, system=found.system, history=found.history)
     return PreferencePair(
         id=f"{problem.id}/{line}",
         prefix=Trajectory(problem, (Step(found.so_far),) if found.so_far else ()),

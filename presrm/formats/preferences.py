@@ -18,6 +18,7 @@ from typing import Any
 from presrm.errors import DataError
 from presrm.formats.fields import (
     ASSISTANT,
+    SYSTEM,
     USER,
     Turn,
     check_text,
@@ -31,17 +32,22 @@ _SO_FAR = ("initial_reason_steps", "prefix")
 _PROMPT = ("prompt", "question", "instruction", "query", "conversations", "trajectory", "input")
 _CHOSEN = ("chosen", "chosen_response", "preferred_output", "response")
 _REJECTED = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
-_SHOWN_BESIDES = re.compile(
-    r"(?:chosen_|rejected_)?(?:system(?:_prompt|_message)?|history|tools|functions|images?|videos?|audios?|objects"
-    r"|documents|context)"
+_SYSTEM = ("system", "system_prompt", "system_message")
+_NO_TURN = re.compile(
+    r"(?:chosen_|rejected_)?(?:tools|functions|images?|videos?|audios?|objects|documents|context)|chosen_system"
+    r"|rejected_system"
 )
-_ALONE = "as the policy is shown one user turn alone"
+_ONLY_TEXT = "as the policy is shown turns of text alone"
 _HUMAN_OR_ASSISTANT = re.compile(r"(?:\A|\n\n)(Human|Assistant):[^\S\n]?")
 _END = re.compile(
     r"(<\|[^|<>\s]*(?:end|eos|eot|eom|return)[^|<>\s]*\|>|<\uff5cend\u2581of\u2581sentence\uff5c>|</s>|<eos>"
     r"|<end_of_turn>|<turn\|>)\s*\Z",
     re.IGNORECASE,
 )
+
+
+_Sides = tuple[Sequence[Turn], str, str]
+"""What both replies answer, chosen, rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,8 @@ class Preference:
         so_far: The reasoning that both replies continue; none where they are whole answers.
         chosen: The preferred reply.
         rejected: The other.
+        system: The system turn, or none.
+        history: Earlier turns, as `presrm.types.Problem` has them.
         unread: Columns that hold something and are not read.
     """
 
@@ -73,6 +81,8 @@ class Preference:
     so_far: str | None
     chosen: Reply
     rejected: Reply
+    system: str | None = None
+    history: tuple[tuple[str, str], ...] = ()
     unread: tuple[str, ...] = ()
 
 
@@ -80,45 +90,82 @@ def read_preference(row: Mapping[str, Any]) -> Preference:
     """Read a row of any of the formats.
 
     Raises:
-        DataError: naming the field and what was expected, also where more is to be shown than one user turn.
+        DataError: naming the field and what was expected, also where more is to be shown than turns of text.
     """
-    _refuse_what_is_shown_besides(row)
+    _refuse_what_is_no_turn(row)
     names = tuple(_first(row, names) for names in (_PROMPT, _CHOSEN, _REJECTED))
     so_far_name = next((name for name in _SO_FAR if name in row), None)
     if row.get(names[1]) is None and isinstance(row.get("messages"), list):
         names = ("messages", "messages", names[2])
-    used = {*names, so_far_name, "chat_template_kwargs"}
+    used = {*names, so_far_name, "chat_template_kwargs", "history", *_SYSTEM}
     so_far = None
     if so_far_name is not None:
         # A column without text is that of a first step: what is empty in CSV and in Parquet is null.
         so_far = "" if row[so_far_name] is None else require_text(row, so_far_name, may_be_blank=True)
-        texts = [require_text(row, name) for name in names]
+        asked, chosen, rejected = (require_text(row, name) for name in names)
+        before: Sequence[Turn] = [Turn(USER, asked)]
     else:
-        texts = list(_whole_answers(row, *names))
+        before, chosen, rejected = _whole_answers(row, *names)
+    system, history, question = _context(row, before, names[0])
     if "input" not in names and not _is_empty(row.get("input")):
         used.add("input")
         if names[0] != "instruction":
             raise DataError(f"input: expected none beside {names[0]!r}, found {name_kind_of(row, 'input')}")
-        texts[0] += "\n" + require_text(row, "input")
+        question += "\n" + require_text(row, "input")
     unread = tuple(name for name, value in row.items() if name not in used and not _is_empty(value))
-    return Preference(texts[0], so_far, _reply(texts[1], names[1]), _reply(texts[2], names[2]), unread)
+    replies = _reply(chosen, names[1]), _reply(rejected, names[2])
+    return Preference(question, so_far, *replies, system, history, unread)
 
 
-def _whole_answers(row: Mapping[str, Any], prompt: str, chosen: str, rejected: str) -> tuple[str, str, str]:
-    """Give question, chosen and rejected of a row whose fields have these names."""
+def _whole_answers(row: Mapping[str, Any], prompt: str, chosen: str, rejected: str) -> _Sides:
+    """Read a row whose fields have these names."""
     if prompt == chosen:
         return _swift(row, rejected)
     if any(isinstance(row.get(name), list | Mapping) for name in (prompt, chosen, rejected)):
         return _conversation(row, prompt, chosen, rejected)
     if row.get(prompt) is None and _is_dialogue(row.get(chosen)):
-        return _question_and_replies([], (_dialogue(row, chosen), _dialogue(row, rejected)), "prompt")
+        return _sides([], (_dialogue(row, chosen), _dialogue(row, rejected)))
     return _prompt(row, prompt), require_text(row, chosen), require_text(row, rejected)
 
 
-def _refuse_what_is_shown_besides(row: Mapping[str, Any]) -> None:
+def _context(
+    row: Mapping[str, Any], before: Sequence[Turn], field: str
+) -> tuple[str | None, tuple[tuple[str, str], ...], str]:
+    """Give the system turn, the earlier turns and the question: of the columns for them, and of the turns `before`."""
+    systems = [require_text(row, name) for name in _SYSTEM if not _is_empty(row.get(name))]
+    if before and before[0].role == SYSTEM:
+        systems.append(before[0].text)
+        before = before[1:]
+    if len(set(systems)) > 1:
+        raise DataError("system: expected one, found another one besides")
+    history = _history(row.get("history"))
+    roles = [turn.role for turn in before]
+    if not before or roles != [USER, *(ASSISTANT, USER) * (len(before) // 2)]:
+        shown = ", ".join(roles[:4]) + (", ..." if len(roles) > 4 else "") or "none"
+        raise DataError(f"{field}: expected turns of user and assistant in turn, a user's last, found {shown}")
+    if history and len(before) > 1:
+        raise DataError(f"history: expected none beside the earlier turns in {field!r}")
+    texts = [turn.text for turn in before]
+    history += tuple(zip(texts[:-1:2], texts[1::2], strict=True))
+    return next(iter(systems), None), history, texts[-1]
+
+
+def _history(value: Any) -> tuple[tuple[str, str], ...]:
+    """Read LLaMA-Factory's pairs of what was asked and the reply."""
+    if _is_empty(value):
+        return ()
+    if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+        raise DataError("history: expected a list of pairs, what was asked and the reply")
+    for number, (asked, reply) in enumerate(value):
+        for place, text in enumerate((asked, reply)):
+            require_text({"text": text}, "text", f"history.{number}.{place}")
+    return tuple((asked, reply) for asked, reply in value)
+
+
+def _refuse_what_is_no_turn(row: Mapping[str, Any]) -> None:
     for name, value in row.items():
-        if _SHOWN_BESIDES.fullmatch(name) and not _is_empty(value):
-            raise DataError(f"{name}: expected none, {_ALONE}")
+        if _NO_TURN.fullmatch(name) and not _is_empty(value):
+            raise DataError(f"{name}: expected none, {_ONLY_TEXT}")
     if row.get("instruction") and any(row.get(name) for name in ("prompt", "question")):
         raise DataError("instruction: expected none beside 'prompt' or 'question', as only one of them would be read")
     options = row.get("chat_template_kwargs")
@@ -151,43 +198,42 @@ def _reply(text: str, field: str) -> Reply:
     return Reply(text[: end.start()], end[1])
 
 
-def _question_and_replies(
-    before: Sequence[Turn], replies: tuple[Sequence[Turn], Sequence[Turn]], field: str
-) -> tuple[str, str, str]:
-    """Give question, chosen and rejected: one user turn and its replies; a pair can show the policy no more.
+def _sides(before: Sequence[Turn], replies: tuple[Sequence[Turn], Sequence[Turn]]) -> _Sides:
+    """Give what comes before the replies, and the replies: one assistant turn each.
 
-    Without turns in `before`, they are what both replies begin with alike. `field` names them.
+    Without turns in `before`, they are what both replies begin with alike.
     """
     chosen, rejected = replies
     if not before:
         both = zip(chosen[:-1], rejected[:-1], strict=False)
         before = [turn for turn, _ in takewhile(lambda turns: turns[0] == turns[1], both)]
+        if not before:
+            raise DataError("prompt: expected turns that chosen and rejected begin with alike, found none")
         chosen, rejected = chosen[len(before) :], rejected[len(before) :]
-    require_roles(before, [USER], field)
     require_roles(chosen, [ASSISTANT], "chosen", " behind the prompt")
     require_roles(rejected, [ASSISTANT], "rejected", " behind the prompt")
-    return before[0].text, chosen[0].text, rejected[0].text
+    return before, chosen[0].text, rejected[0].text
 
 
-def _conversation(row: Mapping[str, Any], prompt: str, chosen: str, rejected: str) -> tuple[str, str, str]:
+def _conversation(row: Mapping[str, Any], prompt: str, chosen: str, rejected: str) -> _Sides:
     """Read a row of which some field holds messages."""
     value = row.get(prompt)
     if isinstance(value, Mapping) and "messages" in value:  # OpenAI
         if not _is_empty(value.get("tools")):
-            raise DataError(f"{prompt}.tools: expected none, {_ALONE}")
+            raise DataError(f"{prompt}.tools: expected none, {_ONLY_TEXT}")
         value, prompt = value["messages"], f"{prompt}.messages"
     if isinstance(value, list | Mapping):
         before = read_turns(value, prompt)
-        require_roles(before, [USER], prompt)
-        return _question_and_replies(before, _replies(row, chosen, rejected, may_be_text=True), prompt)
+        if not before:
+            raise DataError(f"{prompt}: expected a user turn, found none")
+        return _sides(before, _replies(row, chosen, rejected, may_be_text=True))
     replies = _replies(row, chosen, rejected)
-    asked = [] if value is None else [Turn(USER, require_text(row, prompt))]
-    if len(replies[0]) == 1 or value is None:
-        return _question_and_replies(asked, replies, prompt)
-    found = _question_and_replies([], replies, chosen)
-    if found[0] != asked[0].text:
-        raise DataError(f"{prompt}: expected the turns that chosen and rejected begin with, found another text")
-    return found
+    if value is None or len(replies[0]) > 1:
+        found = _sides([], replies)
+        if value is not None and require_text(row, prompt) not in [turn.text for turn in found[0]]:
+            raise DataError(f"{prompt}: expected the turns that chosen and rejected begin with, found another text")
+        return found
+    return _sides([Turn(USER, require_text(row, prompt))], replies)
 
 
 def _replies(
@@ -204,14 +250,14 @@ def _replies(
     return turns[chosen], turns[rejected]
 
 
-def _swift(row: Mapping[str, Any], rejected: str) -> tuple[str, str, str]:
+def _swift(row: Mapping[str, Any], rejected: str) -> _Sides:
     """Read ms-swift's ``messages``, which end with the preferred reply."""
-    turns = read_turns(row["messages"], "messages")
-    require_roles(turns, [USER, ASSISTANT], "messages")
+    *before, chosen = read_turns(row["messages"], "messages") or [Turn(USER, "")]
+    require_roles([chosen], [ASSISTANT], "messages", " at their end")
     if isinstance(row.get(rejected), str):
-        return turns[0].text, turns[1].text, require_text(row, rejected)
+        return before, chosen.text, require_text(row, rejected)
     _, other = _replies(row, "messages", rejected)
-    return _question_and_replies(turns[:1], (turns[1:], other[1:] if other[:1] == turns[:1] else other), "messages")
+    return _sides(before, ([chosen], other[len(before) :] if other[: len(before)] == before else other))
 
 
 def _is_dialogue(value: Any) -> bool:
@@ -231,11 +277,9 @@ def _dialogue(row: Mapping[str, Any], name: str) -> list[Turn]:
     return turns
 
 
-def _prompt(row: Mapping[str, Any], name: str) -> str:
-    r"""Give the user turn of a prompt that is text, also of one that ends in ``\n\nAssistant:``."""
+def _prompt(row: Mapping[str, Any], name: str) -> list[Turn]:
+    r"""Read a prompt that is text, also one that ends in ``\n\nAssistant:``."""
     text = require_text(row, name)
     if not (_is_dialogue(text) and text.rstrip().endswith("\n\nAssistant:")):
-        return text
-    before = _dialogue({name: text.rstrip().removesuffix("Assistant:").rstrip()}, name)
-    require_roles(before, [USER], name)
-    return before[0].text
+        return [Turn(USER, text)]
+    return _dialogue({name: text.rstrip().removesuffix("Assistant:").rstrip()}, name)

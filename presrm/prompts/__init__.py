@@ -59,7 +59,7 @@ class Prompt:
         tail: Parts of this prompt alone. The user turn is ``trunk + tail``.
         reply: Steps already written; the completion continues them.
         forced: Scaffold put at the beginning of the reply.
-        system: Scaffold of the system turn, or none.
+        system: The system turn, or none; read as content, whosever it is.
         template: The template that made it, as ``pairwise``, or nothing.
         subject: Of a question to a judge: what it is about, or none.
         examples: The turns before this one.
@@ -170,12 +170,18 @@ class PromptSet:
         and the ``solve`` template might ask for another form. Of a problem whose solution is a judgement, the judge's
         question is asked.
         """
-        if prefix.problem.shown is not None:
-            return replace(self._question(prefix.problem.kind, prefix.problem.shown), reply=prefix.steps)
+        problem = prefix.problem
+        if problem.shown is not None:
+            return replace(self._question(problem.kind, problem.shown), reply=prefix.steps)
         if self.examples:
-            question = Part(prefix.problem.question, is_content=True)
-            return Prompt((question,), reply=prefix.steps, template="solve", examples=self.examples)
-        return self._render("solve", prefix.problem, {"question": prefix.problem.question}, reply=prefix.steps)
+            question = Part(problem.question, is_content=True)
+            prompt = Prompt((question,), reply=prefix.steps, template="solve", examples=self.examples)
+        else:
+            prompt = self._render("solve", problem, {"question": problem.question}, reply=prefix.steps)
+        if problem.system is None and not problem.history:
+            return prompt
+        earlier = tuple(Example(question, reply) for question, reply in problem.history)
+        return replace(prompt, system=problem.system or prompt.system, examples=(*prompt.examples, *earlier))
 
     def _question(self, kind: str, shown: Candidates) -> Prompt:
         stem, _, suffix = kind.partition("-")

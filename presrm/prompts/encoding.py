@@ -127,13 +127,15 @@ class PromptEncoder:
     def trunk(self, prompt: Prompt) -> list[int]:
         """The ids that `prompt` shares with others of the same trunk."""
         *befores, _ = self._wrap(prompt)
+        *heads, befores[0] = befores[0].split(_SYSTEM)
+        system = [i for head in heads for i in (*self.scaffold(head), *self.content(prompt.system or ""))]
         shown = [
             (Part(text, is_content=True),)
             for example in prompt.examples
             for text in (example.question, example.solution)
         ]
         turns = map(self._turn, befores, [*shown, prompt.trunk])
-        return [*self._start_ids, *chain.from_iterable(turns)]
+        return [*self._start_ids, *system, *chain.from_iterable(turns)]
 
     def tail(self, prompt: Prompt) -> list[int]:
         """The ids behind the trunk: the rest of the user turn, the steps replied so far, and what is forced."""
@@ -166,7 +168,10 @@ class PromptEncoder:
         return first if self._is_plain and first == [self.tokenizer.bos_token_id] else []
 
     def _wrap(self, prompt: Prompt) -> list[str]:
-        """What the chat template puts before the content of each turn, examples first, and after the last."""
+        """What the chat template puts before the content of each turn, examples first, and after the last.
+
+        The first piece holds a sentinel where the system turn goes, if there is one.
+        """
         roles = [*("user", "assistant") * len(prompt.examples), "user"]
         messages = [{"role": role, "content": _TURN} for role in roles]
         if prompt.system is not None and self._has_system_role:
@@ -176,7 +181,7 @@ class PromptEncoder:
                 self._has_system_role = False
             else:
                 if _SYSTEM in before:
-                    return [before.replace(_SYSTEM, prompt.system), *rest]
+                    return [before, *rest]
                 self._has_system_role = False
         try:
             before, *rest = self._render(messages)
@@ -184,7 +189,7 @@ class PromptEncoder:
             raise ConfigError(
                 f"the chat template of {self.tokenizer.name_or_path!r} fails: {error}; {_HOW_TO_SET}"
             ) from error
-        return [before + f"{prompt.system}\n\n" if prompt.system is not None else before, *rest]
+        return [before + f"{_SYSTEM}\n\n" if prompt.system is not None else before, *rest]
 
     def _render(self, messages: list[dict[str, str]]) -> list[str]:
         """Render turns and cut at their content; with a system turn there is an even number of messages."""

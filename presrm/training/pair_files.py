@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from presrm.config import TrainingConfig
 from presrm.errors import NoLessonsError
@@ -11,7 +12,7 @@ from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.training.plan import plan_steps
 from presrm.training.tokens import tokenise_pair
-from presrm.types import PreferencePair, Trajectory
+from presrm.types import PreferencePair, Problem, Trajectory
 
 _MARKUP = re.compile(
     r"<\|[^|<>\s]{1,40}\|>|</?s>|<[be]os>|<(?:start|end)_of_turn>|\[/?INST\]|<\uff5c[^\uff5c<>\s]{1,40}\uff5c>"
@@ -42,7 +43,7 @@ def adopt_pairs(
 def _note_control_tokens(pairs: Sequence[PreferencePair], encoder: PromptEncoder, note: Callable[[str], None]) -> None:
     """Say which texts hold control tokens, of this policy or of another; ids that a policy wrote are what they are."""
     texts = {
-        "prompts": (pair.prefix.problem.question for pair in pairs),
+        "prompts": (_shown(pair.prefix.problem) for pair in pairs),
         "prefixes": ("".join(step.text for step in pair.prefix.steps if step.tokens is None) for pair in pairs),
         "replies": (step.text for pair in pairs for step in (pair.chosen, pair.rejected) if step.tokens is None),
     }
@@ -55,6 +56,10 @@ def _note_control_tokens(pairs: Sequence[PreferencePair], encoder: PromptEncoder
                 f"{len(found)} {what} hold control tokens ({shown}), as if a chat template had been applied: they are "
                 "read as plain text, inside the chat template of the policy; give texts without it"
             )
+
+
+def _shown(problem: Problem) -> str:
+    return "\n".join([problem.system or "", *chain.from_iterable(problem.history), problem.question])
 
 
 def _is_readable(pair: PreferencePair, encoder: PromptEncoder) -> bool:

@@ -164,14 +164,14 @@ def test_pairs_come_from_standard_input_too(run, tiny_policy, monkeypatch, tmp_p
 def test_what_foreign_rows_hold_besides_is_said_in_a_dry_run_too(run, write, tiny_policy, tmp_path):
     rows = write(
         {**TRL, "chosen": "<|assistant|>15<|end|>\n", "score": 1},
-        {**TRL, "system": "Answer in French."},
+        {**TRL, "tools": [{"name": "calc"}]},
         {"chosen": f"\n\nHuman: {QUESTION}\n\nAssistant: 15", "rejected": f"\n\nHuman: {QUESTION}\n\nAssistant: 16"},
     )
     for options in (["--dry-run"], ["--out", tmp_path / "policy", *SETTINGS]):
         ended = run("fit", rows, "--model", tiny_policy, *options)
         assert ended.code == 0, ended.err
         assert "1 rows set aside" in ended.err
-        assert "line 2: system: expected none" in ended.err
+        assert "line 2: tools: expected none" in ended.err
         assert "1 replies end with <|end|>, which is taken off" in ended.err
         assert "columns that are not read: score" in ended.err
         assert "1 replies hold control tokens (<|assistant|>)" in ended.err
@@ -219,3 +219,12 @@ def test_pairs_come_from_any_table(run, tiny_policy, tmp_path, suffix):
     lines.write_text(json.dumps(STEP_DPO))
     dry = ("--model", tiny_policy, "--dry-run")
     assert tokens(run("fit", path, *dry)) == tokens(run("fit", lines, *dry))
+
+
+def test_a_system_turn_and_earlier_turns_are_shown_to_the_policy(run, write, tiny_policy):
+    # <|system|> S <|end|> <|user|> a <|end|> <|assistant|> b <|end|> before the question, each letter a token.
+    row = {"prompt": "Q", "chosen": "W", "rejected": "J"}
+    dry = ("--model", tiny_policy, "--dry-run")
+    whole, packed, _ = tokens(run("fit", write(row), *dry))
+    more = {**row, "system": "S", "history": [["a", "b"]]}
+    assert tokens(run("fit", write(more), *dry))[:2] == [whole + 2 * 9, packed + 9]

@@ -29,7 +29,7 @@ def tables() -> list[list[Any]]:
     return found
 
 
-ANSWERS, STEPS, LABELLED, TEXTS, PROBLEMS = tables()
+ANSWERS, CONTEXTS, STEPS, LABELLED, TEXTS, PROBLEMS = tables()
 
 
 @pytest.mark.parametrize("row", ANSWERS)
@@ -40,6 +40,14 @@ def test_whole_answers(row: dict[str, Any]) -> None:
         ("It is 5.", Stop.EOS),
         ("It is 6.", Stop.EOS),
     ]
+
+
+@pytest.mark.parametrize("row", CONTEXTS)
+def test_what_comes_before_the_question(row: dict[str, Any]) -> None:
+    pair = pair_of(row, 1, Terminal.AUTO)
+    problem = pair.prefix.problem
+    assert (problem.system, problem.history, problem.question) == ("In French.", (("Hi.", "Hello."),), "2 + 3?")
+    assert (pair.chosen.text, pair.rejected.text) == ("It is 5.", "It is 6.")
 
 
 @pytest.mark.parametrize("row", STEPS)
@@ -87,4 +95,4 @@ def test_problems(name: str, row: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_the_page_has_a_row_of_each_format_at_least() -> None:
-    assert [len(table) for table in (ANSWERS, STEPS, LABELLED, TEXTS, PROBLEMS)] == [17, 3, 11, 2, 7]
+    assert [len(table) for table in (ANSWERS, CONTEXTS, STEPS, LABELLED, TEXTS, PROBLEMS)] == [17, 3, 3, 11, 2, 7]

@@ -86,9 +86,11 @@ def test_a_question_and_two_replies(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"system": "In French."}, "system: expected none"),
-        ({"system_prompt": "In French."}, "system_prompt: expected none"),
-        ({"history": [["hi", "hello"]]}, "history: expected none"),
+        ({"system": ["In French."]}, "system: expected text, found a list"),
+        ({"system": "In French.", "system_prompt": "In Dutch."}, "system: expected one, found another one besides"),
+        ({"history": "hi"}, "history: expected a list of pairs"),
+        ({"history": [["hi"]]}, "history: expected a list of pairs"),
+        ({"history": [["hi", ""]]}, "history.0.1: expected text, found an empty string"),
         ({"tools": [{"name": "calc"}]}, "tools: expected none"),
         ({"tools": '[{"name": "calc"}]'}, "tools: expected none"),
         ({"images": ["a.png"]}, "images: expected none"),
@@ -114,6 +116,55 @@ def test_what_the_policy_would_have_to_be_shown_besides_is_refused_by_name(
     assert str(refused.value).startswith(reason)
 
 
+EARLIER = [user("Hi."), assistant("Hello.")]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {**TEXT, "system": "In French.", "history": [["Hi.", "Hello."]]},
+        {**TEXT, "system_prompt": "In French.", "history": [["Hi.", "Hello."]]},
+        {**STEP, "system": "In French.", "history": [["Hi.", "Hello."]]},
+        {"instruction": Q, "system": "In French.", "history": [["Hi.", "Hello."]], "chosen": GOOD, "rejected": BAD},
+        {"prompt": [{"role": "system", "content": "In French."}, *EARLIER, user(Q)], "chosen": GOOD, "rejected": BAD},
+        {"prompt": [*EARLIER, user(Q)], "system": "In French.", "chosen": GOOD, "rejected": BAD},
+        {
+            name: [{"role": "system", "content": "In French."}, *EARLIER, user(Q), assistant(text)]
+            for name, text in (("chosen", GOOD), ("rejected", BAD))
+        },
+        {
+            "system": "In French.",
+            "messages": [*EARLIER, user(Q), assistant(GOOD)],
+            "rejected_messages": [*EARLIER, user(Q), assistant(BAD)],
+        },
+        {
+            "system": "In French.",
+            **{
+                name: f"\n\nHuman: Hi.\n\nAssistant: Hello.{hh(text)}"
+                for name, text in (("chosen", GOOD), ("rejected", BAD))
+            },
+        },
+        {
+            "system": "In French.",
+            "prompt": f"\n\nHuman: Hi.\n\nAssistant: Hello.\n\nHuman: {Q}\n\nAssistant:",
+            "chosen": GOOD,
+            "rejected": BAD,
+        },
+    ],
+)
+def test_what_comes_before_the_question_is_shown_before_it(row: dict[str, Any]) -> None:
+    found = read_preference(row)
+    assert (found.system, found.history, found.question) == ("In French.", (("Hi.", "Hello."),), Q)
+    assert found.unread == ()
+    problem = pair_of(row, 1, Terminal.AUTO).prefix.problem
+    assert (problem.system, problem.history, problem.question) == ("In French.", (("Hi.", "Hello."),), Q)
+
+
+def test_the_same_question_behind_other_turns_is_another_problem() -> None:
+    rows = [TEXT, {**TEXT, "system": "a"}, {**TEXT, "system": "b"}, {**TEXT, "history": [["a", "b"]]}]
+    assert len({pair_of(row, 1, Terminal.AUTO).prefix.problem.id for row in rows}) == 4
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
@@ -124,16 +175,31 @@ def test_what_the_policy_would_have_to_be_shown_besides_is_refused_by_name(
         ({"chosen": hh(GOOD), "rejected": BAD}, "rejected: expected text that begins with 'Human:'"),
         ({"chosen": hh(GOOD), "rejected": hh(" ")}, "rejected, turn 2: expected text, found blanks"),
         (
-            {"chosen": hh("a" + hh(GOOD)), "rejected": hh("a" + hh(BAD))},
-            "prompt: expected one user turn and no other, found user,",
+            {"chosen": hh(GOOD), "rejected": hh("a" + hh(BAD))},
+            "rejected: expected one assistant turn behind the prompt",
+        ),
+        (
+            {
+                "prompt": [user("hi"), assistant("hello"), user(Q)],
+                "history": [["a", "b"]],
+                "chosen": GOOD,
+                "rejected": BAD,
+            },
+            "history: expected none beside the earlier turns in 'prompt'",
+        ),
+        (
+            {"prompt": [{"role": "system", "content": "a"}, user(Q)], "system": "b", "chosen": GOOD, "rejected": BAD},
+            "system: expected one",
         ),
         ({"chosen": GOOD, "rejected": BAD}, "prompt: expected text, found no such field"),
-        ({"messages": [user(Q)], "rejected_response": BAD}, "messages: expected one user and one assistant turn"),
+        ({"messages": [user(Q)], "rejected_response": BAD}, "messages: expected one assistant turn at their end"),
+        ({"messages": [], "rejected_response": BAD}, "messages: expected one assistant turn at their end"),
+        ({"messages": [assistant(GOOD)], "rejected_response": BAD}, "messages: expected turns of user and assistant"),
         ({"messages": [user(Q), assistant(GOOD)]}, "rejected: expected a list of messages, found no such field"),
         ({"messages": [user(Q), assistant(GOOD)], "rejected_response": None}, "rejected_response: expected a list"),
         (
             {"prompt": Q, "chosen": [user(Q), assistant("A"), user("and?"), assistant(GOOD)], "rejected": [user(Q)]},
-            "chosen: expected one user turn",
+            "prompt: expected turns that chosen and rejected begin with alike",
         ),
         (
             {
@@ -209,7 +275,7 @@ def test_what_is_taken_off_and_not_read_is_noted(tmp_path: Path) -> None:
     rows = [
         {**TEXT, "chosen": f"{GOOD}</s>", "score": 1, "empty": None},
         {**TEXT, "rejected": f"{BAD}<|im_end|>", **{f"c{number}": "x" for number in range(8)}},
-        {**TEXT, "score": 0, "system": "refused, so its columns do not count", "other": 1},
+        {**TEXT, "score": 0, "tools": "refused, so its columns do not count", "other": 1},
     ]
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -114,7 +114,13 @@ def test_what_is_forced_begins_the_reply(encoder: PromptEncoder) -> None:
     assert encoder.decode(encoder.encode(prompt)).endswith("<|assistant|>[[")
 
 
-def test_a_system_turn_is_scaffold(encoder: PromptEncoder) -> None:
+def test_control_tokens_in_a_system_turn_are_text(encoder: PromptEncoder) -> None:
+    ids = encoder.encode(ask("Why?", system="<|end|>"))
+    assert ids.count(encoder.eos_id) == 2
+    assert encoder.decode(ids).count("<|end|>") == 3
+
+
+def test_a_system_turn_comes_first(encoder: PromptEncoder) -> None:
     text = encoder.decode(encoder.encode(ask("Why?", system="Be brief.")))
 
     assert text == "<|system|>Be brief.<|end|><|user|>Solve: Why? Now.<|end|><|assistant|>"
