@@ -55,9 +55,9 @@ def fit(
 ) -> None:
     """Train a policy on preference pairs by step-wise DPO.
 
-    A row is a pair of a run (pairs.jsonl), or one of TRL, Step-DPO, LLaMA-Factory, ms-swift, OpenAI or HH-RLHF: a user
-    turn, perhaps the reasoning so far, and two replies (docs/formats.md has a row of each). A row that says more, such
-    as a system turn or tools, is set aside by name. The end token is trained only where an answer ends (--terminal).
+    A row is a pair of a run (pairs.jsonl), or one of TRL, Step-DPO, LLaMA-Factory, ms-swift, OpenAI or HH-RLHF: the
+    turns before, perhaps the reasoning so far, and two replies (docs/formats.md has a row of each). One that says more,
+    such as tools or images, is set aside by name. The end token is trained only where an answer ends (--terminal).
 
     \b
       $ presrm fit pairs.jsonl --model DIR --dry-run
