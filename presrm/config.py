@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
@@ -342,8 +343,12 @@ def shipped_configs() -> dict[str, str]:
     return {entry.name[:-5]: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
 
 
-def load_config(source: str | Path | None = "embedded", overrides: Sequence[str] = ()) -> Config:
-    """Read a config by path or shipped name (none: all defaults) and apply ``a.b=c`` overrides (values are YAML).
+def load_config(
+    source: str | Path | None = "embedded",
+    overrides: Sequence[str] = (),
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> Config:
+    """Read a config by path or shipped name (none: `defaults`) and apply ``a.b=c`` overrides (values are YAML).
 
     Raises:
         ConfigError: naming the file, the key and what was expected.
@@ -361,7 +366,7 @@ def load_config(source: str | Path | None = "embedded", overrides: Sequence[str]
             f"no config {str(source)!r}: no such file, and no shipped config; {nearest(str(source), shipped)}"
         )
     try:
-        values = yaml.safe_load(text) or {}
+        values = yaml.safe_load(text) or dict(defaults)
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

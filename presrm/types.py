@@ -328,12 +328,18 @@ class Checkpoint:
     """The weights of a policy, by where they are.
 
     Attributes:
-        model: Hub id, folder, ``.gguf`` file or ``embedded``: the whole model, or the base of `adapter`.
+        model: Hub id, folder, ``.gguf`` file, ``embedded`` or the address of a server: the whole model, or the base of
+            `adapter`. An address is only ever typed by a user: what a file names is a folder or a Hub id.
         adapter: Folder of a LoRA adapter on top of `model`, or none.
     """
 
     model: str
     adapter: Path | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the model is named by an address, well-formed or not; no folder and no Hub id is written so."""
+        return "://" in self.model or self.model.strip().casefold().startswith(("http:", "https:"))
 
 
 @dataclass(frozen=True, slots=True)

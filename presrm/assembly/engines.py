@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from presrm.assembly.options import arguments_of, takes
 from presrm.config import ModelConfig
 from presrm.engines import ENGINES
-from presrm.engines.server_address import is_address
 from presrm.errors import RequestError
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Engine
@@ -25,7 +24,7 @@ def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
     Raises:
         ConfigError: if it does not take the options.
     """
-    kind = "server" if is_address(policy.model) else model.engine
+    kind = "server" if policy.is_remote else model.engine
     if kind in ("server", "vllm") and find_spec("openai") is None:
         raise RequestError(f"engine {kind!r} needs: pip install 'presrm[server]'")
     factory = ENGINES.factory(kind)
@@ -43,7 +42,7 @@ def require_weights(model: str) -> None:
     Raises:
         RequestError: if `model` is one.
     """
-    if is_address(model):
+    if Checkpoint(model).is_remote:
         # The address is not told: it may hold a password.
         raise RequestError("a model behind http can judge (presrm judge-steps), but its weights cannot be trained")
 

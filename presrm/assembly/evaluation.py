@@ -11,7 +11,7 @@ from presrm.asking import ask_judge
 from presrm.assembly.engines import limit_threads, open_engine, versions
 from presrm.assembly.parts import Parts
 from presrm.config import Config
-from presrm.engines.hf_files import policy_at, weights_hash
+from presrm.engines.hf_files import policy_at, policy_hash
 from presrm.errors import DataError, RequestError
 from presrm.evaluation.audit import SECOND_OF
 from presrm.evaluation.benchmark import Benchmark, Result, file_label, run_benchmark, write_results
@@ -126,7 +126,7 @@ def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Par
     policy = policy_at(model.id)
     request = {
         "model": model.id,
-        "model_sha256": weights_hash(policy),
+        "model_sha256": policy_hash(policy),
         "dtype": model.dtype,
         "chat_template": model.chat_template,
         "prompts": parts.prompts.hash,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from presrm.assembly.engines import limit_threads, open_encoder, require_weights, versions
+from presrm.assembly.inputs import hash_inputs
 from presrm.assembly.parts import Parts
 from presrm.config import Config
 from presrm.files.run import RunDir, replace_file
@@ -35,7 +36,7 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
     """
     require_weights(config.model.id)
     limit_threads(config.threads)
-    with RunDir(out, config, versions()) as run:
+    with RunDir(out, config, versions(), hash_inputs(config)) as run:
         parts = Parts(config, progress, run.log)
         method = parts.method
         parts.held_out()

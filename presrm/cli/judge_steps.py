@@ -151,7 +151,7 @@ def _judge(
     source: Path, out: Path, config: Config, engine: "Callable[[], Engine]", progress_prefix: str = ""
 ) -> "JudgedFile":
     from presrm.assembly import engines, judges, parts
-    from presrm.engines.hf_files import policy_at, weights_hash
+    from presrm.engines.hf_files import policy_at, policy_hash
     from presrm.files.ledger import Ledger
     from presrm.files.run import LEDGER
     from presrm.judging.recording import RecordingEngine
@@ -178,7 +178,7 @@ def _judge(
 
     depends_on: dict[str, Any] = {
         "model": config.model.model_dump(mode="json", include={"id", "chat_template", "dtype"}),
-        "model_sha256": weights_hash(policy_at(config.model.id)) if asks_policy else None,
+        "model_sha256": policy_hash(policy_at(config.model.id)) if asks_policy else None,
         "judge": config.judge.kind,
         "judge_settings": config.judge.model_dump(mode="json", exclude={"kind", "tie_tolerance"}),
         "splitter": config.splitter,

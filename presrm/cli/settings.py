@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,19 +18,38 @@ SettingsOption = Annotated[
 ]
 
 
+# What the settings of a run may say of the use of its policies: prompts, steps and numbers. Never what runs them
+# (engine, device, program, address), nor what runs code or loads a model of its own (judge.options).
+_TRUSTED = ("name", "seed", "splitter", "splitter_options", "prompts", "search", "evaluation")
+_TRUSTED_JUDGES = ("pairwise", "pointwise", "first-error", "additive", "listwise")
+
+
 def settings_for(models: Sequence[str], overrides: Sequence[str]) -> Config:
     """Settle the settings: those of the run that made the policies, of the shipped config, or the defaults.
 
     A policy of a run (``RUN/iterations/3/policy``) was trained on that run's prompts and steps, and is used with them;
-    so is the embedded policy. Of several policies the first decides.
+    so is the embedded policy. Of several policies the first decides. A run may come from someone else: its settings
+    choose prompts, templates, steps and numbers, and nothing that loads or runs.
     """
-    return load_config(_config_of(models[0]), overrides)
+    if models[0] == EMBEDDED:
+        return load_config(EMBEDDED, overrides)
+    found = _config_of(models[0])
+    return load_config(None, overrides, {} if found is None else _trusted(load_config(found)))
 
 
-def _config_of(model: str) -> str | None:
-    if model == EMBEDDED:
-        return EMBEDDED
+def _trusted(config: Config) -> dict[str, Any]:
+    """Pick what may be taken from the settings of a run that may be somebody else's."""
+    values = config.model_dump(mode="json")
+    judge = {name: value for name, value in values["judge"].items() if name != "options"}
+    return {
+        **{name: values[name] for name in _TRUSTED},
+        "model": {"chat_template": config.model.chat_template},
+        "judge": judge if config.judge.kind in _TRUSTED_JUDGES else {},
+    }
+
+
+def _config_of(model: str) -> Path | None:
     folder = Path(model).resolve()
     run = folder.parents[2] if len(folder.parents) > 2 else folder
     is_of_run = folder.name == "policy" and folder.parents[1].name == "iterations"
-    return str(run / "config.yaml") if is_of_run and (run / "config.yaml").is_file() else None
+    return run / "config.yaml" if is_of_run and (run / "config.yaml").is_file() else None

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from presrm.engines.server_address import is_address, split_address
+from presrm.engines.server_address import split_address
 from presrm.errors import EngineError, RequestError
 from presrm.types import Checkpoint
 
 KINDS = "give a Hub id, a folder with config.json and safetensors, a .gguf file, or 'embedded'"
 BASE_FILE = "base.json"
+_SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt")
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
@@ -67,7 +68,7 @@ def policy_at(model: str) -> Checkpoint:
     Raises:
         RequestError: if it is an address and malformed; a password in it would be told with what is named by it.
     """
-    if is_address(model):
+    if Checkpoint(model).is_remote:
         split_address(model)
         return Checkpoint(model)
     base = read_base(Path(model))
@@ -90,19 +91,40 @@ def weights_hash(checkpoint: Checkpoint) -> str | None:
         return None
 
 
+def policy_hash(checkpoint: Checkpoint) -> str | None:
+    """Hash all that decides what a policy says: the weights, the tokenizer, the chat template and the settings.
+
+    Returns:
+        SHA-256 in hexadecimal, or none where `weights_hash` is none.
+    """
+    weights = weights_hash(checkpoint)
+    if weights is None:
+        return None
+    source = locate(checkpoint.model)
+    folders = [] if source.gguf_file else [Path(source.where)]
+    folders += [checkpoint.adapter] if checkpoint.adapter else []
+    small = [path for folder in folders for pattern in _SETTINGS for path in sorted(folder.glob(pattern))]
+    return sha256("\n".join([weights, *(f"{path.name} {_hash_files([path])}" for path in small)]).encode()).hexdigest()
+
+
 def read_base(adapter: Path) -> Base | None:
     """Read what an adapter was trained on; none where the folder does not say.
 
     Raises:
-        EngineError: if what it says cannot be read.
+        EngineError: if what it says cannot be read, or is an address: following it would send questions and key there.
     """
     path = adapter / BASE_FILE
     if not path.is_file():
         return None
     try:
-        return TypeAdapter(Base).validate_json(path.read_bytes())
+        base = TypeAdapter(Base).validate_json(path.read_bytes())
     except ValidationError as error:
         raise EngineError(f"could not load adapter {str(adapter)!r}: {BASE_FILE} is damaged") from error
+    if Checkpoint(base.model).is_remote:
+        raise EngineError(
+            f"could not load adapter {str(adapter)!r}: {BASE_FILE} names an address as its base; only a user may"
+        )
+    return base
 
 
 def find_base(model: str) -> Base:

@@ -9,11 +9,6 @@ _WELL_FORMED = re.compile(r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?(/[^\s@
 _EXPECTED = "expected http://host:port/v1#name"
 
 
-def is_address(model: str) -> bool:
-    """Whether a model is named by an address, well-formed or not: neither a folder nor a Hub id is written so."""
-    return "://" in model or model.strip().casefold().startswith(("http:", "https:"))
-
-
 def split_address(address: str) -> tuple[str, str]:
     """Split an address into URL and name of the model.
 

@@ -42,13 +42,21 @@ class RunDir:
         path: The folder, made if absent.
         config: The settings of this start. They must agree with those the run was made with in every fixed field.
         versions: Package versions and the like, recorded in the manifest.
+        inputs: What the settings name on disk, by key of the config, each with a hash of its content. That must not
+            change either.
 
     Raises:
         RunError: if another process works on the run, or the manifest is damaged.
         RunConfigError: naming each fixed setting that was changed since the first artefact was made.
     """
 
-    def __init__(self, path: Path, config: Config, versions: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        versions: Mapping[str, str] | None = None,
+        inputs: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         self._lock = (path / ".lock").open("w")
@@ -58,36 +66,42 @@ class RunDir:
             self._lock.close()
             raise RunError(f"another process is working on {path}; wait for it, or choose another --out") from error
         try:
-            self._open(config, versions or {})
+            self._open(config, versions or {}, inputs or {})
         except BaseException:
             self._lock.close()
             raise
 
-    def _open(self, config: Config, versions: Mapping[str, str]) -> None:
+    def _open(self, config: Config, versions: Mapping[str, str], inputs: Mapping[str, str]) -> None:
         self.manifest: dict[str, Any] = {
             "format": _FORMAT,
             "versions": dict(versions),
+            "inputs": {},
             "artefacts": {},
             "finished": False,
         }
         if self._manifest_path.exists():
             self.manifest = _read_manifest(self._manifest_path)
-            self._check(config)
+            self._check(config, inputs)
         elif any(child.name != ".lock" for child in self.path.iterdir()):
             raise RunError(f"{self.path} is not empty and holds no run; choose another --out")
+        self.manifest["inputs"] = dict(inputs)
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         replace_file(self.path / "config.yaml", settings)
         self.commit()
 
-    def _check(self, config: Config) -> None:
+    def _check(self, config: Config, inputs: Mapping[str, str]) -> None:
         if not any(self.manifest["artefacts"].values()):
             return  # nothing has been made yet, so nothing binds
         where = self.path / "config.yaml"
         old = parse_config(yaml.safe_load(where.read_text("utf-8")), str(where))
         changes = changed_fixed(old, config)
+        before = self.manifest["inputs"]
+        changes += [
+            f"what {key} names has another content" for key in before if inputs.get(key, before[key]) != before[key]
+        ]
         if changes:
             raise RunConfigError(
-                f"{self.path} was begun with other settings ({'; '.join(changes)}); "
+                f"{self.path} was begun with other settings or inputs ({'; '.join(changes)}); "
                 "set them back to resume, or choose another --out"
             )
 
@@ -201,7 +215,12 @@ class IterationDir:
             self._finish(name)
         entry = self._entry(name)
         self._verify(folder, entry)
-        return Checkpoint(entry["model"] or str(folder), folder if entry["adapter"] else None)
+        policy = Checkpoint(entry["model"] or str(folder), folder if entry["adapter"] else None)
+        if policy.is_remote:
+            raise RunError(
+                f"{self.run.path / 'manifest.json'} names an address as the policy of {self.path}; only a user may"
+            )
+        return policy
 
     def _finish(self, name: str, **facts: Any) -> None:
         self._entry(name).update(sha256=hash_path(self.path / name), **facts)

@@ -18,7 +18,7 @@ from presrm.assembly.engines import require_weights
 from presrm.engines.hf_files import policy_at
 from presrm.engines.hf_loading import load_tokenizer
 from presrm.engines.server import ServerEngine
-from presrm.engines.server_address import is_address, split_address
+from presrm.engines.server_address import split_address
 from presrm.errors import EngineError, RequestError
 from presrm.judges.pointwise import PointwiseJudge
 from presrm.judging.solutions import judge_file
@@ -373,7 +373,7 @@ def test_a_malformed_key_is_refused_and_not_shown(monkeypatch, caplog, key):
     ],
 )
 def test_a_malformed_address_is_refused_and_shown_nowhere(address):
-    assert is_address(address)
+    assert Checkpoint(address).is_remote
     for use in (policy_at, require_weights, lambda model: ServerEngine(Checkpoint(model))):
         with pytest.raises(RequestError) as caught:
             use(address)
@@ -388,7 +388,7 @@ def test_an_address_is_taken_apart(address):
 
 @pytest.mark.parametrize("model", ["embedded", "org/name", "C:\\models\\x", "runs/a:b/policy", "http", "x.gguf"])
 def test_folders_and_hub_ids_are_no_addresses(model):
-    assert not is_address(model)
+    assert not Checkpoint(model).is_remote
 
 
 def test_a_model_must_be_named():

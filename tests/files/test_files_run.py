@@ -164,3 +164,28 @@ def test_metrics_carry_clocks_and_the_rest_does_not(tmp_path: Path) -> None:
     row = json.loads((tmp_path / "run/metrics.jsonl").read_text())
     assert row["stage"] == "search"
     assert row["time"] > 0
+
+
+def test_a_manifest_from_elsewhere_names_no_address(tmp_path: Path) -> None:
+    def adapter(out: Path) -> Checkpoint:
+        out.mkdir()
+        (out / "weights").write_text("w")
+        return Checkpoint("base", out)
+
+    with RunDir(tmp_path / "run", Config()) as run:
+        run.iteration(2).policy(adapter)
+    path = tmp_path / "run/manifest.json"
+    path.write_text(path.read_text().replace('"base"', '"http://host/v1#m"'))
+    with RunDir(tmp_path / "run", Config()) as run, pytest.raises(RunError, match="names an address"):
+        run.iteration(2).policy(lambda out: pytest.fail("made again"))
+
+
+def test_inputs_are_bound_by_content_once_something_was_made(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config(), inputs={"problems.train": "a", "prompts": "b"}):
+        pass
+    with RunDir(tmp_path / "run", Config(), inputs={"problems.train": "c", "prompts": "b"}) as run:
+        run.iteration(1).value("scores.json", dict)
+    with pytest.raises(RunConfigError, match=r"what problems\.train names has another content\)"):
+        RunDir(tmp_path / "run", Config(), inputs={"problems.train": "a", "prompts": "b"})
+    with RunDir(tmp_path / "run", Config(), inputs={"problems.train": "c", "prompts": "b"}):
+        pass

@@ -1,0 +1,74 @@
+"""A run is bound to the content of what its config names."""
+
+import json
+import shutil
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from presrm.assembly.inputs import hash_inputs
+from presrm.config import Config, load_config
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copytree(str(resources.files("presrm") / "embedded"), tmp_path / "model")
+    shutil.copytree(Path(__file__).parents[2] / "prompts" / "compact", tmp_path / "prompts")
+    (tmp_path / "template.jinja").write_text("{{ messages }}")
+    for name in ("train", "test", "ift", "eft"):
+        row = {"question": f"{name}: 1 + 1?", "answer": "2", "solution": "2"}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    return tmp_path
+
+
+def settings(folder: Path) -> Config:
+    return load_config(
+        None,
+        [
+            f"model.id={folder}/model",
+            f"model.tokenizer={folder}/model",
+            f"model.chat_template={folder}/template.jinja",
+            f"prompts={folder}/prompts",
+            f"problems.train=jsonl:{folder}/train.jsonl",
+            f"problems.held_out={folder}/test.jsonl",
+            f"seed_stage={{ift: {folder}/ift.jsonl, eft: rows, eft_path: {folder}/eft.jsonl}}",
+            f"judge.options={{nested: [{folder}/train.jsonl]}}",
+        ],
+    )
+
+
+def append(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).open("a").write(" ")  # type: ignore[func-returns-value]
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("model/model.safetensors", {"model.id", "model.tokenizer"}),
+        ("model/tokenizer.json", {"model.id", "model.tokenizer"}),
+        ("model/chat_template.jinja", {"model.id", "model.tokenizer"}),
+        ("model/config.json", {"model.id", "model.tokenizer"}),
+        ("template.jinja", {"model.chat_template"}),
+        ("prompts/solve.jinja", {"prompts"}),
+        ("train.jsonl", {"problems.train", "judge.options.nested.0"}),
+        ("test.jsonl", {"problems.held_out"}),
+        ("ift.jsonl", {"seed_stage.ift"}),
+        ("eft.jsonl", {"seed_stage.eft_path"}),
+    ],
+)
+def test_every_path_is_bound(folder: Path, name: str, keys: set[str]) -> None:
+    before = hash_inputs(settings(folder))
+    append(name)(folder)
+    after = hash_inputs(settings(folder))
+    assert {key for key in before if before[key] != after[key]} == keys
+    assert before.keys() == after.keys()
+
+
+def test_names_and_addresses_are_no_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gsm8k").mkdir()
+    config = load_config(None, ["model.id=org/name", "problems.train=gsm8k", "problems.held_out=gsm8k"])
+    assert hash_inputs(config) == {}
+    assert hash_inputs(load_config(None, ["model.id=http://host/v1#m"])) == {}
