@@ -79,14 +79,14 @@ class Completion:
     """What a policy wrote.
 
     Attributes:
-        text: ``decode(tokens)``.
-        tokens: As generated, without the end token.
+        text: ``decode(tokens)``, where they are known.
+        tokens: As generated, without the end token; none where the engine does not tell.
         stop: `Stop.EOS`, `Stop.MAX_TOKENS` (cut off, by the request or by what the policy reads), `Stop.NO_ROOM`
             (nothing was written: the prompt leaves no room for a token), or none at a step boundary.
     """
 
     text: str
-    tokens: tuple[int, ...]
+    tokens: tuple[int, ...] | None
     stop: Stop | None
 
 

@@ -100,7 +100,7 @@ class ServerEngine:
         """Complete every request: one list of ``request.num`` completions each, in order.
 
         Each is drawn by a request of its own, with a seed that derives from that of `requests` and its number. `tokens`
-        are empty where the server does not tell them. Besides the usual reasons a completion may end with
+        are none where the server does not tell them. Besides the usual reasons a completion may end with
         `Stop.FILTERED`, or with none where the server says nothing that is known.
 
         Raises:
@@ -235,9 +235,9 @@ class _ByIds:
             seed = derive_seed("server", request.seed, number, turn)
             choice = await self._draw(ids + drawn, size, request.sampling, seed, () if looks_ahead else hints)
             if choice is None:
-                return Completion("", (), None)
+                return Completion("", None, None)
             if choice.token_ids is None:
-                return Completion(choice.text or "", (), choice.stop)
+                return Completion(choice.text or "", None, choice.stop)
             new, ended = self._without_end(choice, hints)
             drawn += new
             left -= len(new)

@@ -43,12 +43,12 @@ class ByChat:
             seed=derive_seed("server", request.seed, number) % 2**31,
         )
         if not reply.choices:
-            return Completion("", (), None)
+            return Completion("", None, None)
         choice = reply.choices[0]
         if choice.message is None and choice.text is None:
             raise EngineError(f"{self._client.url}: a choice without a message; is it an OpenAI-compatible server?")
         text = choice.message.content if choice.message is not None else choice.text
-        return Completion(text or "", (), choice.stop)
+        return Completion(text or "", None, choice.stop)
 
     async def weigh(self, prompt: Prompt, options: Sequence[str]) -> tuple[float, ...]:
         """Look each option up among the most probable next tokens, by its text."""

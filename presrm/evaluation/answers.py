@@ -102,7 +102,7 @@ def evaluate(
             yield Answer(
                 problem.id,
                 completion.text,
-                len(completion.tokens),
+                len(completion.tokens or ()),
                 len(splitter.split(completion.text)),
                 completion.stop,
                 grader.extract(completion.text),

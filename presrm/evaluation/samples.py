@@ -95,7 +95,7 @@ def sample_solutions(
         yield [
             Item(
                 problem,
-                tuple(_sample(problem, grader, one.text, len(one.tokens), one.stop or cut) for one in drawn),
+                tuple(_sample(problem, grader, one.text, _num_tokens([one.tokens]), one.stop or cut) for one in drawn),
                 0 if num == 1 else None,
             )
             for (_, problem), drawn in zip(group, generator.generate(requests), strict=True)

@@ -71,7 +71,7 @@ class RecordingEngine:
                 request.seed,
                 number,
                 completion.text,
-                len(completion.tokens) if completion.tokens or not completion.text else None,
+                None if completion.tokens is None else len(completion.tokens),
             )
             for request, completions in zip(requests, drawn, strict=True)
             for number, completion in enumerate(completions)

@@ -54,7 +54,7 @@ def weighed(**logps):
 
 def test_a_reply_is_text_without_ids(serve):
     with ServerEngine(serve((200, said("2"))).model) as engine:
-        assert engine.generate([Request(ASK)]) == [[Completion("2", (), Stop.EOS)]]
+        assert engine.generate([Request(ASK)]) == [[Completion("2", None, Stop.EOS)]]
 
 
 def test_answers_keep_the_order_of_the_requests_whatever_the_order_of_arrival(serve):
@@ -110,7 +110,7 @@ def test_a_busy_server_is_asked_again(serve):
 
 def test_no_choice_is_an_empty_reply_and_an_unknown_verdict(serve):
     with ServerEngine(serve((200, {"choices": []})).model) as engine:
-        assert engine.generate([Request(ASK)]) == [[Completion("", (), None)]]
+        assert engine.generate([Request(ASK)]) == [[Completion("", None, None)]]
         assert engine.logprobs([ASK], ("A", "B")) == [(-math.inf, -math.inf)]
 
 
@@ -484,7 +484,7 @@ def test_without_ids_back_the_text_is_told_and_no_step_is_cut(serve, encoder):
     server = serve(FakeVLLM(encoder, "2 + 3 = 5<|end|>", gives_ids=False))
     with ServerEngine(server.model, encoder=encoder) as engine:
         ((completion,),) = engine.generate([Request(ASK)])
-        assert completion.tokens == ()
+        assert completion.tokens is None
         with pytest.raises(RequestError, match="ids"):
             engine.generate([Request(ASK, splitter=NewlineSplitter())])
 
@@ -544,7 +544,7 @@ def test_a_wrong_tokenizer_is_found_out(serve, encoder):
 def test_where_ids_are_refused_the_same_messages_go_by_chat(serve, encoder, refusal):
     server = serve(lambda path, body: refusal if path == "/v1/completions" else (200, said("2")))
     with ServerEngine(server.model, encoder=encoder) as engine:
-        assert engine.generate([Request(ASK)] * 2)[1] == [Completion("2", (), Stop.EOS)]
+        assert engine.generate([Request(ASK)] * 2)[1] == [Completion("2", None, Stop.EOS)]
     assert [path for path, _ in server.asked].count("/v1/completions") == 1
 
 

@@ -21,7 +21,8 @@ ASK = Prompt((Part("1 + 1?"),))
 DOCS = Path(__file__).parents[2] / "docs" / "servers.md"
 WARM = Sampling(0.7, 0.9, 100)
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
-GOOD = Completion("fine [[yes]]", (), Stop.EOS)
+GOOD = Completion("fine [[yes]]", None, Stop.EOS)
+WITHHELD = Completion("", None, Stop.FILTERED)
 FILTERED = Completion("", (), Stop.FILTERED)
 NO_ROOM = Completion("", (), Stop.NO_ROOM)
 
@@ -81,7 +82,7 @@ def adapts(answer, told, num_asked=2, **more):
 
 
 def stops(*reasons, stop):
-    return [Odd([said(reason=reason)], Completion("fine [[yes]]", (), stop)) for reason in reasons]
+    return [Odd([said(reason=reason)], Completion("fine [[yes]]", None, stop)) for reason in reasons]
 
 
 def limited(name, most, message):
@@ -121,29 +122,29 @@ ODD: dict[str, list[Odd]] = {
         Odd([said([{"type": "text", "text": "fine "}, "[[yes]]", {"type": "image_url", "image_url": {"url": "x"}}])]),
         Odd([said([{"type": "output_text", "text": {"value": "fine [[yes]]"}}])]),
         Odd([said({"type": "text", "text": "fine [[yes]]"})]),
-        Odd([said([])], Completion("", (), Stop.EOS)),
+        Odd([said([])], Completion("", None, Stop.EOS)),
     ],
     "thoughts stand in a field of their own": [
-        Odd([said(None, "length", reasoning_content="is it [[yes]]?")], Completion("", (), Stop.MAX_TOKENS)),
-        Odd([said(None, reasoning="is it [[yes]]?")], Completion("", (), Stop.EOS)),
+        Odd([said(None, "length", reasoning_content="is it [[yes]]?")], Completion("", None, Stop.MAX_TOKENS)),
+        Odd([said(None, reasoning="is it [[yes]]?")], Completion("", None, Stop.EOS)),
         Odd([said(reasoning_content="is it [[no]]?", thinking=["[[no]]"])]),
     ],
     "`content` is null or missing": [
-        Odd([said(None)], Completion("", (), Stop.EOS)),
+        Odd([said(None)], Completion("", None, Stop.EOS)),
         Odd(
             [(200, {"choices": [{"message": {"role": "assistant"}, "finish_reason": "stop"}], "usage": USAGE})],
-            Completion("", (), Stop.EOS),
+            Completion("", None, Stop.EOS),
         ),
-        Odd([said(None, "tool_calls", tool_calls=[{"id": "1"}])], Completion("", (), None)),
+        Odd([said(None, "tool_calls", tool_calls=[{"id": "1"}])], Completion("", None, None)),
     ],
     "`refusal` in place of `content`": [
-        Odd([said(None, refusal="I can not help")], FILTERED),
-        Odd([said(None, "content_filter", refusal="I can not help")], FILTERED),
+        Odd([said(None, refusal="I can not help")], WITHHELD),
+        Odd([said(None, "content_filter", refusal="I can not help")], WITHHELD),
         Odd([said("fine [[yes]]", refusal=None)]),
     ],
     "`choices` is empty or null": [
-        Odd([(200, {"choices": [], "usage": USAGE})], Completion("", (), None)),
-        Odd([(200, {"choices": None, "usage": USAGE})], Completion("", (), None)),
+        Odd([(200, {"choices": [], "usage": USAGE})], Completion("", None, None)),
+        Odd([(200, {"choices": None, "usage": USAGE})], Completion("", None, None)),
     ],
     "`text` or `delta` in place of `message`": [
         Odd([(200, {"choices": [{"text": "fine [[yes]]", "finish_reason": "stop"}], "usage": USAGE})]),
@@ -241,7 +242,7 @@ ODD: dict[str, list[Odd]] = {
         )
     ],
     "a prompt that leaves room for fewer tokens than were asked for": [
-        Odd(fits_beside_prompt(message), Completion("fine [[yes]]", (), Stop.MAX_TOKENS), num_asked=2)
+        Odd(fits_beside_prompt(message), Completion("fine [[yes]]", None, Stop.MAX_TOKENS), num_asked=2)
         for message in (
             "'max_tokens' or 'max_completion_tokens' is too large: {asked}. This model's maximum context length is 64 "
             "tokens and your request has 40 input tokens ({asked} > 64 - 40).",

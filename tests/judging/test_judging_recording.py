@@ -15,8 +15,8 @@ from presrm.engines.scripted import ScriptedEngine
 from presrm.files.ledger import Call, Ledger, short_hash
 from presrm.judging.recording import RecordingEngine
 from presrm.prompts import Part, Prompt, PromptSet
-from presrm.protocols import Engine, Request, Sampling
-from presrm.types import Candidates, Problem, Status, Step, Trajectory
+from presrm.protocols import Completion, Engine, Request, Sampling
+from presrm.types import Candidates, Problem, Status, Step, Stop, Trajectory
 
 PROMPTS = PromptSet("paper")
 PREFIX = Trajectory(Problem("p", "What is (2 + 3) * 4?"), (Step("2 + 3 = 5\n"),))
@@ -111,6 +111,22 @@ def test_what_cannot_be_read_has_no_value(tmp_path: Path, kind: str, reply: str,
     assert calls
     assert read(calls) == [("", None, status)] * len(calls)
     assert all(reply.startswith(call.reply) for call in calls)
+
+
+class Withholding(ScriptedEngine):
+    """A content filter keeps every reply."""
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        return [[Completion("", None, Stop.FILTERED)] * request.num for request in requests]
+
+
+@pytest.mark.parametrize("kind", ["pairwise", "pointwise", "additive", "listwise", "first-error"])
+def test_what_is_withheld_is_refused_and_its_tokens_are_unknown(tmp_path: Path, kind: str) -> None:
+    calls = ask(tmp_path, Withholding(lambda prompt, rng: ""), kind=kind)
+
+    assert calls
+    assert read(calls) == [("", None, Status.REFUSED)] * len(calls)
+    assert {call.tokens_generated for call in calls} == {None}
 
 
 @pytest.mark.parametrize("kind", ["pointwise", "first-error", "listwise"])
