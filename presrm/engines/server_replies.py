@@ -169,7 +169,7 @@ class Trouble:
     @property
     def is_final(self) -> bool:
         """Whether to ask again is in vain, though its status is that of a server that is busy or broken."""
-        return self.stop is not None or bool(self.codes & _UNPAID)
+        return self.stop is not None or self.status == 501 or bool(self.codes & _UNPAID)
 
     @property
     def stop(self) -> Stop | None:

@@ -10,12 +10,12 @@ logger = logging.getLogger(__name__)
 
 _EFFECT = {
     "seed": "draws are not reproducible",
-    "temperature": "it draws at a temperature of its own choice, greedy where it does so by itself only",
-    "top_p": "it draws from a nucleus of its own choice",
-    "top_k": "it may leave out improbable tokens",
-    "min_p": "it may leave out improbable tokens",
-    "repetition_penalty": "it may hold repetitions down",
-    "max_completion_tokens": "a reply is as long as the server lets it be",
+    "temperature": "the server's own temperature is used",
+    "top_p": "the server's own top_p is used",
+    "top_k": "the server's own top_k is used",
+    "min_p": "the server's own min_p is used",
+    "repetition_penalty": "the server's own repetition penalty is used",
+    "max_completion_tokens": "replies are as long as the server allows",
     "stop": "it writes past the end of a step, which is dropped",
     "stop_token_ids": "it ends a reply by its own end tokens only",
     "skip_special_tokens": "its text may lack control tokens",
@@ -40,12 +40,13 @@ _TOO_MUCH = re.compile(
     r"|\[\s*\d+\s*,|between \d+ and)[\s`'\"]*(\d+(?:\.\d+)?)",
     re.I,
 )
-_CONTEXT = re.compile(r"(?:context|model).{0,20}?length (?:is|of|:)?\s*(\d+)", re.I)
+_LONGEST = re.compile(r"(?:context|model).{0,20}?length (?:is|of|:)?\s*(\d+)|must be <= (\d+)\. Given|\d > (\d+)", re.I)
 _READ = re.compile(
     r"(\d+) (?:input tokens|tokens (?:in|from) the (?:input |prompt|messages|context))"
-    r"|\((\d+) in the (?:messages|prompt)|prompt contains (?:at least )?(\d+)",
+    r"|\((\d+) in the (?:messages|prompt)|prompt contains (?:at least )?(\d+)|Given: (\d+) .?inputs|(\d+) \+ \d+ >",
     re.I,
 )
+"""Where a refusal tells how many tokens the model reads and writes at most, and how many the prompt has."""
 
 
 class Terms:
@@ -77,7 +78,7 @@ class Terms:
             body: As it was sent.
             trouble: What the server said.
         """
-        if trouble.status not in (400, 422):
+        if trouble.status not in (400, 422, 500, 501):
             return None
         if (lower := _fit(body, trouble.reason)) is not None:
             return lower
@@ -105,10 +106,10 @@ class Terms:
 
 def _fit(body: dict[str, Any], reason: str) -> dict[str, Any] | None:
     """Ask for fewer tokens where a server adds them to those of the prompt, and only together they are too many."""
-    longest, read = _CONTEXT.search(reason), _READ.search(reason)
+    longest, read = _LONGEST.search(reason), _READ.search(reason)
     if longest is None or read is None:
         return None
-    left = int(longest[1]) - int(next(filter(None, read.groups())))
+    left = int(longest[longest.lastindex or 0]) - int(read[read.lastindex or 0])
     for name in ("max_tokens", "max_completion_tokens"):
         if 0 < left < body.get(name, 0):
             return body | {name: left}

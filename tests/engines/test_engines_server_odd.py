@@ -250,6 +250,9 @@ ODD: dict[str, list[Odd]] = {
             "{asked} in the completion). Please reduce the length of the messages or completion.",
             "Requested token count exceeds the model's maximum context length of 64 tokens. You requested a total of "
             "140 tokens: 40 tokens from the input messages and {asked} tokens for the completion.",
+            "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 64. Given: 40 `inputs` tokens and "
+            "{asked} `max_new_tokens`",
+            "input length and `max_tokens` exceed context limit: 40 + {asked} > 64, decrease one of them",
         )
     ],
     "a prompt that a content filter objects to": [
@@ -287,6 +290,7 @@ ODD: dict[str, list[Odd]] = {
             ),
             lambda name: refused(f"create() got an unexpected keyword argument '{name}'"),
             lambda name: (400, {"message": f"{name} is not supported"}),
+            lambda name: (501, {"error": f"{name} is not implemented"}),
             lambda name: (200, {"error": {"message": f"Unknown parameter: '{name}'.", "code": 400}}),
         )
     ],

@@ -31,6 +31,7 @@ from presrm.prompts import Part, Prompt, PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Request, Sampling
 from presrm.splitters.newline import NewlineSplitter
+from presrm.testing import check_engine
 from presrm.types import Checkpoint, Problem, Status, Step, Stop, Trajectory
 
 logger = logging.getLogger(__name__)
@@ -334,6 +335,13 @@ def test_chat_agrees_where_the_server_renders_the_same_messages(served):
     asked = list(questions(arithmetic(120)))
     with ServerEngine(Checkpoint(f"{served.describe()['server']}#policy")) as engine:
         assert_they_agree("embedded by chat", ask_direct(engine, asked, WORDS), ask_direct(served, asked, WORDS))
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_the_laws_hold_up_to_ties(served, encoder):
+    too_long = Prompt((Part("1 + " * 5000),))
+    check_engine(served, too_long=too_long, splitter=NewlineSplitter(), decode=encoder.decode, ties=0.05)
 
 
 @needs_vllm
