@@ -1,32 +1,59 @@
-r"""Where solutions put their final answer, and plain numbers.
+r"""Where solutions put their final answer.
 
 >>> find_answer(r"so \boxed{\frac{1}{2}}."), find_answer("2 + 3 = 5\n#### 5\n"), find_answer("The answer is $18 a day.")
 ('\\frac{1}{2}', '5', '18')
 """
+# ruff: noqa: RUF001 - marks of other scripts and of print are meant
 
 import re
-from collections.abc import Sequence
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from presrm.answers.clauses import Span, first_clause, formulas, has_prose, last_value, state, value_of
 
 _BOX_OR_BRACE = re.compile(r"\\{1,2}f?boxed\s*+(?:\{|(?=[-\w.$]))|\\.|[{}]", re.DOTALL)
+_BOX = re.compile(r"boxed")
 _BARE_BOX = re.compile(r"\$?[-\w.]++\$?")  # \boxed 5
-_HASHES = re.compile(r"####([^\n]*+)")
-_NUMBER = re.compile(
-    r"""
-    (?: (?<![\w)\]}%]) [-+\u2212] )?                      # a sign, but not that of a difference or a range
-    (?: (?: \\?\$ | [€£] )\s? )?
-    (?P<amount>
-        (?: [1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9]) | [0-9]+ )(?:\.[0-9]+)?(?:/[0-9]+)?
-      | \.[0-9]+
-    )""",
-    re.VERBOSE,
+_HASHES = re.compile(r"#{4,}([^\n#]*+)")
+_HEADING = re.compile(
+    r"\s*(?:(?:step|part|case|phase|section|question|problem|method|approach)\s*[0-9A-Z]*\s*[:.)-]|[0-9]+[.)]\s)",
+    re.IGNORECASE,
 )
-_SPACING = re.compile(r"\{,\}|,?\\!|(?<=[0-9])\\,(?=[0-9]{3})")
-_PHRASE = re.compile(r"\b(?P<final>final\s++)?answer\s*+(?:\*\*)?\s*+(?:is\b|:|=)[\s:*]*+", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"\.(?=\s|$)|\n|<\|")
-_VERB = re.compile(r".*(?:\b(?:is|are|equals|be)\b:?|=)", re.DOTALL)
-_DELIMITER = re.compile(r"\\[$\\]|\$\$?|\\[()\[\]]")
-_CLOSING = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]"}
+_MARKS_AT_START = re.compile(r"[\s#*_>-]*")
+_PHRASE = re.compile(
+    r"""
+    (?: \b (?P<weak> (?:first|initial|previous|original|wrong|incorrect|tentative|old|possible) \s+ )?
+        (?P<final> (?: (?:final|corrected|correct|actual|right|true) \s+ )+ )?
+        (?: (?P<answer> answers? ) | solutions? | results? | (?:(?<=correct\s)|(?<=right\s)) (?:option|choice) )
+        (?: \s*\*{1,2} )?
+        (?: \s+ (?:to|for|of|in|here|now|then|therefore|thus|we|that|must|rounded) \b [^.\n:=]{0,80}? )?
+        (?: \s+ (?P<maybe> (?:might|may|could) \s+ be )
+          | \s+ (?P<negated> (?:is|was|are|would|should|can|could|will|must) \s* (?:n['’]t|not) (?:\s+be)? ) (?!\s+only)
+          | \s+ (?: is | are | was | (?:would|should|must|will|has\s+to) \s+ be
+                  | (?:comes?|works?|turns?) \s+ (?:out\s+)? to (?:\s+be)? | equals? | becomes? ) \b
+          | \s* [:=：]
+          | (?<=answer) \s+ [-–—] (?=\s)
+          | , (?= \s [^\s,]{1,40} , \s (?:is|was)\b )       # The answer, 17, is prime.
+          | (?<=answer) [\s*_]* \n )                        # a heading
+      | (?: 答案 | 答え | 解答 | 正解 | (?<!回)答 | 정답은? | 답은? | ответ | respuesta | solución | réponse | antwort
+          | risposta | resposta | odpowiedź | الجواب | الإجابة | उत्तर | đáp\s án | trả\s lời | cevap )
+        \s* \*{0,2} \s* (?: 是 | 为 | 為 | は | が | es\b | est\b | ist\b | è | é\b | это | هو | هي | là\b | to\s )?
+    ) [ \t:：=]*+
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_SOUGHT = re.compile(
+    r"\b(?:find|get|obtain|compute|calculate|determine|verify|check|for|know)\s+(?:the|our|an?|your)?\s*$",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(
+    r"\b(?:wait|actually|mistaken?|wrong|incorrect|oops|forgot|correction|not\s+(?:right|correct))\b", re.IGNORECASE
+)
+_IS_WRONG = re.compile(
+    r"[^.\n]{0,40}\b(?:that|this|it|which)(?:['’]s|\s+(?:is|was))\s+"
+    r"(?:wrong|incorrect|not\s+(?:right|correct)|an?\s+(?:mistake|error))",
+    re.IGNORECASE,
+)
 _JOINT = re.compile(
     r"""(?:
         [\s$.,;:&~()] | \\[()\[\],;:!\s\\] | \\q?quad | \\(?:text|mbox)\s*+\{[^{}]*+\} | \b(?:and|or)\b
@@ -36,44 +63,67 @@ _JOINT = re.compile(
 )
 _CONNECTIVE = re.compile(r"[,;]|\b(?:and|or)\b")
 _NO_WORDS = re.compile(r"[^\w\\]*+")
-_AND_OR = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])")
 _LONGEST_JOINT = 80  # characters
-_ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*+\{[a-z]++\*?\}|\\[A-Za-z]++|\{[^{}]*+\}")
-_PROSE = re.compile(
-    r"(?<![A-Za-z])(?!(?:sqrt|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|log|exp)\b)[A-Za-z]{3,}"
-    r"|\b(?:is|of|to|in|so|we|it|no|he|do)\b"
+_THOUGHT = re.compile(r"<think(?:ing)?>")
+_THOUGHT_END = "</think>"
+_CALCULATOR = re.compile(r"<<[^<>\n]*+>>")
+_TURN = re.compile(r"(?:\s*<\|[^|<>\n]{1,40}\|>(?:assistant\b)?)+")
+_TURN_END = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<end_of_turn>|<eos>|\[/?INST\]")
+_NEXT_QUESTION = re.compile(
+    r"\n[\s#*]*(?:(?:question|problem|exercise|q|user|human|instruction)\s*\d*\s*\**\s*[:：]"
+    r"|(?<=#\s)(?:question|problem|exercise)\s*\d+\s*\n)",
+    re.IGNORECASE,
 )
-_THOUGHT = "</think>"
+_ASIDE = re.compile(r"\([^()]*\)|,?\s+\b(?:but\s+|and\s+)?(?:not|rather than|instead of)\s+\S*\d\S*")
+# What an equation comes to, though other numbers follow: = 30 pages in 5 days
+_RESULT = re.compile(
+    r"[0-9)%]\s*=\s*(\$?[0-9][0-9.,/]*)(?=\D)(?!.*\b(?:so|then|and|which|thus|therefore)\b)"
+    r"[^=.;]*?\b(?:in|for|per|after|from|to|by|of|over|within|during|because)\b[^=]*$"
+)
+_NEVER = 1 << 62  # where a box ends that is not closed
+_NUM_PHRASES = 20  # that are looked at, from the last
+_LONGEST_LINE = 1_000  # characters
+_LAST = 20_000  # characters of a solution in which the last number is looked for
 
 
-def find_answer(solution: str) -> str | None:
+class _Phrase(NamedTuple):
+    is_final: bool
+    statement: str
+
+
+def find_answer(solution: str, *, prefers_hashes: bool = False) -> str | None:
     r"""Find the final answer in a solution.
 
     It is what the last ``\boxed{}`` holds (several without words between them but "and" or "or" are a list), unless
     "the final answer is" comes after them; else what follows ``####``; else what follows "the answer is"; else a
-    solution that is nothing but an expression; else the last formula; else the last number. Thoughts up to a
-    ``</think>`` are passed over where anything follows.
+    solution that is nothing but an expression; else the last formula; else the last number. Of prose the first clause
+    counts, and of a clause that states one value the value. Thoughts are passed over, and so is what follows an end of
+    turn or the question that a model asks itself next.
+
+    Args:
+        solution: The text.
+        prefers_hashes: Read ``####`` before boxes, as for GSM8K.
     """
-    solution = solution.rpartition(_THOUGHT)[2].strip() or solution
-    boxes = _boxes(solution)
-    phrase = _last_phrase(solution)
-    if boxes and phrase and phrase["final"] and phrase.start() > boxes[-1][1]:
-        stated = _stated(solution[phrase.end() :])
-        if stated and (find_numbers(stated) or not _PROSE.search(stated)):
-            return stated
-    found = _last_run(solution, boxes) or after_hashes(solution) or (phrase and _stated(solution[phrase.end() :]))
-    if found:
-        return found
-    bare = solution.strip()
-    if bare and "\n" not in bare and not _has_prose(bare):
+    text = _conclusion(solution)
+    boxes = _boxes(text)
+    if prefers_hashes and (marked := after_hashes(text)) and "boxed" not in marked:
+        return state(marked)
+    if boxes:
+        return _boxed(text, boxes)
+    if marked := after_hashes(text):
+        return state(marked)
+    if phrase := next(_phrases(text), None):
+        return phrase.statement
+    bare = text.strip()
+    if bare and "\n" not in bare and not has_prose(bare):
         return bare
-    return _last_run(solution, _formulas(solution)) or next(reversed(find_numbers(solution)), None)
+    return _last_run(text, formulas(text)) or _last_number(text)
 
 
 def last_boxed(text: str) -> str | None:
     r"""Give what the last ``\boxed{...}`` that is closed holds."""
-    boxes = _boxes(text)
-    return boxes[-1][2] if boxes else None
+    boxes = [content for _, end, content in _boxes(text) if end < _NEVER]
+    return boxes[-1] if boxes else None
 
 
 def last_boxes(text: str) -> str | None:
@@ -82,9 +132,28 @@ def last_boxes(text: str) -> str | None:
 
 
 def after_hashes(text: str) -> str | None:
-    """Give the rest of the line after the last ``####``, as GSM8K marks answers."""
-    found = _HASHES.findall(text)
-    return str(found[-1]).strip() if found else None
+    r"""Give the rest of the line after the last ``####``, as GSM8K marks answers.
+
+    A heading of Markdown is no mark: ``#### Step 2: double it``, or words with text below them.
+
+    >>> after_hashes("#### 1. Add\n5 + 3\n#### 8"), after_hashes("#### Check\nIt holds."), after_hashes("#### Paris")
+    ('8', None, 'Paris')
+    """
+    for found in reversed(list(_HASHES.finditer(text))):
+        line = found[1].strip().strip("*").strip()
+        follows = text[found.end() :].strip()
+        if not line:
+            continue
+        phrase = _PHRASE.match(line + "\n")
+        if phrase and phrase.end() > len(line):
+            return first_clause(follows) or None
+        line = line[phrase.end() :] if phrase else line
+        if _HEADING.match(line):
+            continue
+        stated = value_of(first_clause(line)) or line
+        if not follows or not has_prose(stated):
+            return line if not has_prose(stated) or not follows else stated
+    return None
 
 
 def after_phrases(text: str) -> list[str]:
@@ -93,52 +162,32 @@ def after_phrases(text: str) -> list[str]:
     >>> after_phrases("**Answer:** x + y\nThe answer is not known.\nSo it is 3.")
     ['x + y', 'not known.']
     """
-    return [line[phrase.end() :] for line in text.split("\n") if (phrase := _PHRASE.search(line))]
+    found = ((line, phrase) for line in text.split("\n") if (phrase := _PHRASE.search(line)))
+    return [("not " if phrase["negated"] else "") + line[phrase.end() :].lstrip(" \t*:=") for line, phrase in found]
 
 
-def find_numbers(text: str) -> list[str]:
-    """List the numbers that stand in `text`, without currency signs and thousands separators."""
-    return [
-        ("-" if found[0][0] in "-\u2212" else "") + found["amount"].replace(",", "")
-        for found in _NUMBER.finditer(_SPACING.sub(_bare_comma, text))
-    ]
+def _conclusion(solution: str) -> str:
+    """Give the part of a solution where its answer may stand."""
+    before, _, behind = solution.rpartition(_THOUGHT_END)
+    text = behind if behind.strip() else (before or behind)
+    if thought := _THOUGHT.search(text if behind.strip() else ""):
+        text = text[: thought.start()]  # never closed
+    text = _CALCULATOR.sub("", text)
+    if opened := _TURN.match(text):
+        text = text[opened.end() :]
+    if (end := _TURN_END.search(text)) and text[: end.start()].strip():
+        text = text[: end.start()]
+    marks = [mark.end() for pattern in (_BOX, _HASHES, _PHRASE) if (mark := pattern.search(text))]
+    question = _NEXT_QUESTION.search(text, min(marks)) if marks else None
+    return text[: question.start()] if question else text
 
 
-def read_number(text: str) -> Fraction | None:
-    r"""Read a plain number, as in ``-1,234.50``, ``\$18``, ``3/4`` or ``5%``; none for any other text.
+def _boxes(text: str) -> list[Span]:
+    """List the boxes: where each begins and ends, and what it holds; of nested ones the innermost.
 
-    A sign of per cent is dropped, as in reference answers.
+    Of those never closed the last counts, if no other comes after it: a solution that was cut off.
     """
-    bare = _SPACING.sub(_bare_comma, text).strip().strip("*").removesuffix(".")
-    bare = bare.removesuffix("%").removesuffix("\\").strip("$ ").removesuffix("\\")
-    if not _NUMBER.fullmatch(bare):
-        return None
-    try:
-        return Fraction(find_numbers(bare)[0])
-    except (ValueError, ZeroDivisionError):  # thousands of digits, or x/0
-        return None
-
-
-def equal_numbers(reference: str, answer: str) -> bool | None:
-    """Compare two plain numbers by value, exactly; none unless both are.
-
-    Where one side alone has a sign of per cent it may be dropped or worked out: 50% is 50 and is 0.5.
-    """
-    left, right = read_number(reference), read_number(answer)
-    if left is None or right is None:
-        return None
-    if left == right or ("%" in reference) == ("%" in answer):
-        return left == right
-    return left / 100 == right if "%" in reference else left == right / 100
-
-
-def _bare_comma(spacing: re.Match[str]) -> str:
-    return "," if spacing[0] == "{,}" else ""
-
-
-def _boxes(text: str) -> list[tuple[int, int, str]]:
-    """List the closed boxes: where each begins and ends, and what it holds; of nested ones the innermost."""
-    found: list[tuple[int, int, str]] = []
+    found: list[Span] = []
     still_open: list[tuple[int, int, bool]] = []
     for lexeme in _BOX_OR_BRACE.finditer(text):
         is_boxed = "boxed" in lexeme[0]
@@ -152,28 +201,64 @@ def _boxes(text: str) -> list[tuple[int, int, str]]:
             start, inside, closes_box = still_open.pop()
             if closes_box and (not found or found[-1][0] < start):
                 found.append((start, lexeme.end(), text[inside : lexeme.start()].strip()))
+    cut = next((box for box in reversed(still_open) if box[2]), None)
+    if cut and (not found or found[-1][0] < cut[0]):
+        found.append((cut[0], _NEVER, text[cut[1] :].partition("\n")[0].strip().rstrip(".$ ")))
     return found
 
 
-def _formulas(text: str) -> list[tuple[int, int, str]]:
-    r"""List what stands in ``$...$``, ``$$...$$``, ``\(...\)`` and ``\[...\]``, as `_boxes` does.
-
-    A dollar sign before a digit closes nothing: it begins an amount.
-    """
-    found: list[tuple[int, int, str]] = []
-    opened: re.Match[str] | None = None
-    for lexeme in _DELIMITER.finditer(text):
-        is_amount = lexeme[0] == "$" and text[lexeme.end() : lexeme.end() + 1].isdigit()
-        if opened and lexeme[0] == _CLOSING[opened[0]] and not is_amount:
-            if inside := text[opened.end() : lexeme.start()].strip():
-                found.append((opened.start(), lexeme.end(), inside))
-            opened = None
-        elif lexeme[0] in _CLOSING:
-            opened = lexeme
-    return found
+def _boxed(text: str, boxes: Sequence[Span]) -> str | None:
+    """Give what the last box holds, or what takes it back."""
+    rest = text[boxes[-1][1] :]
+    if not boxes[-1][2]:
+        phrase = next(_phrases(rest), None)
+        return phrase.statement if phrase else _last_number(rest)
+    is_taken_back = bool(_TAKEN_BACK.search(rest))
+    for phrase in _phrases(rest):
+        if (phrase.is_final or is_taken_back) and not has_prose(phrase.statement):
+            return phrase.statement
+    return _last_run(text, boxes)
 
 
-def _last_run(text: str, spans: Sequence[tuple[int, int, str]]) -> str | None:
+def _phrases(text: str) -> Iterator[_Phrase]:
+    """Give what "the answer is" and the like announce, the last first, but for what is taken back or a mere label."""
+    for found in reversed(list(_PHRASE.finditer(text))[-_NUM_PHRASES:]):
+        rest = text[found.end() :]
+        clause = first_clause(rest)
+        if (
+            found["weak"]
+            or _SOUGHT.search(text[max(0, found.start() - 30) : found.start()])
+            or not clause
+            or _IS_WRONG.match(rest, len(clause))
+        ):
+            continue
+        prefix = "not " if found["negated"] else "maybe " if found["maybe"] else ""
+        statement = state(prefix + rest) or clause
+        is_prose = has_prose(statement)
+        begins = not _MARKS_AT_START.sub("", text[: found.start()], count=1)
+        if is_prose and not found["answer"] and found[0][0].isascii():
+            continue
+        end = rest.find(clause) + len(clause)
+        follows = rest[end : end + _LONGEST_LINE].strip(" .*\n")
+        if follows and is_prose and not any(map(str.isdigit, statement)) and len(statement.split()) > 4:
+            continue
+        if begins and any(map(str.isdigit, follows)) and len(clause.split()) > 3:
+            continue  # the label of a whole solution
+        yield _Phrase(bool(found["final"]), statement)
+
+
+def _last_number(text: str) -> str | None:
+    """Give the last number, but for those in brackets or ruled out, where others stand beside them."""
+    for whole in reversed(text[-_LAST:].split("\n")):
+        line = whole[-_LONGEST_LINE:]
+        if found := last_value(line):
+            if result := _RESULT.search(line):
+                return last_value(result[1])
+            return last_value(_ASIDE.sub(" ", line)) or found
+    return None
+
+
+def _last_run(text: str, spans: Sequence[Span]) -> str | None:
     """Join the last span and those before it that only commas, "and" or "or" keep apart."""
     if not spans:
         return None
@@ -185,34 +270,3 @@ def _last_run(text: str, spans: Sequence[tuple[int, int, str]]) -> str | None:
             break
         run.append(span)
     return ", ".join(dict.fromkeys(content for _, _, content in reversed(run))).strip() or None
-
-
-def _last_phrase(text: str) -> re.Match[str] | None:
-    """Find the last "the answer is" after which anything stands."""
-    found = None
-    for phrase in _PHRASE.finditer(text):
-        found = phrase if phrase.end() < len(text) else found
-    return found
-
-
-def _stated(rest: str) -> str | None:
-    """Read the answer off the text that follows "the answer is"."""
-    formulas = _formulas(rest)
-    if formulas and formulas[0][0] == 0:
-        last = 1
-        while last < len(formulas) and _last_run(rest, formulas[last - 1 : last + 1]) != formulas[last][2]:
-            last += 1
-        return _last_run(rest, formulas[:last])
-    sentence = rest[: end.start()] if (end := _SENTENCE_END.search(rest)) else rest
-    verb = _VERB.match(sentence) if _has_prose(sentence) else None
-    if verb and (find_numbers(sentence[verb.end() :]) or "$" in sentence[verb.end() :]):
-        sentence = sentence[verb.end() :]
-    if within := _last_run(sentence, _formulas(sentence)):
-        return within
-    bare = sentence.strip(" \t\r*:").rstrip(".")
-    numbers = find_numbers(bare)
-    return numbers[0] if numbers and _has_prose(bare) else bare or None
-
-
-def _has_prose(text: str) -> bool:
-    return bool(_PROSE.search(_AND_OR.sub(" ", _ENVIRONMENT.sub(" ", text))))

@@ -4,41 +4,32 @@ It takes in what math-verify misses: Unicode minus and digits, thousands separat
 ``\text{}``, mixed fractions, and plain text such as ``sqrt(3)``. Everything here is a rule about notation; nothing is
 computed.
 
->>> normalize(r"\$ 1,250.50 \text{ a day}"), normalize("-3 1/2 cm"), normalize("√2/π ± ½")
+>>> normalize(r"\$ 1,250.50 \text{ a day}"), normalize("-3 1/2"), normalize("√2/π ± ½")
 ('1250.50', '-(3+\\frac{1}{2})', '\\sqrt{2}/\\pi \\pm \\frac{1}{2}')
 """
 
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-_SYMBOLS = {
-    **dict.fromkeys("\u2212\u2012\u2013\u2014\ufe63\uff0d\u2010\u2011", "-"),
-    **dict.fromkeys("\u00a0\u2009\u202f\u2007\u3000\u2002\u2003", " "),
-    **dict.fromkeys("\u00d7\u2715\u2a09", r"\times "),
-    **dict.fromkeys("\u00b7\u22c5\u2219", r"\cdot "),
-    **dict.fromkeys("\u2044\u2215\u00f7", "/"),
-    "\u00b0": r"^\circ ", "\u03c0": r"\pi ", "\u03b8": r"\theta ", "\u03b1": r"\alpha ", "\u03b2": r"\beta ",
-    "\u221e": r"\infty ", "\u2264": r"\le ", "\u2265": r"\ge ", "\u2260": r"\ne ", "\u00b1": r"\pm ",
-    "\u222a": r"\cup ", "\u2229": r"\cap ", "\u2208": r"\in ", "\u2248": r"\approx ", "\u222b": r"\int ",
-    "\u211d": r"\mathbb{R}", "\u2124": r"\mathbb{Z}", "\u2032": "'", "\uff08": "(", "\uff09": ")", "\uff0c": ", ",
-    "\u200b": "", "\u2061": "", "\ufeff": "", "\u20ac": "", "\u00a3": "",
-}  # fmt: skip
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
-_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
+from presrm.answers.clauses import has_prose, state, unwrap
+from presrm.answers.numbers import fold
+
 _ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\w+))")
 _UNIT = (
     r"(?:cm|mm|km|dm|ft|feet|foot|inch(?:es)?|yards?|miles?|met(?:er|re)s?|lit(?:er|re)s?|kg|mg|grams?|pounds?|lbs?|"
     r"ounces?|oz|mph|km/h|m/s|sec(?:ond)?s?|min(?:ute)?s?|hours?|hrs?|days?|weeks?|months?|years?|degrees?|dollars?|"
     r"cents?|units?|points?|square|cubic|sq|cu)"
 )
+_CHANGES = r"[^{}]*\b(?:if|when|most|least|more|less|fewer|of|than|not|R|squared|cubed|factorial|times)\b"
+_CONDITION = re.compile(r"\b(?:if|when|where|unless)\b")
 _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(pattern), new)
     for pattern, new in (
         (r"\\\\(?=[A-Za-z])", r"\\"),  # a backslash escaped twice
         (r"\\(?:displaystyle|textstyle|limits|nolimits)(?![a-z])", " "),
+        (r"\\(?:text|mbox|textrm)\s*\{\s*([,;:])\s*\}", r"\1 "),
         (r",\s*\\!\s*|\\!\s*|\s*\{\s*,\s*\}\s*", ""),  # 10,\!000 and 10{,}000
         (r"(?<=[0-9])\\[, ;:](?=[0-9]{3}(?![0-9]))", ""),
         (r"\\\$|\$|\\\(|\\\)|(?<!\\)\\[\[\]]", ""),
@@ -46,12 +37,16 @@ _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"\\(?:mbox|textbf|textit|textrm|textnormal|textsf|text)(?![a-z])\s*", r"\\text"),
         (r"\\(?:mathrm|mathbf|mathit|mathcal|mathsf|mathtt|boldsymbol|bm|rm|bf|it)(?![a-z])\s*", r"\\font"),
         (r"\\font\{([^{}]*)\}|\\font\s*", lambda found: found[1] or ""),
-        (r"\\[dtc]frac(?![a-z])", r"\\frac"),
+        (r"\\(?:[dtc]|nice|s)frac(?![a-z])", r"\\frac"),
+        (r"\{\s*:\s*\}", ":"),  # a time of day
+        (r"(?<=[0-9])\s*\^?\s*\{?\s*(?:\\text\s*\{\s*)?(?:st|nd|rd|th)(?![a-z])\s*\}*", ""),  # an ordinal
+        (r"([0-9]*)\.([0-9]*)\\(?:overline|bar|dot)\s*(?:\{\s*([0-9]+)\s*\}|([0-9]))", lambda found: _repeating(found)),
         (r"\\frac\s*([0-9])\s*(?=[0-9{])", r"\\frac{\1}"),
         (r"(\\frac\s*\{[^{}]*\})\s*([0-9])", r"\1{\2}"),
         (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
         (r"\\(?:leq|leqslant|le|lt=)(?![a-z])", r"\\le "),
         (r"\\(?:geq|geqslant|ge)(?![a-z])", r"\\ge "),
+        (r"\\varnothing", r"\\emptyset "),
         (r"<=", r"\\le "),
         (r">=", r"\\ge "),
         (r"\\text\{\s*(?:\S[^{}]*?\s)?(and|or)\s*\}", r" \1 "),
@@ -63,10 +58,17 @@ _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
             lambda found: f" {found[1].lower()}m",
         ),
         (r"^\s*\\text\{[^{}]*(?:\bis|=|:)\s*\}", ""),
-        (r"(?<=[0-9})])\s*\\text\{[^{}]*\}(?:\s*\^\s*\{?[23]\}?)?", ""),  # 15\mbox{ cm}^2
+        # 15\mbox{ cm}^2, but not what stands between two numbers, which is another quantity
+        (
+            rf"(?<=[0-9}})!])\s*\\text\{{(?!{_CHANGES})[^{{}}]*\}}(?:\s*\^\s*\{{?[23]\}}?)?"
+            r"(?=\s*(?:$|[,;)\]}+*/=-]|\\[a-z]|and\b|or\b))",
+            "",
+        ),
         (rf"(?i)(?<=[0-9}})])\s*{_UNIT}(?:\s{_UNIT})*\.?(?:\s*\^\s*\{{?[23]\}}?)?(?![A-Za-z])(?=\s*(?:$|,))", ""),
+        (rf"(?i)\s*\\text\{{\s*{_UNIT}(?:\s{_UNIT})*\s*\}}(?:\s*\^\s*\{{?[23]\}}?)?(?=\s*(?:$|,))", ""),
         (r"\s*\^\s*\{?\s*\\circ\s*\}?(?=\s*(?:$|[,.)]))", ""),
         (r"(?<=[0-9])[eE]([-+]?[0-9]{1,3})(?![\w.])", r" \\times 10^{\1}"),
+        (r"(?<=[0-9])\s*[xX]\s*(?=10\s*\^)", r" \\times "),
         (r"\*\*", "^"),
         (r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
         (r"(?<!name\{)(?<![\\A-Za-z])a(?:rc)?((?:sin|cos|tan)h)(?![A-Za-z])", r"\\operatorname{arc\1} "),
@@ -115,8 +117,7 @@ def normalize(expression: str, *, keeps_thousands: bool = False) -> str:
         expression: LaTeX, plain text, or a mixture.
         keeps_thousands: Read ``100,200`` as two numbers, not one.
     """
-    text = _ROOT.sub(lambda found: rf"\sqrt{{{found[1] or found[2]}}}", "".join(map(_ascii, expression)))
-    text = _RAISED.sub(lambda found: f"^{{{found[0].translate(_SUPERSCRIPTS)}}}", text)
+    text = _ROOT.sub(lambda found: rf"\sqrt{{{found[1] or found[2]}}}", _stated(fold(expression)))
     for pattern, new in _RULES:
         text = pattern.sub(new, text)
     if not keeps_thousands and not text.lstrip().startswith(("(", "[", "\\{")):
@@ -144,18 +145,24 @@ def read_listing(expression: str) -> Listing | None:
     return Listing("list", "", elements) if len(elements) > 1 else None
 
 
-def _ascii(character: str) -> str:
-    if character < "\x80" or ("\u0370" <= character <= "\u03ff" and character not in _SYMBOLS):
-        return character
-    if character in _SYMBOLS:
-        return _SYMBOLS[character]
-    if (digit := unicodedata.decimal(character, None)) is not None:
-        return str(digit)
-    decomposed = unicodedata.normalize("NFKD", character)
-    if "\u2044" in decomposed:  # a vulgar fraction
-        above, below = decomposed.split("\u2044")
-        return rf" \frac{{{above}}}{{{below}}}"
-    return character
+def _stated(text: str) -> str:
+    """Give the value that `text` states, if words stand around it; else the text."""
+    if "\\begin" in text or _CONDITION.search(text) or not has_prose(bare := unwrap(text)):
+        return text
+    stated = state(bare)
+    return stated if stated and not has_prose(stated) else text
+
+
+def _repeating(found: re.Match[str]) -> str:
+    """Write a repeating decimal as a fraction."""
+    whole, once, again = found[1], found[2], found[3] or found[4]
+    above = int(whole + once + again or 0) - int(whole + once or 0)
+    return rf"\frac{{{above}}}{{{10 ** len(once) * (10 ** len(again) - 1)}}}"
+
+
+def split_at(text: str, word: str) -> list[str]:
+    """Split at a word outside of brackets."""
+    return _cut(re.sub(rf"(?<![A-Za-z\\]){word}(?![a-z])", "\0", text), "\0")
 
 
 def _mixed(found: re.Match[str]) -> str:

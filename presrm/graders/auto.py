@@ -4,7 +4,7 @@ r"""Numbers by value, everything else as mathematics.
 'correct'
 """
 
-from presrm.answers.find import read_number
+from presrm.answers.numbers import read_number
 from presrm.graders import GRADERS
 from presrm.types import Grade
 

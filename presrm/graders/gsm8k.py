@@ -4,15 +4,17 @@
 ('18', None)
 """
 
-from presrm.answers.find import after_hashes, find_numbers, last_boxed, read_number
+from presrm.answers.clauses import state, unwrap, value_of
+from presrm.answers.find import after_hashes, find_answer
+from presrm.answers.numbers import find_numbers, read_number
 from presrm.errors import DataError
 from presrm.types import Grade
 
 
 class Gsm8kGrader:
-    r"""Compares numbers by value: the one after ``####``, else the one in the last ``\boxed{}``, else the last.
+    r"""Compares numbers by value: what follows ``####``, else the last ``\boxed{}``, "the answer is", the last number.
 
-    A box that does not hold one number (``\frac{3}{4}``) is an answer, but none of these numbers.
+    An answer that is not one number (``5 or 6``, ``x + 1``) is an answer, but equals none.
 
     Args:
         strict: Whether the number must stand after ``####``, as in reference solutions.
@@ -46,12 +48,10 @@ def strict_gsm8k() -> Gsm8kGrader:
 
 
 def _extract(solution: str, is_strict: bool = False) -> str | None:
-    if marked := find_numbers(after_hashes(solution) or ""):
-        return marked[0]
-    if is_strict:
+    """Give the number in plain digits where the answer is one; else the answer as it is, which then equals none."""
+    found = state(after_hashes(solution) or "") if is_strict else find_answer(solution, prefers_hashes=True)
+    if found is None:
         return None
-    if boxed := last_boxed(solution):
-        numbers = find_numbers(boxed)
-        return numbers[0] if len(numbers) == 1 else boxed
-    numbers = find_numbers(solution)
-    return numbers[-1] if numbers else None
+    side = found.partition("=")[2] if found.count("=") == 1 else found  # x = 8
+    stated = side if read_number(side) is not None else value_of(unwrap(side)) or found
+    return found if read_number(stated) is None else find_numbers(stated)[0].text.removesuffix("%")

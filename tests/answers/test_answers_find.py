@@ -1,8 +1,10 @@
-from fractions import Fraction
+from time import process_time
 
 import pytest
 
-from presrm.answers.find import after_hashes, find_numbers, last_boxed, read_number
+from presrm.answers.clauses import state
+from presrm.answers.find import after_hashes, after_phrases, find_answer, last_boxed
+from presrm.answers.numbers import read_number
 
 
 @pytest.mark.parametrize(
@@ -29,49 +31,82 @@ def test_the_last_hashes_mark_the_answer() -> None:
     assert after_hashes("### 4") is None
 
 
+def test_a_heading_is_no_mark() -> None:
+    assert after_hashes("#### Step 2: double it\n8 * 2 = 16") is None
+    assert after_hashes("#### 8\n\n#### Check\nIt holds.") == "8"
+    assert after_hashes("#### Final Answer\n16 cows, not 3") == "16 cows"
+    assert after_hashes("It is\n#### New York\n") == "New York"
+
+
 @pytest.mark.parametrize(
-    ("text", "numbers"),
+    ("solution", "answer"),
     [
-        ("9 * 2 = $18 every day.", ["9", "2", "18"]),
-        ("-5, \u22126 and -$1,234.50", ["-5", "-6", "-1234.50"]),
-        ("10-3 and 10 - 3 and (4)-5", ["10", "3", "10", "3", "4", "5"]),
-        ("1{,}000 and 10,\\!000 and 2\\,500", ["1000", "10000", "2500"]),
-        ("1,2 and 1,2345", ["1", "2", "1", "2345"]),
-        ("3/4 of .5", ["3/4", ".5"]),
-        ("none", []),
+        (r"First \boxed{5}, now \boxed{7", "7"),
+        (r"First \boxed{5}, now \boxed{", None),
+        (r"First \boxed{5}, now \boxed{}.", None),
+        (r"First \boxed{5}, now \boxed{}. So 7.", "7"),
+        (r"\boxed{5}. The final answer is checked.", "5"),
+        (r"\boxed{5}. The final answer is 7.", "7"),
+        ("It is 7.<|im_end|>\n<|im_start|>user\nAnd 8?", "7"),
+        ("<think>It is 7.</think>", "7"),
+        ("<think>It is 7.", None),
+        ("To find the answer:\n\n1. 4 * 3 = 12\n2. 12 - 5 = 7\n\nThere are **7** left.", "7"),
+        ("She has 7 (3 + 4), not 8.", "7"),
+        ("He is 5 feet 7 inches", "5 feet 7"),
     ],
 )
-def test_numbers_are_found_without_signs_and_separators_that_only_concern_looks(text: str, numbers: list[str]) -> None:
-    assert find_numbers(text) == numbers
+def test_the_final_answer_is_found(solution: str, answer: str | None) -> None:
+    assert find_answer(solution) == answer
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("18", Fraction(18)),
-        (" **18.** ", Fraction(18)),
-        ("\\$1,250.00", Fraction(1250)),
-        ("$18$", Fraction(18)),
-        ("\u22125", Fraction(-5)),
-        ("5\\%", Fraction(5)),
-        ("5 %", Fraction(5)),
-        ("3/4", Fraction(3, 4)),
-        (".5", Fraction(1, 2)),
-    ],
-)
-def test_a_plain_number_is_read(text: str, value: Fraction) -> None:
-    assert read_number(text) == value
+def test_hashes_come_before_boxes_where_they_are_preferred() -> None:
+    solution = "#### 5\n\\boxed{6}"
+    assert (find_answer(solution), find_answer(solution, prefers_hashes=True)) == ("6", "5")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "18 dollars", "5, 6", "2^3", "1e5", "1/0", "9" * 5000, "\u0665", "\\frac{1}{2}"]
-)
-def test_any_other_text_is_no_plain_number(text: str) -> None:
-    assert read_number(text) is None
+def test_a_label_is_followed_by_its_line() -> None:
+    assert after_phrases("The answer isn't 5.\n**Answer:** 6, or so") == ["not 5.", "6, or so"]
 
 
-@pytest.mark.parametrize("fragment", ["\\boxed{", "{", "}", "\\", "####", "1,", "1/", "-", " ", "$", "9", ",\\!"])
+FRAGMENTS = [
+    "\\boxed{",
+    "{",
+    "}",
+    "\\",
+    "####",
+    "#### a\n",
+    "1,",
+    "1/",
+    "-",
+    " ",
+    "$",
+    "9",
+    ",\\!",
+    "\n1",
+    "(",
+    "x (",
+    "1 and ",
+    "1 = ",
+    "is ",
+    "answer is ",
+    "answer:\n",
+    "answer 5, ",
+    "\nquestion: ",
+    "not 5 but ",
+    "<think>",
+    "<|",
+    "<<",
+    "**",
+    "1=1 in ",
+    "of ",
+    "\\[",
+]
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS)
 def test_hostile_text_is_read_in_linear_time(fragment: str) -> None:
-    text = fragment * (1_000_000 // len(fragment))
-    for read in (last_boxed, after_hashes, find_numbers, read_number):
-        read("1 " + text + "x")
+    text = fragment * (300_000 // len(fragment))
+    for read in (find_answer, last_boxed, after_hashes, after_phrases, state, read_number):
+        began = process_time()
+        read(f"1 {text}x")
+        assert process_time() - began < 10

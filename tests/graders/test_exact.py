@@ -8,7 +8,8 @@ from presrm.types import Grade
     ("solution", "extracted"),
     [
         ("first \\boxed{a}, then \\boxed{New\n  York}.\n#### b", "New York"),
-        ("so\n####  New York \nDone", "New York"),
+        ("so\n####  New York \n", "New York"),
+        ("#### Check\nIt holds.\n\nNew York", "New York"),
         ("A line.\n New   York\n\n", "New York"),
     ],
 )
