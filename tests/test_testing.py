@@ -1,13 +1,19 @@
 """The law kits pass what is lawful and name what is not."""
 
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
 
+from presrm.engines.scripted import ScriptedEngine
+from presrm.prompts import Part, Prompt
+from presrm.protocols import Completion, Request
+from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
-from presrm.testing import check_judge, check_problem_set, check_splitter
-from presrm.types import Candidates, Judgement, Problem, Status
+from presrm.testing import check_engine, check_judge, check_problem_set, check_splitter
+from presrm.types import Candidates, Judgement, Problem, Status, Stop
 
 
 class LineSplitter:
@@ -88,6 +94,146 @@ def test_the_kit_works_without_hypothesis(monkeypatch: pytest.MonkeyPatch) -> No
     check_splitter(SPLITTERS.create("newline"))
     with pytest.raises(AssertionError):
         check_splitter(DropsSpace())
+
+
+def roll(prompt: Prompt, rng: random.Random) -> str:
+    return "".join(rng.choice("0123456789") for _ in range(rng.randrange(2, 30)))
+
+
+def even(prompt: Prompt, options: Sequence[str]) -> list[float]:
+    return [0.25] * len(options)
+
+
+LONG = Prompt((Part("x" * 900),))
+
+
+class FairEngine(ScriptedEngine):
+    def __init__(self) -> None:
+        super().__init__(roll, even, context=900)
+
+
+class SeedsByPlace(FairEngine):
+    """Draws belong to the call: another order gives other completions."""
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        return super().generate([replace(request, seed=place) for place, request in enumerate(requests)])
+
+
+class SeedsByBatch(FairEngine):
+    """Draws belong to the batch: a request alone is drawn otherwise."""
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        batch = derive_seed(*(request.seed for request in requests)) if requests else 0
+        return super().generate([replace(request, seed=derive_seed(batch, request.seed)) for request in requests])
+
+
+class SeedsByTheNumberOfCompletions(FairEngine):
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        return super().generate([replace(request, seed=derive_seed(request.seed, request.num)) for request in requests])
+
+
+class NeverTheSame(FairEngine):
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        return super().generate([replace(request, seed=random.getrandbits(32)) for request in requests])
+
+
+class IgnoresSeeds(FairEngine):
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        return super().generate([replace(request, seed=0) for request in requests])
+
+
+class IgnoresNumbers(FairEngine):
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        return [
+            one * r.num
+            for one, r in zip(super().generate([replace(r, num=1) for r in requests]), requests, strict=True)
+        ]
+
+
+class GivesOneTooFew(FairEngine):
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        return [completions[:1] for completions in super().generate(requests)]
+
+
+class KeepsTheEndToken(FairEngine):
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        return [[replace(one, tokens=(*one.tokens, 3)) for one in of] for of in super().generate(requests)]
+
+
+class WritesTooMuch(FairEngine):
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        more = [replace(r, sampling=replace(r.sampling, max_tokens=99)) for r in requests]
+        return super().generate(more)
+
+
+class NeverSaysWhyItStopped(FairEngine):
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        return [[replace(one, stop=None) for one in of] for of in super().generate(requests)]
+
+
+class RaisesWithoutRoom(FairEngine):
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        assert LONG not in [request.prompt for request in requests], "too long"
+        return super().generate(requests)
+
+
+class CallsItCutOff(FairEngine):
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        return [
+            [replace(c, stop=c.stop if c.tokens else Stop.MAX_TOKENS) for c in of] for of in super().generate(requests)
+        ]
+
+
+class WeighsWithoutRoom(FairEngine):
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
+        return [(-1.0,) * len(options)] * len(prompts)
+
+
+class WeighsByPlace(FairEngine):
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
+        return [(-1.0 - place,) * len(options) for place in range(len(prompts))]
+
+
+class ForgetsAnOption(FairEngine):
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
+        return super().logprobs(prompts, options[:1])
+
+
+def check(engine: ScriptedEngine, ties: float = 0.0) -> None:
+    check_engine(engine, too_long=LONG, decode=lambda ids: "".join(map(chr, ids)), ties=ties)
+
+
+def test_a_lawful_engine_passes() -> None:
+    check(FairEngine())
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        (SeedsByPlace, "otherwise in two calls"),
+        (SeedsByBatch, "otherwise in two calls"),
+        (SeedsByTheNumberOfCompletions, "otherwise asked for one completion"),
+        (NeverTheSame, "otherwise the second time"),
+        (IgnoresSeeds, "other seeds and numbers must draw otherwise"),
+        (IgnoresNumbers, "other seeds and numbers must draw otherwise"),
+        (GivesOneTooFew, "one list of `num` completions"),
+        (KeepsTheEndToken, "tokens and text differ|tokens for Request"),
+        (WritesTooMuch, "tokens for Request"),
+        (NeverSaysWhyItStopped, "cannot end so"),
+        (RaisesWithoutRoom, "too long"),
+        (CallsItCutOff, "Stop.NO_ROOM"),
+        (WeighsWithoutRoom, "must have no log-probabilities"),
+        (WeighsByPlace, "company changes log-probabilities"),
+        (ForgetsAnOption, "a tuple of 2 log-probabilities"),
+    ],
+)
+def test_an_engine_that_breaks_a_law_is_named(engine: type[ScriptedEngine], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check(engine())
+
+
+def test_numerical_ties_may_be_allowed() -> None:
+    check(SeedsByPlace(), ties=1.0)
 
 
 class LengthJudge:
