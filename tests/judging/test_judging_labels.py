@@ -162,3 +162,22 @@ def test_rollouts_walk_on_behind_the_right_candidate_and_label_what_follows_it()
         ("good\n", "bad\n"),
         ("fine\n", "off\n"),
     ]
+
+
+@pytest.mark.parametrize("where", ["candidate", "completion"])
+def test_what_was_cut_off_is_not_labelled_wrong(where: str) -> None:
+    """A candidate that has no end, or none of whose completions has one, is unknown; its right sibling leads on."""
+    endless, proposed = "and on " * 50, set()
+
+    def reply(prompt: Prompt, rng: random.Random) -> str:
+        steps = [step.text for step in prompt.reply]
+        if not steps:
+            odd = endless if where == "candidate" else "odd\nso\n#### 1"
+            proposed.add(text := rng.choice(["good\nso\n#### 72", odd]))
+            return text
+        return "#### 72" if steps[0] == "good\n" else endless
+
+    sampling = Sampling(1.0, max_tokens=100)
+    engine = ScriptedEngine(reply)
+    assert list(rollouts([GSM8K], engine, LastNumber(), PROMPTS, SPLITTER, sampling, num_candidates=8, seed=0)) == []
+    assert len(proposed) == 2
