@@ -160,13 +160,13 @@ def heed(row: IterationSummary, config: Config, iteration: IterationDir, progres
     alarms = row.health.alarms
     if not alarms:
         return
-    text = f"{row.name}, judge: {'; '.join(map(str, alarms))}"
+    text = f"Judge of {row.name}: {'; '.join(map(str, alarms))}"
     if config.watch.on_alarm == "stop":
         raise AlarmError(
-            f"{text}. All signs are in {iteration.path / 'health.json'}; to continue all the same, "
+            f"{text}. All figures are in {iteration.path / 'health.json'}. To continue anyway, "
             "set watch.on_alarm=warn or move the bound"
         )
-    progress.note(f"alarm: {text}")
+    progress.note(f"Alarm. {text}")
 
 
 def plain(value: Any) -> Any:

@@ -29,7 +29,7 @@ from presrm.iteration import IterationSummary, train
 from presrm.judges import JUDGES
 from presrm.judging.health import Health, judge_pairs, judge_siblings
 from presrm.methods.presrm import Presrm
-from presrm.methods.stages import SilentProgress, groups
+from presrm.methods.stages import SilentProgress
 from presrm.problems.arithmetic import Plan, load_arithmetic
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Completion, Engine, Judge, Request, Sampling, Searcher
@@ -183,12 +183,18 @@ class FakeParts:
     def judge(self, engine: Engine) -> Judge:
         return JUDGES.create("pairwise", engine=engine, prompts=self.prompts)
 
-    def answers(self, problems: Sequence[Problem], engine: Engine) -> Iterator[list[Answer]]:
-        grader = GRADERS.create("gsm8k")
-        found = evaluate(
-            problems, engine, self.prompts, grader, sampling=Sampling(), splitter=self.splitter, group_size=4
+    def answers(self, problems: Sequence[Problem], engine: Engine, start: int) -> Iterator[list[Answer]]:
+        grader, sampling = GRADERS.create("gsm8k"), Sampling()
+        return evaluate(
+            problems,
+            engine,
+            self.prompts,
+            grader,
+            sampling=sampling,
+            splitter=self.splitter,
+            group_size=4,
+            start=start,
         )
-        return groups(found, 4)
 
     def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
         siblings = judge_siblings(

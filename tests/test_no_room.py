@@ -6,7 +6,7 @@ from presrm.config import PairsConfig, SearchConfig
 from presrm.credit.pairs import mine_pairs
 from presrm.engines.scripted import ScriptedEngine
 from presrm.evaluation.answers import evaluate, score
-from presrm.evaluation.samples import sample_solutions, summarize
+from presrm.evaluation.samples import summarize
 from presrm.graders import GRADERS
 from presrm.judges.pointwise import PointwiseJudge
 from presrm.judging.health import judge_siblings
@@ -31,31 +31,25 @@ def policy(reply: str = "So it is.\n#### 2") -> ScriptedEngine:
 
 @pytest.mark.parametrize("num", [1, 4])
 def test_evaluation_counts_it_apart_and_without_an_answer(num: int) -> None:
-    grader, sampling = GRADERS.create("gsm8k"), Sampling(1.0)
-    (items,) = sample_solutions(PROBLEMS, policy(), PROMPTS, grader, num=num, sampling=sampling, group_size=8, seed=0)
-    found = summarize(items)
+    (answers,) = evaluate(
+        PROBLEMS,
+        policy(),
+        PROMPTS,
+        GRADERS.create("gsm8k"),
+        sampling=Sampling(1.0),
+        splitter=SPLITTERS.create("newline"),
+        group_size=8,
+        num=num,
+    )
+    found = summarize(answers)
     assert found["accuracy" if num == 1 else "pass@1"].value == pytest.approx(2 / 3)
     assert found["no room"].value == found["no answer"].value == pytest.approx(1 / 3)
     assert found["cut off"].value == 0
-
-
-def test_so_does_the_assessment_of_an_iteration() -> None:
-    newline = SPLITTERS.create("newline")
-    found = list(
-        evaluate(
-            PROBLEMS,
-            policy(),
-            PROMPTS,
-            GRADERS.create("gsm8k"),
-            sampling=Sampling(),
-            splitter=newline,
-            group_size=8,
-        )
-    )
-    assert [answer.grade for answer in found] == [Grade.CORRECT, Grade.NO_ANSWER, Grade.CORRECT]
-    assert (found[1].stop, found[1].num_steps) == (Stop.NO_ROOM, 0)
-    scores = score(found)
-    assert (scores.no_answer, scores.truncated, scores.no_room) == (1, 0, 1)
+    giant = answers[1].solutions[0]
+    assert (giant.stop, giant.num_steps, giant.grade) == (Stop.NO_ROOM, 0, Grade.NO_ANSWER)
+    if num == 1:
+        scores = score(answers)
+        assert (scores.no_answer, scores.cut_off, scores.no_room) == (1, 0, 1)
 
 
 @pytest.mark.parametrize("kind", ["greedy", "beam", "best-of-n"])

@@ -27,10 +27,11 @@ from lm_eval.models.huggingface import HFLM
 from presrm.assembly.evaluation import load_benchmark
 from presrm.cli.settings import settings_for
 from presrm.engines.hf import HFEngine
-from presrm.evaluation.samples import sample_solutions
+from presrm.evaluation.answers import evaluate
 from presrm.graders import GRADERS
 from presrm.prompts import PromptSet
 from presrm.protocols import Sampling
+from presrm.splitters import SPLITTERS
 from presrm.types import Checkpoint, Trajectory
 
 Seconds = tuple[float, float]
@@ -78,24 +79,23 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     theirs: dict[int, list[str]] = {}
     for _ in range(options.repeats):
         with timed(engine, "generate") as seconds:
-            groups = sample_solutions(
+            groups = evaluate(
                 problems,
                 engine,
                 prompts,
                 grader,
-                num=1,
                 sampling=Sampling(max_tokens=longest),
+                splitter=SPLITTERS.create(config.splitter, **config.splitter_options),
                 group_size=config.evaluation.group_size,
-                seed=0,
             )
-            samples = [item.samples[0] for group in groups for item in group]
+            samples = [answer.solutions[0] for group in groups for answer in group]
         ours_s.append(sums(seconds))
         for size in options.batch_sizes:
             with timed(harness.lm, "generate_until") as seconds:
                 theirs[size] = harness.run(size)
             theirs_s[size].append(sums(seconds))
     best = min(options.batch_sizes, key=lambda size: min(theirs_s[size]))
-    pairs = [(sample.solution, text) for sample, text in zip(samples, theirs[best], strict=True)]
+    pairs = [(sample.text, text) for sample, text in zip(samples, theirs[best], strict=True)]
     same_prompts = [harness.lm.tok_encode(text) == list(ids) for text, ids in zip(harness.prompts, asked, strict=True)]
     divergences = [
         {"id": problem.id, "same_prompt_ids": is_same, **harness.divergence(ids, ours, text)}

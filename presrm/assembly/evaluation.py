@@ -13,24 +13,24 @@ from presrm.assembly.parts import Parts
 from presrm.config import Config
 from presrm.engines.hf_files import policy_at, policy_hash
 from presrm.errors import DataError, RequestError
+from presrm.evaluation.answers import Answer, evaluate_search
 from presrm.evaluation.audit import SECOND_OF
 from presrm.evaluation.benchmark import Benchmark, Result, file_label, run_benchmark, write_results
 from presrm.evaluation.examples import Examples, draw_examples
-from presrm.evaluation.samples import Item, sample_solutions, search_solutions
 from presrm.graders import GRADERS
 from presrm.judges import JUDGES
 from presrm.methods.stages import Progress, SilentProgress
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
-from presrm.prompts.encoding import TurnSplitter
-from presrm.protocols import Engine, Grader, Judge, Sampling, composition_of
+from presrm.protocols import Engine, Grader, Judge, composition_of
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Problem, SearchTree
 
 Watch = Callable[[Candidates, Sequence[Judgement]], None]
 
 GRADER_OF = {"gsm8k": "gsm8k", "arithmetic": "auto", "jsonl": "auto", "countdown": "countdown", "mit_bee": "integral"}
-"""What grades a problem set; ``math`` all others. ``evaluation.grader``, where set, wins."""
+"""What grades a problem set; ``math`` all others. A grader that the user names wins, and so does that of a run, for its
+held-out problems."""
 
 
 def load_benchmark(source: str, config: Config, num: int | None, grader: str | None) -> Benchmark:
@@ -51,6 +51,8 @@ def load_benchmark(source: str, config: Config, num: int | None, grader: str | N
     if without := sum(problem.answer is None for problem in problems):
         raise DataError(f"{source}: {without} of {len(problems)} problems have no answer to score against")
     stem = Path(source.partition(":")[2] or source).stem if name == "jsonl" or Path(source).exists() else name
+    if grader is None and own and "grader" in config.evaluation.model_fields_set:
+        grader = config.evaluation.grader
     return Benchmark(stem, source, tuple(problems), grader or GRADER_OF.get(name, "auto" if stem != name else "math"))
 
 
@@ -82,7 +84,7 @@ def evaluate_policies(
     search: bool = False,
     examples: Mapping[str, Examples] = MappingProxyType({}),
 ) -> list[Result]:
-    """Evaluate every policy on every benchmark, or go on with it.
+    """Evaluate every policy on every benchmark, or resume that.
 
     Args:
         models: As ``model.id``.
@@ -121,7 +123,7 @@ def evaluate_policies(
 
 
 def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Parts, examples: Examples) -> Result:
-    """Evaluate one policy on one benchmark, or go on with it."""
+    """Evaluate one policy on one benchmark, or resume that."""
     model, num_shots = parts.config.model, len(examples.shown)
     policy = policy_at(model.id)
     request = {
@@ -154,31 +156,19 @@ class _Way:
 
     name: str
     request: Mapping[str, Any]
-    solve: Callable[[Grader, Engine, Sequence[Problem], int], Iterator[list[Item]]]
+    solve: Callable[[Grader, Engine, Sequence[Problem], int], Iterator[list[Answer]]]
 
 
 def _sample_way(parts: Parts, num: int) -> _Way:
-    search, evaluation = parts.config.search, parts.config.evaluation
-    longest = evaluation.max_tokens
-    sampling = Sampling(max_tokens=longest) if num == 1 else Sampling(search.temperature, search.top_p, longest)
+    def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Answer]]:
+        return parts.answers(problems, engine, start, num=num, grader=grader)
 
-    def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Item]]:
-        return sample_solutions(
-            problems,
-            engine,
-            parts.prompts,
-            grader,
-            num=num,
-            sampling=sampling,
-            group_size=evaluation.group_size,
-            seed=derive_seed(parts.config.seed, "evaluation"),
-            start=start,
-            splitter=TurnSplitter() if parts.config.model.chat_template == "plain" else None,
-        )
-
+    sampling = parts.solution_sampling(num)
     request = {
         "sampling": [sampling.temperature, sampling.top_p, sampling.max_tokens],
-        "group_size": evaluation.group_size,
+        "group_size": parts.config.evaluation.group_size,
+        "splitter": parts.config.splitter,
+        "splitter_options": parts.config.splitter_options,
     }
     return _Way("greedy" if num == 1 else f"sample-{num}", request, solve)
 
@@ -187,13 +177,14 @@ def _search_way(parts: Parts) -> _Way:
     judge, search = parts.config.judge, parts.config.search
     _require_end(parts.config)
 
-    def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Item]]:
-        return search_solutions(
+    def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Answer]]:
+        return evaluate_search(
             problems,
             engine,
             parts.judge(engine),
             parts.searcher("evaluation"),
             grader,
+            splitter=parts.splitter,
             group_size=search.group_size,
             start=start,
             whole=search.kind == "best-of-n",

@@ -19,9 +19,10 @@ from presrm.graders import GRADERS
 from presrm.judging.health import Health, StepLabeller, judge_pairs, judge_siblings, measure_signs
 from presrm.judging.labels import demonstrations, explain, perturbed, questions
 from presrm.methods import METHODS
-from presrm.methods.stages import Progress, groups
+from presrm.methods.stages import Progress
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
+from presrm.prompts.encoding import TurnSplitter
 from presrm.protocols import Engine, Grader, Judge, Method, Sampling, Searcher, StepSplitter, Trainer
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
@@ -183,20 +184,34 @@ class Parts:
         """The judge that `engine` runs."""
         return make_judge(self.config.judge, engine, self.prompts)
 
-    def answers(self, problems: Sequence[Problem], engine: Engine) -> Iterator[list[Answer]]:
-        """Solve problems greedily and grade them, in lockstep groups."""
-        options = self.config.evaluation
-        size = options.group_size
-        found = evaluate(
+    def solution_sampling(self, num: int) -> Sampling:
+        """How whole solutions are drawn: a single one greedily, several as the search draws."""
+        search, longest = self.config.search, self.config.evaluation.max_tokens
+        return Sampling(max_tokens=longest) if num == 1 else Sampling(search.temperature, search.top_p, longest)
+
+    def answers(
+        self,
+        problems: Sequence[Problem],
+        engine: Engine,
+        start: int = 0,
+        *,
+        num: int = 1,
+        grader: Grader | None = None,
+    ) -> Iterator[list[Answer]]:
+        """Solve problems and grade the solutions, in lockstep groups; `start` is the number of the first problem."""
+        return evaluate(
             problems,
             engine,
             self.prompts,
-            self.grader,
-            sampling=Sampling(max_tokens=options.max_tokens),
+            grader or self.grader,
+            sampling=self.solution_sampling(num),
             splitter=self.splitter,
-            group_size=size,
+            group_size=self.config.evaluation.group_size,
+            num=num,
+            seed=derive_seed(self.config.seed, "evaluation"),
+            start=start,
+            turns=TurnSplitter() if self.config.model.chat_template == "plain" else None,
         )
-        return groups(found, size)
 
     def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
         """Measure the judge on held-out problems: on a fixed set, on the policy's own siblings, and its habits."""

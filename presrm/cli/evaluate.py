@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 def evaluate(
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", metavar="M", help="Hub id, folder, .gguf, 'embedded', server; may be repeated."),
+        typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, 'embedded' or server. May be repeated."),
     ] = None,
     problems: Annotated[
         list[str] | None,
-        typer.Option("--problems", metavar="P", help="As gsm8k, gsm8k:PATH or a JSON Lines file; may be repeated."),
+        typer.Option(
+            "--problems", metavar="P", help="For example gsm8k, gsm8k:PATH or a JSON Lines file. May be repeated."
+        ),
     ] = None,
     num: Annotated[
         int | None, typer.Option("--num", metavar="N", min=1, help="Problems of each benchmark, drawn by seed. [all]")
@@ -37,13 +39,13 @@ def evaluate(
         str | None, typer.Option("--search", metavar="S", help="Solve by a search: greedy, beam or best-of-n.")
     ] = None,
     judge: Annotated[
-        str | None, typer.Option("--judge", metavar="J", help="Judge of the search; beam needs an absolute one.")
+        str | None, typer.Option("--judge", metavar="J", help="Judge of the search. Beam needs an absolute one.")
     ] = None,
     shots: Annotated[
         int | None, typer.Option("--shots", metavar="N", min=0, help="Worked examples before every question. [0]")
     ] = None,
     examples: Annotated[
-        str | None, typer.Option("--examples", metavar="P", help="What they are drawn from, as gsm8k:train.jsonl.")
+        str | None, typer.Option("--examples", metavar="P", help="Their source, for example gsm8k:train.jsonl.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets samples and results of each policy.")] = Path(
         "evals"
@@ -52,7 +54,8 @@ def evaluate(
 ) -> None:
     """Score policies on benchmarks.
 
-    Every share comes with its 95 % interval. The same command goes on where it was stopped.
+    Every share comes with its 95 % interval. If interrupted, run the same command again: it resumes after the last
+    finished group of problems.
 
     Greedy by default. With --samples K also pass@k and maj@k, unbiased. With --search the policy judges at test time,
     as --judge says: step by step (greedy, the paper's way), by beams, or among whole solutions (best-of-n, which also
@@ -82,7 +85,9 @@ def evaluate(
     from presrm.assembly.evaluation import evaluate_policies, load_benchmark, load_examples
 
     if problems is None and config.name == "custom":
-        raise RequestError("--problems: what to score on? as gsm8k, gsm8k:PATH, math500:PATH, or a JSON Lines file")
+        raise RequestError(
+            "--problems is missing: name what to evaluate on, for example gsm8k, gsm8k:PATH or a JSON Lines file"
+        )
     own = load_config(None, settings or []).evaluation  # those of a run's config are for its own problems
     grader = own.grader if "grader" in own.model_fields_set else None
     benchmarks = [load_benchmark(source, config, num, grader) for source in problems or [config.problems.held_out]]
@@ -128,13 +133,16 @@ def _headline(result: "Result") -> tuple[str, str, str, str]:
 
 
 def _in_words(audit: "Audit") -> str:
+    from presrm.report.figures import value_text
+
     unread = f"; {audit.num_unread} not read by it" if audit.num_unread else ""
     if not audit.num:
         return f"{audit.second} has read none of the solutions"
     return (
         f"{len(audit.disagreements)} of {audit.num} solutions are graded differently by {audit.second}, "
         f"{audit.num_decisive} of them right for one only{unread}; not extracted: "
-        f"{audit.num_unextracted / audit.num:.1%}, by it {audit.num_unextracted_by_second / audit.num:.1%}"
+        f"{value_text(audit.num_unextracted / audit.num, 'share')}, "
+        f"by it {value_text(audit.num_unextracted_by_second / audit.num, 'share')}"
     )
 
 

@@ -150,7 +150,7 @@ def second_readings(
 
 
 def compare_extractors(rows: Sequence[Mapping[str, Any]], second: str) -> Audit:
-    """Sum up the rows of `presrm.evaluation.benchmark.to_row` that have `second_readings` under ``audit``."""
+    """Sum up the rows of ``samples_*.jsonl`` that have `second_readings` under ``audit``."""
     num = num_unread = num_unextracted = num_unextracted_by_second = 0
     disagreements = []
     for row in rows:

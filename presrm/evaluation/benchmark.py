@@ -1,7 +1,7 @@
-"""A policy on a benchmark, into a folder: ``samples_<benchmark>_<way>.jsonl`` item by item, and ``results.json``.
+"""A policy on a benchmark, into a folder: ``samples_<benchmark>_<way>.jsonl`` problem by problem, and ``results.json``.
 
-Both in the shape of lm-evaluation-harness, with our own fields besides. Items are worked in lockstep groups, the
-longest questions first, so that those of a group are alike; a killed evaluation goes on behind its last finished group,
+Both in the shape of lm-evaluation-harness, with our own fields besides. Problems are worked in lockstep groups, the
+longest questions first, so that those of a group are alike; a killed evaluation resumes after its last finished group,
 to the same samples. Beside them ``audit_<benchmark>_<way>.jsonl`` lists where two extractors disagree.
 """
 
@@ -10,20 +10,21 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from presrm.errors import DataError
+from presrm.evaluation.answers import Answer
 from presrm.evaluation.audit import Audit, SecondExtractor, compare_extractors, second_readings, write_disagreements
-from presrm.evaluation.samples import Item, Sample, summarize
+from presrm.evaluation.samples import summarize
 from presrm.files.journal import Journal
-from presrm.files.jsonl import Row, read_rows
+from presrm.files.jsonl import Row, load_typed, read_rows
 from presrm.files.run import replace_file
 from presrm.protocols import Engine
 from presrm.statistics import Figure
-from presrm.types import Grade, Problem, Stop
+from presrm.types import Problem
 
 _HARNESS_NAME = {"accuracy": "exact_match"}
 _COUNTED = ("tokens_generated", "tokens_read")
@@ -83,8 +84,8 @@ class Result:
     audit: Audit | None = None
 
 
-Solve = Callable[[Engine, Sequence[Problem], int], Iterator[list[Item]]]
-"""Given an engine, the problems that are left and the index of the first of them: items in lockstep groups."""
+Solve = Callable[[Engine, Sequence[Problem], int], Iterator[list[Answer]]]
+"""Given an engine, the problems that are left and the index of the first of them: answers in lockstep groups."""
 Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 
 
@@ -99,7 +100,7 @@ def run_benchmark(
     stage: Stage,
     second: SecondExtractor | None = None,
 ) -> Result:
-    """Evaluate, or go on with it.
+    """Evaluate, or resume an evaluation.
 
     Args:
         benchmark: The problems.
@@ -124,7 +125,8 @@ def run_benchmark(
             counted, began = _counts(engine), time.monotonic()
             left = [benchmark.problems[i] for i in order[journal.num_rows :]]
             for group in solve(engine, left, journal.num_rows):
-                rows = [to_row(item, i, second) for i, item in zip(order[journal.num_rows :], group, strict=False)]
+                numbered = zip(order[journal.num_rows :], group, strict=False)
+                rows = [_to_row(replace(answer, number=number), second) for number, answer in numbered]
                 now, clock = _counts(engine), time.monotonic()
                 spent = {name: now[name] - counted[name] for name in now}
                 spent |= {f"groups_without_{name}": 1 for name in _COUNTED if name not in now}
@@ -139,7 +141,7 @@ def run_benchmark(
         way,
         len(benchmark.problems),
         benchmark.hash,
-        summarize(read_items(path, benchmark.problems)),
+        summarize(read_answers(path, len(benchmark.problems))),
         tokens_generated=_total(totals, "tokens_generated"),
         tokens_read=_total(totals, "tokens_read"),
         seconds=totals["seconds"],
@@ -147,53 +149,16 @@ def run_benchmark(
     )
 
 
-def to_row(item: Item, number: int, second: SecondExtractor | None = None) -> dict[str, Any]:
-    """Make the row of an item, as lm-evaluation-harness logs samples, with our own fields behind."""
-    samples = item.samples
-    chosen = samples[item.chosen] if item.chosen is not None else None
-    row: dict[str, Any] = {
-        "doc_id": number,
-        "doc": {"id": item.problem.id, "question": item.problem.question, "answer": item.problem.answer},
-        "target": item.problem.answer,
-        "resps": [[sample.solution for sample in samples]],
-        "filtered_resps": [sample.extracted for sample in samples],
-        "exact_match": None if chosen is None and not item.is_search else float(_is_correct(chosen)),
-        "grades": [sample.grade for sample in samples],
-        "stops": [sample.stop for sample in samples],
-        "num_tokens": [sample.num_tokens for sample in samples],
-        "scores": [sample.score for sample in samples],
-        "chosen": item.chosen,
-        "is_search": item.is_search,
-    }
-    if second is not None and item.problem.answer is not None:
-        row["audit"] = second_readings(second, row["resps"][0], item.problem.answer)
-    return row
-
-
-def read_items(path: Path, problems: Sequence[Problem]) -> list[Item]:
-    """Read the rows of `to_row` back, in the order of the problems.
+def read_answers(path: Path, num: int) -> list[Answer]:
+    """Read the answers to `num` problems back, in the order of the problems.
 
     Raises:
         DataError: if the file is not what was written.
     """
-    items: dict[int, Item] = {}
-    for row in read_rows(path):
-        try:
-            values = row.value  # type: ignore[union-attr]
-            number = values["doc_id"]
-            columns = ("filtered_resps", "grades", "stops", "num_tokens", "scores")
-            samples = tuple(
-                Sample(text, num_tokens, Stop(stop) if stop else None, extracted, Grade(grade), score)
-                for text, extracted, grade, stop, num_tokens, score in zip(
-                    values["resps"][0], *(values[column] for column in columns), strict=True
-                )
-            )
-            items[number] = Item(problems[number], samples, values["chosen"], values["is_search"])
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}, line {row.line}: not a row of presrm eval ({error})") from error
-    if len(items) != len(problems):
-        raise DataError(f"{path}: {len(items)} rows, {len(problems)} problems")
-    return [items[number] for number in sorted(items)]
+    answers = {answer.number: answer for answer in load_typed(Answer, path)}
+    if answers.keys() != set(range(num)):
+        raise DataError(f"{path} does not hold one row for each of {num} problems")
+    return [answers[number] for number in range(num)]
 
 
 def write_results(folder: Path, results: Sequence[Result], about: Mapping[str, Any], num_shots: int = 0) -> None:
@@ -253,8 +218,12 @@ def file_label(policy: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-4:])).strip("-.") or "policy"
 
 
-def _is_correct(sample: Sample | None) -> bool:
-    return sample is not None and sample.grade is Grade.CORRECT
+def _to_row(answer: Answer, second: SecondExtractor | None) -> dict[str, Any]:
+    """Give the row of an answer, with what a second extractor makes of its solutions behind."""
+    row = answer.to_row()
+    if second is not None and answer.problem.answer is not None:
+        row["audit"] = second_readings(second, [one.text for one in answer.solutions], answer.problem.answer)
+    return row
 
 
 def _counts(engine: Engine) -> dict[str, int]:

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from presrm.errors import DataError, RequestError
-from presrm.evaluation.answers import Answer
-from presrm.files.jsonl import BadRow, load_typed, read_rows
-from presrm.types import Grade
+from presrm.files.jsonl import BadRow, read_rows
 
 Outcomes = Mapping[str, bool]
 """Problem id -> whether it was solved."""
@@ -27,7 +25,7 @@ def read_outcomes(path: Path) -> dict[str, Outcomes]:
     if path.is_file():
         return _named([path])
     if answers := _last_answers(path):
-        return {"held-out": {a.problem_id: a.grade is Grade.CORRECT for a in load_typed(Answer, answers)}}
+        return {"held-out": _from_rows(answers)}
     if found := _named(sorted(path.glob("samples_*.jsonl"))):
         return found
     policies = sorted({samples.parent for samples in path.glob("*/samples_*.jsonl")})
@@ -47,11 +45,11 @@ def _last_answers(path: Path) -> Path | None:
 
 
 def _named(paths: list[Path]) -> dict[str, Outcomes]:
-    found = {path.stem.removeprefix("samples_"): _from_samples(path) for path in paths}
+    found = {path.stem.removeprefix("samples_"): _from_rows(path) for path in paths}
     return {name: outcomes for name, outcomes in found.items() if outcomes}
 
 
-def _from_samples(path: Path) -> Outcomes:
+def _from_rows(path: Path) -> Outcomes:
     outcomes: dict[str, bool] = {}
     for row in read_rows(path):
         if isinstance(row, BadRow):

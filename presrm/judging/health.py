@@ -220,7 +220,7 @@ def judge_siblings(
 ) -> Siblings:
     """Sample candidates along a path of each problem, and judge every two siblings of which exactly one is right.
 
-    The path goes on with the first candidate. All problems are taken a step further at once.
+    The path continues with the first candidate. All problems advance by one step at a time.
 
     Args:
         problems: Held-out problems.

@@ -1,7 +1,7 @@
 """Signs that a judge goes bad, and the alarms that they raise. Pure: trees and calls in, figures out.
 
 A self-rewarding loop is as good as its judge, and a bad judge is quiet: the loss falls all the same. Each sign is a
-plain figure with its number of cases. An alarm is a sign outside the bounds of `presrm.config.WatchConfig`.
+figure with its number of cases. An alarm is a sign outside the bounds of `presrm.config.WatchConfig`.
 """
 
 import math
@@ -80,23 +80,37 @@ class Alarm:
     threshold: float
 
     def __str__(self) -> str:
-        """Say what, measured, threshold."""
-        return (
-            f"{_MEANING[self.sign]} is {self.figure.value:.2f} (of {self.figure.num}), "
-            f"{self.bound} is {self.threshold:g}"
-        )
+        """Say what was measured, on how many cases, and the bound."""
+        value, num = f"{self.figure.value:.2f}", self.figure.num
+        return f"{_MEANING[self.sign]} is {value} over {num} {CASES[self.sign]} ({self.bound} is {self.threshold:g})"
 
 
 _MEANING = {
-    "readable": "the share of readable judgements",
+    "readable": "the share of judgements that can be read",
     "spread": "the standard deviation of the scores",
-    "by_length": "the correlation of score and length",
+    "by_length": "the rank correlation of score and length among siblings",
     "first_shown": "the share of verdicts for the step shown first",
-    "order_flips": "the share of verdicts that turn round with the order shown",
-    "caught": "the share of planted errors caught",
+    "order_flips": "the share of pairs of steps whose verdict changes with the order shown",
+    "caught": "the share of planted errors that score below the right step",
     "talked_into": "the share of wrong steps that score higher once they praise themselves",
-    "agreement": "the agreement with the judge before (Kendall tau)",
+    "agreement": "the agreement with the judge before (mean Kendall tau)",
 }
+CASES = {
+    "readable": "judgements",
+    "ties": "expansions",
+    "spread": "scores",
+    "saturated": "scores",
+    "by_length": "scores",
+    "by_order": "scores",
+    "by_depth": "scores",
+    "right_solutions": "solutions",
+    "first_shown": "verdicts",
+    "order_flips": "pairs of steps",
+    "caught": "planted errors",
+    "talked_into": "wrong steps",
+    "agreement": "expansions",
+}
+"""What each of `Signs` is measured on: what the number of cases counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +230,7 @@ def spearman(xs: Sequence[float], ys: Sequence[float]) -> Figure:
 def find_alarms(signs: Signs, options: WatchConfig) -> tuple[Alarm, ...]:
     """Give the signs outside their bounds.
 
-    One alone does not do: it takes ``watch.min_count`` cases, and where there is an interval, all of it outside.
+    One odd case raises none: it takes ``watch.min_count`` cases and, where there is an interval, all of it outside.
     """
     bounds: Mapping[str, tuple[str, float, float]] = {
         "readable": ("min_readable", options.min_readable, math.inf),

@@ -95,8 +95,8 @@ class Parts(Protocol):
         """The judge that `engine` runs."""
         ...
 
-    def answers(self, problems: Sequence[Problem], engine: Engine) -> Iterator[list[Answer]]:
-        """Solve problems greedily and grade them, in lockstep groups."""
+    def answers(self, problems: Sequence[Problem], engine: Engine, start: int) -> Iterator[list[Answer]]:
+        """Solve problems greedily and grade them, in lockstep groups; `start` is the number of the first one."""
         ...
 
     def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
@@ -270,7 +270,7 @@ class Stages:
                 engine = self.engine(policy)
                 before = counts(engine)
                 self.run.remember(facts(engine))
-                for group in self.parts.answers(problems[have:], engine):
+                for group in self.parts.answers(problems[have:], engine, have):
                     yield group
                     advance(len(group))
                 self.run.log(stage=stage, iteration=iteration.number, **facts(engine), **counts(engine, before))

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from presrm.iteration import IterationSummary
 from presrm.judging.health import JudgeAccuracy
+from presrm.judging.signs import CASES
 from presrm.report.figures import Unit, figure_text, value_text
 
 _SHORT = {
@@ -35,7 +36,7 @@ _COLUMNS = {
 }
 _SIGNS = {
     "readable": "Judgements with a score.",
-    "order_flips": "Pairs of steps whose verdict turns round with the order shown.",
+    "order_flips": "Pairs of steps whose verdict changes with the order shown.",
     "first_shown": "Pairwise verdicts for the step shown first, each pair in both orders: half, without a bias.",
     "ties": "Expansions whose candidates score alike.",
     "spread": "Standard deviation of the scores.",
@@ -118,9 +119,9 @@ def _details(summary: IterationSummary) -> list[str]:
     scores, siblings, fixed = summary.scores, summary.health.siblings, summary.health.fixed
     lines = [
         f"- **{summary.name}**: {scores.correct} of {scores.accuracy.num} correct, {scores.incorrect} incorrect, "
-        f"{scores.no_answer} without an answer; {scores.truncated} cut off at the token limit; "
-        f"{f'{scores.no_room} too long for the policy to read; ' if scores.no_room else ''}"
-        f"{scores.mean_tokens:.1f} tokens a solution."
+        f"{scores.no_answer} without an answer; {scores.cut_off} cut off at the token limit, {scores.no_room} without "
+        f"room for a reply, {scores.filtered} withheld by a content filter"
+        f"{'' if scores.mean_tokens is None else f'; {scores.mean_tokens:.1f} tokens a solution'}."
     ]
     if siblings is not None:
         lines.append(
@@ -142,16 +143,17 @@ def _signs(summaries: Sequence[IterationSummary]) -> list[str]:
         "",
         "## Habits of the judge",
         "",
-        "Of how many cases stands behind a figure, its 95 % interval in brackets.",
+        "All on held-out problems, but for `agreement`, which is measured on the candidates of the last search. A 95 % "
+        "interval stands in brackets, the number of cases behind it.",
     ]
     lines += [
         "",
-        f"| sign | {' | '.join(name for name, _ in watched)} | what it is |",
-        f"|{' --- |' * (len(watched) + 2)}",
+        f"| sign | {' | '.join(name for name, _ in watched)} | cases | what it is |",
+        f"|{' --- |' * (len(watched) + 3)}",
     ]
     for sign, meaning in _SIGNS.items():
         cells = [figure_text(getattr(signs, sign), _unit(sign), with_num=True) for _, signs in watched]
-        lines.append(f"| {sign} | {' | '.join(cells)} | {meaning} |")
+        lines.append(f"| {sign} | {' | '.join(cells)} | {CASES[sign]} | {meaning} |")
     return lines
 
 
@@ -209,13 +211,17 @@ def _cells(summary: IterationSummary) -> tuple[str, ...]:
         _accuracy(health.siblings.accuracy if health.siblings else None),
         _accuracy(health.fixed),
         "-" if summary.num_pairs is None else str(summary.num_pairs),
-        "-" if scores.mean_step_tokens is None else f"{scores.mean_steps:.1f}x{scores.mean_step_tokens:.1f}",
+        "-" if scores.mean_steps is None else f"{scores.mean_steps:.1f}x{_or_dash(scores.mean_step_tokens)}",
         "-" if change is None else f"{value_text(change.difference.value, 'points')}, {_p(change.p_value)}",
     )
 
 
 def _accuracy(accuracy: JudgeAccuracy | None) -> str:
     return "-" if accuracy is None else figure_text(replace(accuracy.right, interval=None), "share", with_num=True)
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _p(value: float) -> str:

@@ -28,21 +28,7 @@ def test_it_tells_the_difference_its_p_value_and_which_problems(run, tmp_path):
 
 def test_a_run_is_its_last_policy(run, tmp_path):
     for number, solved in ((1, BEFORE), (2, BEFORE), (10, AFTER)):
-        folder = tmp_path / f"run/iterations/{number}"
-        folder.mkdir(parents=True)
-        rows = [
-            {
-                "problem_id": name,
-                "solution": "",
-                "num_tokens": 0,
-                "num_steps": 0,
-                "stop": "eos",
-                "extracted": None,
-                "grade": "correct" if value else "no_answer",
-            }
-            for name, value in solved.items()
-        ]
-        (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        samples(tmp_path / f"run/iterations/{number}/answers.jsonl", solved)
     ended = run("compare", tmp_path / "run/iterations/1", tmp_path / "run")
     assert ended.code == 0, ended.err
     assert " +45.0 " in ended.out

@@ -5,8 +5,11 @@ import json
 import pytest
 
 from presrm.assembly import evaluation as eval_assembly
+from presrm.cli import main
+from presrm.config import load_config
 from presrm.engines.scripted import ScriptedEngine
-from presrm.types import Checkpoint
+from presrm.protocols import Completion, Sampling
+from presrm.types import Checkpoint, Stop
 
 ROWS = [{"id": f"p{n}", "question": f"{n}+1" + " " * (n == 9), "answer": str(n + 1)} for n in range(10)]
 
@@ -36,6 +39,93 @@ def test_samples_and_results_have_the_shape_of_the_harness(run, problems, tmp_pa
     assert results["n-samples"]["sums_sample-4"]["effective"] == 10
     assert results["results"]["sums_sample-4"]["pass@4,none"] >= results["results"]["sums_sample-4"]["pass@1,none"]
     assert "maj@4" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "num", "sampling"),
+    [
+        ([], 1, Sampling(0.0, 1.0, 77)),
+        (["--samples", "3"], 3, Sampling(0.6, 0.8, 77)),
+    ],
+)
+def test_solutions_are_drawn_as_the_settings_say(run, problems, tmp_path, monkeypatch, flags, num, sampling):
+    requests = []
+
+    class Engine(ScriptedEngine):
+        def generate(self, asked):
+            requests.extend(asked)
+            return super().generate(asked)
+
+    monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: Engine(lambda prompt, rng: "#### 4"))
+    settings = ["evaluation.max_tokens=77", "search.temperature=0.6", "search.top_p=0.8", "evaluation.group_size=3"]
+    sets = [flag for setting in settings for flag in ("--set", setting)]
+    ended = run("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out", *flags, *sets)
+    assert ended.code == 0, ended.err
+    assert [(request.num, request.sampling) for request in requests] == [(num, sampling)] * 10
+    assert len({request.seed for request in requests}) == 10
+
+
+def test_why_solutions_are_no_answers_is_on_the_screen_and_in_the_results(run, problems, tmp_path, monkeypatch):
+    class Engine(ScriptedEngine):
+        stops = (Stop.MAX_TOKENS, Stop.NO_ROOM, Stop.FILTERED, Stop.FILTERED, *[Stop.EOS] * 6)
+
+        def generate(self, requests):
+            return [[Completion("#### 4", (1,), stop)] for stop in self.stops[: len(requests)]]
+
+    monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: Engine(lambda prompt, rng: ""))
+    ended = run("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    results = json.loads((tmp_path / "out/m/results.json").read_text())["results"]["sums_greedy"]
+    expected = {"no answer": 0.3, "cut off": 0.1, "no room": 0.1, "filtered": 0.2}
+    assert {name: results[f"{name},none"] for name in expected} == expected
+    shown = [" ".join(line.split()) for line in ended.out.splitlines()]
+    for name, value in expected.items():
+        assert any(line.startswith(f"{name} {100 * value:.1f} %") for line in shown)
+
+
+def test_an_evaluation_that_was_killed_comes_to_the_same_rows(run, problems, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    class Mortal(ScriptedEngine):
+        lives = 2
+
+        def generate(self, requests):
+            self.lives -= 1
+            if self.lives < 0:
+                raise Killed
+            return super().generate(requests)
+
+    def draw(prompt, rng):
+        return f"#### {rng.randrange(100)}"
+
+    call = ("eval", "--model", "m", "--problems", problems, "--samples", "2", "--set", "evaluation.group_size=3")
+    monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: ScriptedEngine(draw))
+    assert run(*call, "--out", tmp_path / "whole").code == 0
+    monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: Mortal(draw))
+    with pytest.raises(Killed):
+        main([str(argument) for argument in (*call, "--out", tmp_path / "killed")])
+    name = "m/samples_sums_sample-2.jsonl"
+    assert 0 < (tmp_path / "killed" / name).read_text().count("\n") < 10
+    monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: ScriptedEngine(draw))
+    assert run(*call, "--out", tmp_path / "killed").code == 0
+    assert (tmp_path / "killed" / name).read_text() == (tmp_path / "whole" / name).read_text()
+
+
+def test_a_runs_own_problems_are_graded_as_the_run_grades_them(problems):
+    settings = [f"problems.held_out={problems}", "evaluation.grader=exact"]
+    graders = {
+        "own": eval_assembly.load_benchmark(str(problems), load_config(None, settings), None, None),
+        "unset": eval_assembly.load_benchmark(str(problems), load_config(None, settings[:1]), None, None),
+        "other": eval_assembly.load_benchmark(f"jsonl:{problems}", load_config(None, settings[1:]), None, None),
+        "named": eval_assembly.load_benchmark(str(problems), load_config(None, settings), None, "math"),
+    }
+    assert {name: one.grader for name, one in graders.items()} == {
+        "own": "exact",
+        "unset": "auto",
+        "other": "auto",
+        "named": "math",
+    }
 
 
 def test_greedy_gives_the_name_that_the_harness_gives_accuracy(run, problems, tmp_path):

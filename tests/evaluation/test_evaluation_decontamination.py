@@ -1,5 +1,7 @@
 """Training problems with a twin in the evaluation set go, and are counted."""
 
+import pytest
+
 from presrm.evaluation.decontamination import Contamination, decontaminate
 from presrm.types import Problem
 
@@ -18,6 +20,15 @@ def test_a_shared_run_of_thirteen_words_goes_and_twelve_stay() -> None:
     kept, counts = decontaminate(train, [Problem("9", LONG)])
     assert [problem.id for problem in kept] == ["12"]
     assert counts == Contamination(shared_run=1)
+
+
+@pytest.mark.parametrize("place", ["first", "last", "whole"])
+def test_a_shared_run_is_found_wherever_it_stands(place: str) -> None:
+    run = " ".join(LONG.split()[:13])
+    questions = {"first": f"{run} is shared", "last": f"so it is that {run}", "whole": run}
+    for train, held_out in ((questions[place], f"{run} or not"), (f"{run} or not", questions[place])):
+        kept, counts = decontaminate([Problem("1", train)], [Problem("9", held_out)])
+        assert (kept, counts) == ([], Contamination(shared_run=1))
 
 
 def test_made_up_problems_go_by_their_canonical_form_alone() -> None:

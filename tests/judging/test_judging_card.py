@@ -90,6 +90,17 @@ def test_a_card_worked_by_hand():
     assert card.steps.brier.value == pytest.approx(sum(squares) / 11)
 
 
+def test_a_judge_that_could_not_say_has_found_nothing_clean_and_no_error():
+    card = make_card([told(-1, None), told(-1, -1), told(0, None), told(2, None)])
+    assert (card.clean.num, card.clean.num_hits) == (2, 1)
+    assert (card.erroneous.num, card.erroneous.num_hits) == (2, 0)
+    assert (card.unknown.num, card.unknown.num_hits) == (4, 3)
+    misses = card.misses
+    assert [one.num_hits for one in (misses.early, misses.exact, misses.late, misses.missed)] == [0, 0, 0, 0]
+    assert (misses.unknown.num_hits, misses.mean_distance) == (2, Figure())
+    assert agreement({"a": [None, -1], "b": [None, -1]}).same[0][1].num == 1, "two unknown ones do not agree"
+
+
 def test_steps_behind_the_first_error_are_left_out():
     assert make_card([solution(0, 0.1, 0.9)]).steps == make_card([solution(0, 0.1, 0.2)]).steps
     assert make_card([solution(0, 0.1, None)]).steps.unread == {}

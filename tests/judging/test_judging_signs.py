@@ -1,6 +1,7 @@
 """Signs of a judge that goes bad: each way raises its alarm in a run, and a healthy judge raises none."""
 
 import json
+import math
 import random
 import re
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
+from scipy import stats
 
 from presrm.assembly.parts import Parts
 from presrm.assembly.runs import train as train_run
@@ -22,6 +24,7 @@ from presrm.files.run import RunDir
 from presrm.iteration import IterationSummary, train
 from presrm.judging.health import Health
 from presrm.judging.signs import (
+    CASES,
     Judged,
     Signs,
     find_alarms,
@@ -91,6 +94,24 @@ def test_what_cannot_be_told_is_none_and_never_zero() -> None:
     assert signs() == replace(Signs(), **{name: Figure() for name in Signs.__slots__})
 
 
+def test_a_tie_is_one_of_scores_and_leaving_the_beam_is_none() -> None:
+    """An expansion none of whose candidates was kept was judged all the same: its scores decide."""
+    scores = [(0.9, 0.2), (0.5, 0.5), (0.5, 0.515), (0.5, 0.53)]
+    left = [replace(tree(judged(*some)).expansions[0], kept=()) for some in scores]
+    assert signs(*(SearchTree(PROBLEM, (expansion,)) for expansion in left)).ties == share([False, True, True, False])
+
+
+def test_saturated_is_a_score_at_either_end() -> None:
+    found = signs(tree(judged(0.0, 1.0, 0.0009, 0.9991, 0.002, 0.998)))
+    assert found.saturated == share([True] * 4 + [False] * 2)
+
+
+def test_the_spread_is_that_of_all_readable_scores() -> None:
+    found = signs(tree(judged(0.0, 1.0), judged(None, 0.5, 0.5)))
+    assert found.spread == Figure(4, pytest.approx(math.sqrt(1 / 8)))
+    assert signs(tree(judged(0.5, None))).spread == Figure(1)
+
+
 def test_a_single_candidate_and_one_cut_off_were_not_judged() -> None:
     steps = (Step("a"), Step("a"), Step("long", stop=Stop.MAX_TOKENS), Step("", stop=Stop.NO_ROOM))
     expansion = Expansion(None, tuple(Candidate(step, Judgement(1.0)) for step in steps))
@@ -146,6 +167,18 @@ def test_a_judge_that_is_sure_in_both_orders_flips_nothing() -> None:
     assert (found["first_shown"].value, found["order_flips"].value) == (0.5, 0.0)
 
 
+def test_an_undecided_verdict_is_for_no_step_and_contradicts_none() -> None:
+    undecided = signs_of_calls([call("a", "b", 0.5), call("b", "a", 0.5)], asked("ab"))
+    assert (undecided["first_shown"], undecided["order_flips"]) == (share([False] * 2), share([False]))
+    half = signs_of_calls([call("a", "b", 0.5), call("b", "a", 1.0)], asked("ab"))
+    assert (half["first_shown"].num_hits, half["order_flips"].num_hits) == (1, 0)
+
+
+def test_a_judge_of_the_second_position_flips_its_verdict_too() -> None:
+    found = signs_of_calls([call("a", "b", 0.0), call("b", "a", 0.1)], asked("ab"))
+    assert (found["first_shown"], found["order_flips"]) == (share([False] * 2), share([True]))
+
+
 def test_of_several_votes_the_mean_counts() -> None:
     votes = [call("a", "b", 1.0), call("a", "b", 1.0), call("a", "b", 0.0), call("b", "a", 0.0)]
     assert signs_of_calls(votes, asked("ab"))["order_flips"] == share([False])
@@ -179,6 +212,22 @@ def test_a_rank_correlation_has_an_interval_where_it_has_a_value() -> None:
     assert spearman([], []) == Figure()
 
 
+@pytest.mark.parametrize("num", [4, 28, 103])
+def test_the_interval_of_a_rank_correlation_is_fishers_with_the_variance_of_ranks(num: int) -> None:
+    """Fieller, Hartley and Pearson (1957): the variance of z is 1.06 / (n - 3), of which 1.03 is the root."""
+    rng = random.Random(num)
+    found = spearman(xs := [rng.random() for _ in range(num)], [x + rng.random() for x in xs])
+    half = stats.norm.ppf(0.975) * math.sqrt(1.06 / (num - 3))
+    middle = math.atanh(found.value)
+    assert found.interval == pytest.approx((math.tanh(middle - half), math.tanh(middle + half)), abs=2e-3)
+
+
+def test_a_rank_correlation_of_three_has_no_interval_and_a_perfect_one_stays_below_one() -> None:
+    assert spearman([1, 2, 3], [1, 2, 3]) == Figure(3, pytest.approx(1.0))
+    low, high = spearman(range(30), range(30)).interval
+    assert 0.9 < low < high <= 1
+
+
 def test_an_alarm_takes_enough_cases_and_the_whole_interval() -> None:
     options = WatchConfig(min_count=20)
     few, unsure, sure = share([True] * 19), share([True] * 12 + [False] * 8), share([True] * 30 + [False] * 2)
@@ -186,8 +235,53 @@ def test_an_alarm_takes_enough_cases_and_the_whole_interval() -> None:
     assert not find_alarms(Signs(order_flips=unsure), options)
     (alarm,) = find_alarms(Signs(order_flips=sure), options)
     assert str(alarm) == (
-        "the share of verdicts that turn round with the order shown is 0.94 (of 32), watch.max_order_flips is 0.5"
+        "the share of pairs of steps whose verdict changes with the order shown is 0.94 over 32 pairs of steps "
+        "(watch.max_order_flips is 0.5)"
     )
+
+
+EDGES = {
+    "readable": (0.8, -1),
+    "spread": (0.05, -1),
+    "by_length": (0.5, 1),
+    "first_shown": (0.75, 1),
+    "order_flips": (0.5, 1),
+    "caught": (0.5, -1),
+    "talked_into": (0.5, 1),
+    "agreement": (0.0, -1),
+}
+"""The bound of each sign by default, and on which side of it a judge is bad."""
+
+
+@pytest.mark.parametrize("sign", EDGES)
+def test_each_bound_is_kept_on_its_side_and_broken_beyond(sign: str) -> None:
+    bound, side = EDGES[sign]
+
+    def alarmed(value: float, interval: tuple[float, float] | None = None, num: int = 20) -> list[str]:
+        return [alarm.sign for alarm in find_alarms(Signs(**{sign: Figure(num, value, interval)}), WatchConfig())]
+
+    bad = bound + side * 0.01
+    assert not alarmed(bound)
+    assert alarmed(bad) == [sign]
+    assert not alarmed(bad, num=19)
+    assert not alarmed(bad, tuple(sorted((bound, bound + side * 0.02)))), "the interval holds the bound"
+    assert alarmed(bad, tuple(sorted((bound + side * 0.005, bound + side * 0.02)))) == [sign]
+    assert not alarmed(bound - side * 0.01)
+    told = str(find_alarms(Signs(**{sign: Figure(20, bad)}), WatchConfig())[0])
+    assert f" is {bad:.2f} over 20 {CASES[sign]} (watch." in told
+
+
+def test_signs_without_a_bound_raise_no_alarm() -> None:
+    for sign in set(CASES) - set(EDGES):
+        assert not find_alarms(Signs(**{sign: Figure(99, 1.0)}), WatchConfig())
+    assert set(CASES) == set(Signs.__slots__)
+
+
+@pytest.mark.parametrize(("sign", "value"), [("first_shown", 0.24), ("by_length", -0.51)])
+def test_a_bias_either_way_is_an_alarm(sign: str, value: float) -> None:
+    (alarm,) = find_alarms(Signs(**{sign: Figure(20, value)}), WatchConfig())
+    assert alarm.sign == sign
+    assert not find_alarms(Signs(**{sign: Figure(20, value + 0.01)}), WatchConfig())
 
 
 def test_a_bias_for_the_second_position_is_an_alarm_too() -> None:
@@ -296,7 +390,7 @@ def alarms(summary: IterationSummary) -> set[str]:
 def test_a_healthy_judge_raises_no_alarm(tmp_path: Path) -> None:
     summaries, notes = run(tmp_path, healthy, healthy)
     assert [alarms(summary) for summary in summaries] == [set(), set()]
-    assert not any("alarm" in note for note in notes)
+    assert not any("Alarm" in note for note in notes)
     found = summaries[1].health.signs
     assert found.readable.value == found.agreement.value == found.caught.value == 1.0
     assert found.readable.num >= 20
@@ -318,7 +412,7 @@ def test_a_healthy_judge_raises_no_alarm(tmp_path: Path) -> None:
 def test_each_way_a_judge_goes_bad_raises_its_alarm(verdict: Verdict, expected: set[str], tmp_path: Path) -> None:
     (summary,), notes = run(tmp_path, verdict)
     assert expected <= alarms(summary)
-    assert notes[-1].startswith("alarm: M1, judge: ")
+    assert notes[-1].startswith("Alarm. Judge of M1: ")
     written = json.loads((tmp_path / "run/iterations/1/health.json").read_text())
     assert expected <= {alarm["sign"] for alarm in written["alarms"]}
 
@@ -341,7 +435,7 @@ def test_an_alarm_can_stop_a_run_and_the_run_can_go_on(tmp_path: Path) -> None:
         return "[[A]]"
 
     with pytest.raises(
-        AlarmError, match=r"^M1, judge: the .*watch\.min_.*health\.json.*watch\.on_alarm=warn"
+        AlarmError, match=r"^Judge of M1: the .*watch\.min_.*health\.json.*watch\.on_alarm=warn"
     ) as caught:
         run(tmp_path, always_a, settings=("watch.on_alarm=stop",))
     assert caught.value.exit_code == 1

@@ -8,17 +8,29 @@ import pytest
 from rich.console import Console
 
 from presrm.config import WatchConfig
-from presrm.evaluation.answers import Answer, compare, score
+from presrm.evaluation.answers import Answer, Solution, compare, score
 from presrm.iteration import IterationSummary
 from presrm.judging.health import Health, JudgeAccuracy, Siblings, with_alarms
 from presrm.judging.signs import Signs
 from presrm.report import to_json, to_markdown, to_table
 from presrm.report.summary import escape
 from presrm.statistics import Figure
-from presrm.types import Grade, Stop
+from presrm.types import Grade, Problem, Stop
 
-BEFORE = [Answer(str(i), "", 20, 4, Stop.EOS, "1", Grade.CORRECT if i < 250 else Grade.INCORRECT) for i in range(500)]
-AFTER = [Answer(str(i), "", 20, 4, Stop.EOS, "1", Grade.CORRECT if i < 400 else Grade.NO_ANSWER) for i in range(500)]
+
+def answers(num_right: int, otherwise: Grade) -> list[Answer]:
+    """500 of them, the first ones right."""
+    return [
+        Answer(
+            Problem(str(number), "?", "1"),
+            (Solution("", 20, 4, Stop.EOS, "1", Grade.CORRECT if number < num_right else otherwise),),
+            0,
+        )
+        for number in range(500)
+    ]
+
+
+BEFORE, AFTER = answers(250, Grade.INCORRECT), answers(400, Grade.NO_ANSWER)
 ACCURACY = JudgeAccuracy(Figure(200, 0.9, (0.85, 0.93)), 5, 3)
 FIRST = IterationSummary("M1", score(BEFORE), Health(ACCURACY, Siblings(ACCURACY, 700, 110)))
 SECOND = IterationSummary(
@@ -94,7 +106,23 @@ def test_markdown_says_what_its_columns_mean_and_what_was_dropped() -> None:
 def test_markdown_shows_ties_unreadable_verdicts_and_cut_off_solutions() -> None:
     text = to_markdown([FIRST, SECOND], {})
     assert text.count("180 of 200 right: 90.0 % [85.0, 93.0], 5 tied, 3 unreadable.") == 2
-    assert "400 of 500 correct, 0 incorrect, 100 without an answer; 0 cut off at the token limit; 20.0 tokens" in text
+    assert (
+        "400 of 500 correct, 0 incorrect, 100 without an answer; 0 cut off at the token limit, 0 without room for a "
+        "reply, 0 withheld by a content filter; 20.0 tokens a solution."
+    ) in text
+
+
+def test_solutions_cut_off_without_room_or_withheld_are_counted_apart_in_every_row() -> None:
+    scores = replace(FIRST.scores, cut_off=11, no_room=22, filtered=33)
+    text = to_markdown([replace(FIRST, scores=scores), SECOND], {})
+    assert "11 cut off at the token limit, 22 without room for a reply, 33 withheld by a content filter" in text
+
+
+def test_tokens_that_are_not_known_are_not_shown_as_none_at_all() -> None:
+    silent = replace(FIRST, scores=replace(FIRST.scores, mean_tokens=None, mean_step_tokens=None))
+    text = to_markdown([silent], {})
+    assert "| 4.0x- |" in text
+    assert "tokens a solution" not in text
 
 
 def test_markdown_of_siblings_without_a_pair_gives_no_share() -> None:
@@ -131,12 +159,12 @@ def test_the_table_tells_in_a_line_how_the_last_judge_is_and_every_alarm() -> No
 
 def test_markdown_shows_the_habits_of_the_judge_with_count_and_interval_and_alarms_first() -> None:
     text = to_markdown([WATCHED, SECOND], {})
-    assert "| readable | 98.0 % [94.0, 99.0] of 130 | Judgements with a score. |" in text
+    assert "| readable | 98.0 % [94.0, 99.0] of 130 | judgements | Judgements with a score. |" in text
     assert "| by_length | -0.12 [-0.29, 0.06] of 127 |" in text
     assert "| spread | 0.41 of 127 |" in text
     assert "| saturated | - |" in text
-    alarm = "- Alarm, judge of M1: the share of verdicts for the step shown first is 0.93 (of 190), "
-    assert text.index(alarm + "watch.max_first_shown is 0.75.") < text.index("| model |")
+    alarm = "- Alarm, judge of M1: the share of verdicts for the step shown first is 0.93 over 190 verdicts "
+    assert text.index(alarm + "(watch.max_first_shown is 0.75).") < text.index("| model |")
 
 
 def test_what_was_not_watched_is_not_shown() -> None:
