@@ -101,6 +101,11 @@ def test_a_judge_that_could_not_say_has_found_nothing_clean_and_no_error():
     assert agreement({"a": [None, -1], "b": [None, -1]}).same[0][1].num == 1, "two unknown ones do not agree"
 
 
+def test_an_error_named_at_the_first_step_counts_in_the_mean_distance():
+    assert make_card([told(1, 0), told(2, 0), told(0, 0)]).misses.mean_distance.value == -1
+    assert make_card([told(1, 0), told(1, -1), told(1, None), told(-1, 0)]).misses.mean_distance == Figure(1, -1.0)
+
+
 def test_steps_behind_the_first_error_are_left_out():
     assert make_card([solution(0, 0.1, 0.9)]).steps == make_card([solution(0, 0.1, 0.2)]).steps
     assert make_card([solution(0, 0.1, None)]).steps.unread == {}
