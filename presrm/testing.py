@@ -1,4 +1,4 @@
-"""Law kits: what a splitter, an engine, a judge and a problem set must hold, for the tests of their authors.
+"""Law kits: what splitters, engines, judges, searchers, graders, checkers and problem sets hold, for their authors.
 
 >>> from presrm.splitters import SPLITTERS
 >>> check_splitter(SPLITTERS.create("newline"))
@@ -14,8 +14,21 @@ from importlib.util import find_spec
 from typing import get_args
 
 from presrm.prompts import Part, Prompt
-from presrm.protocols import Completion, Composition, Engine, Judge, Request, Sampling, StepSplitter, composition_of
-from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory
+from presrm.protocols import (
+    Checker,
+    Completion,
+    Composition,
+    Engine,
+    Generator,
+    Grader,
+    Judge,
+    Request,
+    Sampling,
+    Searcher,
+    StepSplitter,
+    composition_of,
+)
+from presrm.types import Candidates, Grade, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
 
 _FRAGMENTS = (
     *r"Step **Step 1: 1. #### 42 3.14 . ... a B $ $$ $5 \$ \( \) \[ \] \boxed{ { } \ ( ) [".split(),
@@ -252,6 +265,91 @@ def _check_judgements(item: Candidates, judgements: tuple[Judgement, ...]) -> No
             raise AssertionError(f"expected judgements, but got {shown}")
         if (judgement.score is None) == (judgement.status is Status.OK):
             raise AssertionError(f"a score must be none exactly when the status is not OK, but got {shown}")
+
+
+def check_searcher(
+    searcher: Searcher, problems: Sequence[Problem], generator: Generator, judge: Judge, group_size: int
+) -> None:
+    """Check the laws of a searcher: one tree a problem, in order; a search resumes at any group with the same trees.
+
+    Args:
+        searcher: Made with groups of `group_size` problems.
+        problems: More than two groups of them.
+        generator: Runs a policy that is not sure of its steps.
+        judge: Of a scale that the searcher takes.
+        group_size: The lockstep group of the searcher.
+
+    Raises:
+        AssertionError: with the tree that breaks a law.
+    """
+    trees = list(searcher.search(problems, generator, judge))
+    if [tree.problem for tree in trees] != list(problems):
+        raise AssertionError(f"expected one tree a problem, in order, but got {_shown([t.problem.id for t in trees])}")
+    for tree in trees:
+        _check_tree(tree)
+    resumed = list(searcher.search(problems[group_size:], generator, judge, start=group_size))
+    if resumed != trees[group_size:]:
+        raise AssertionError("a search from the second group on must give the same trees as the whole search")
+
+
+def _check_tree(tree: SearchTree) -> None:
+    for number, expansion in enumerate(tree.expansions):
+        places = range(len(expansion.candidates))
+        if not all(kept in places for kept in expansion.kept):
+            raise AssertionError(
+                f"expansion {number} keeps {expansion.kept} of {len(places)} candidates: {_shown(tree)}"
+            )
+        if expansion.parent is not None and expansion.parent[1] not in (
+            tree.expansions[expansion.parent[0]].kept if expansion.parent[0] < number else ()
+        ):
+            raise AssertionError(f"expansion {number} must continue a kept candidate of an earlier one: {_shown(tree)}")
+    for solution in tree.solution_trajectories():
+        if not solution.is_complete or not solution.steps[-1].is_whole:
+            raise AssertionError(f"the last step of a solution must say why it ended, and be whole: {_shown(solution)}")
+    if (tree.given_up is None) != bool(tree.solutions):
+        raise AssertionError(f"a tree has a solution, or says why it was given up: {_shown(tree)}")
+
+
+def check_grader(grader: Grader, cases: Iterable[tuple[str, str, Grade]]) -> None:
+    """Check the laws of a grader: an answer that is not found is `Grade.NO_ANSWER`; equal questions get equal grades.
+
+    Args:
+        grader: Compares answers.
+        cases: Solutions, reference answers, and what they are to be graded.
+
+    Raises:
+        AssertionError: with the solution that breaks a law.
+    """
+    for solution, answer, expected in cases:
+        found, grade = grader.extract(solution), grader.grade(solution, answer)
+        if grade is not expected or grader.grade(solution, answer) is not grade:
+            raise AssertionError(f"expected {expected} for {_shown(solution)} and {answer!r}, but got {grade}")
+        if found is None and grade is not Grade.NO_ANSWER:
+            raise AssertionError(f"no answer was extracted from {_shown(solution)}, but its grade is {grade}")
+    for text in ("", " ", "\n"):
+        if grader.grade(text, "1") is not Grade.NO_ANSWER:
+            raise AssertionError(f"a blank solution is no answer, not {grader.grade(text, '1')}")
+
+
+def check_checker(checker: Checker, problems: Sequence[Problem], splitter: StepSplitter) -> None:
+    """Check the laws of a checker: one label a step, right ones for right solutions, none where nothing is known.
+
+    `problems` are some that it knows, with solutions; `splitter` cuts these into steps.
+
+    Raises:
+        AssertionError: with the solution that breaks a law.
+    """
+    solutions = [Trajectory(p, tuple(map(Step, splitter.split(p.solution or "")))) for p in problems]
+    for solution, labels in zip(solutions, checker.check(solutions), strict=True):
+        if labels != [True] * len(solution.steps):
+            raise AssertionError(
+                f"expected every step of a right solution to be right, but got {labels}: {solution.text}"
+            )
+    if [labels for one in solutions for labels in checker.check([one])] != checker.check(solutions):
+        raise AssertionError("labels must not depend on the company of a solution")
+    (unknown,) = checker.check([Trajectory(Problem("no problem of mine", "Why?"), (Step("Because.\n"),))])
+    if unknown != [None]:
+        raise AssertionError(f"a step of an unknown problem must be labelled none, not {unknown}")
 
 
 def check_problem_set(problems: Iterable[Problem]) -> None:

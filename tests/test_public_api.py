@@ -6,10 +6,10 @@ import presrm
 
 NAMES = """
 __version__
-Candidates Checkpoint Completion Config ConfigError DataError ENGINES Engine Expansion GRADERS Generator Grade Grader
-JUDGES Judge Judgement PROBLEMS PreferencePair PresrmError Problem Prompt PromptSet Request RequestError SEARCHERS
-SPLITTERS Sampling Scorer SearchTree Searcher Status Step StepSplitter Stop Trainer Trajectory judge_file load_config
-mine_pairs train
+Attempt CHECKERS Candidate Candidates Checker Checkpoint Completion Config ConfigError DataError Demonstration ENGINES
+Engine Expansion GRADERS Generator Grade Grader Improved JUDGES Judge Judgement METHODS Method NoLessonsError PROBLEMS
+PreferencePair PresrmError Problem Prompt PromptSet Request RequestError SEARCHERS SPLITTERS Sampling Scorer SearchTree
+Searcher Status Step StepSplitter Stop Trainer Trajectory judge_file load_config mine_pairs train
 """.split()
 
 
