@@ -89,7 +89,7 @@ def test_a_searcher_that_breaks_a_law_is_named(fault: str, message: str) -> None
 GRADED = {
     "auto": [("#### 12", "12", Grade.CORRECT), ("#### 13", "12", Grade.INCORRECT)],
     "exact": [("12", "12", Grade.CORRECT), ("13", "12", Grade.INCORRECT)],
-    "gsm8k": [("So it is.\n#### 12", "12", Grade.CORRECT), ("Hm.", "12", Grade.NO_ANSWER)],
+    "gsm8k": [("So it is.\n#### 12", "12", Grade.CORRECT), ("I do not know.", "12", Grade.NO_ANSWER)],
     "math": [(r"\boxed{\frac{1}{2}}", "0.5", Grade.CORRECT), (r"\boxed{2}", "0.5", Grade.INCORRECT)],
 }
 
