@@ -1,36 +1,33 @@
-"""A packed row and a model -> the log-probability of each of its sequences.
+"""A packed row and a model -> the log-probability of each of its sequences, or of their tokens.
 
-The row runs through the model once. Only attention is ours: in every layer a token attends to its own path. On a CPU
-neighbouring chains of the row share a call of scaled dot-product attention over the keys that lead to them; on a GPU
-it is one call of FlexAttention with a block mask. Either way time and memory follow what is visible, not the square of
-the row. The language-model head then runs on the wanted places alone, in chunks, so that no full logits tensor exists.
+The row runs through the model once; only attention is ours (see `presrm.packing.attention`). The language-model head
+then runs on the wanted places alone, in chunks, so that no full logits tensor exists.
 """
 
 import logging
-from collections.abc import Callable, Hashable, Iterator
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache, partial
-from itertools import pairwise
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
-from torch.nn.functional import cross_entropy, pad, scaled_dot_product_attention
+from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import PreTrainedModel
 
-from presrm.packing.layout import Chain, Layout, Pack, Scored, pack
+from presrm.packing.attention import TREE_ATTENTION, Tree
+from presrm.packing.layout import Ids, Pack, Scored, pack
 
 logger = logging.getLogger(__name__)
 
-_NAME = "presrm_tree"
 _CHUNK = 2**27  # logits in one chunk of the head: 512 MB in float32
-_ROUND = 256  # tokens of neighbouring chains that share a call of attention, and a copy of what they see
-_MIN_FLEX = 1024
+_DEPTH = 8  # tokens in the trunk of the tree that is tried
+_PROBE_IDS = 200  # token ids in it: the lowest, which no model keeps for images
+_NOTHING = 1e-5  # nats
 
 
 def packed_logps(model: nn.Module, packed: Pack, *, by_token: bool = False) -> Tensor:
@@ -51,7 +48,7 @@ def packed_logps(model: nn.Module, packed: Pack, *, by_token: bool = False) -> T
         input_ids=torch.from_numpy(layout.ids_T)[None].to(device),
         position_ids=torch.from_numpy(layout.positions_T)[None].to(device),
         use_cache=False,
-        tree=_Tree(layout, device),
+        tree=Tree(layout, device),
     ).last_hidden_state[0]
     hidden_W_D = hidden_T_D[torch.from_numpy(packed.sources_W).to(hidden_T_D.device)]
     logps_W = _target_logps(base.get_output_embeddings(), hidden_W_D, torch.from_numpy(packed.targets_W).to(device))
@@ -66,60 +63,65 @@ def tree_attention_in(model: nn.Module) -> Iterator[None]:
     """Let a model run packs inside the block, and nothing else."""
     base = _base(model)
     before = base.config._attn_implementation
-    base.set_attn_implementation(_NAME)
+    base.set_attn_implementation(TREE_ATTENTION)
     try:
         yield
     finally:
         base.set_attn_implementation(before)
 
 
-def accept_packs(model: nn.Module) -> bool:
+def accept_packs(model: nn.Module, longest: int | None = None) -> bool:
     """Have ``model(packed)`` give the log-probabilities of a pack from now on, as `packed_logps`, and nothing else.
 
     So that the pack passes through whatever wraps the model: a process group, a shard, a type of number.
 
+    Args:
+        model: What is going to be trained, before its first step; run in the autocast of its training.
+        longest: As for `takes_packs`.
+
     Returns:
         Whether it does; a model that cannot is left as it is, and that is said once.
     """
-    if not takes_packs(model):
+    if not takes_packs(model, longest, training=True):
         logger.warning("%s cannot take packed trees: every sequence runs alone", type(_base(model)).__name__)
         return False
-    _base(model).set_attn_implementation(_NAME)
+    _base(model).set_attn_implementation(TREE_ATTENTION)
     model.forward = partial(packed_logps, model)
     return True
 
 
-@torch.no_grad()
-def takes_packs(model: nn.Module) -> bool:
+def takes_packs(model: nn.Module, longest: int | None = None, *, training: bool = False) -> bool:
     """Whether a small tree gives what its sequences give one by one: tried out, not looked up.
 
     A model that carries a state along the row, adds something of its own to attention, has a bias or a mask that
-    cannot be told, or changes logits behind its head gives something else, or fails.
+    cannot be told, or changes logits behind its head gives something else, or fails. A model with a sliding window is
+    tried beyond it, too.
+
+    Args:
+        model: A language model.
+        longest: Tokens in the longest sequence that is going to be packed, if that is known.
+        training: Try it as in training, with a backward pass, which clears gradients. Dropout is off meanwhile; a model
+            that draws at random all the same is tried as in evaluation.
     """
-    trunk, branches = (7, 11, 5, 13, 9, 3), ((2, 8, 6), (4, 10), (12, 2, 7, 5))
     base = _base(model)
     text = base.config.get_text_config()
-    if getattr(text, "attention_chunk_size", None) or base.config.is_encoder_decoder:
+    if base.config.is_encoder_decoder:
         return False
-    sequences = [Scored(trunk + branch, 3) for branch in branches]
+    window = getattr(text, "sliding_window", None) or 0
+    room = getattr(text, "max_position_embeddings", None) or math.inf
+    depths = [_DEPTH]
+    if window + 2 * _DEPTH <= room and (longest is None or longest > window):
+        depths.append(window + _DEPTH)
     was_training = model.training
-    model.eval()
     try:
-        alone = []
-        for sequence in sequences:
-            ids_1_T = torch.tensor([sequence.ids], device=base.device)
-            logps_T_V = model(input_ids=ids_1_T, use_cache=False).logits[0].float().log_softmax(-1)
-            targets = ids_1_T[0, sequence.start :, None]
-            alone.append(logps_T_V[sequence.start - 1 : -1].gather(-1, targets).sum())
-        with tree_attention_in(model):
-            together_S = packed_logps(model, pack(sequences))
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        with torch.random.fork_rng([base.device] if base.device.type == "cuda" else []), _without_dropout(model):
+            model.train(training)
+            return all(_agrees(model, depth) for depth in dict.fromkeys(depths))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         logger.debug("no packs: %s", error)
         return False
     finally:
         model.train(was_training)
-    tolerance = 1e-3 if base.dtype == torch.float32 else 5e-2
-    return bool((torch.stack(alone) - together_S).abs().max() < tolerance)
 
 
 def rotary_group(model: nn.Module) -> Callable[[int], Hashable]:
@@ -127,7 +129,7 @@ def rotary_group(model: nn.Module) -> Callable[[int], Hashable]:
 
     Some rotary embeddings depend on the longest position of a forward pass: longrope has other factors beyond the
     length it was first trained for, dynamic scaling other ones for every such length. A pack equals its parts if all
-    of them would have had the same.
+    of them would have had the same. The last token of a sequence is not read and does not count.
 
     Returns:
         A function from the longest length of what has to lie together to a key; what has the same key may be packed.
@@ -137,10 +139,79 @@ def rotary_group(model: nn.Module) -> Callable[[int], Hashable]:
     first = rope.get("original_max_position_embeddings") or getattr(text, "original_max_position_embeddings", None)
     kind = rope.get("rope_type")
     if kind == "dynamic":
-        return lambda length: max(length, first or text.max_position_embeddings)
+        return lambda length: max(length - 1, first or text.max_position_embeddings)
     if kind == "longrope" and first:
-        return lambda length: length > first
+        return lambda length: length - 1 > first
     return lambda length: None
+
+
+def _agrees(model: nn.Module, depth: int) -> bool:
+    """Whether a tree with a trunk of `depth` tokens gives what its sequences give one by one.
+
+    In any precision: the two may be apart by a small part of what the row is off when it is read as plain text.
+    """
+    base: Any = _base(model)
+    highest = min(_PROBE_IDS, base.get_input_embeddings().weight.shape[0])
+    trunk = tuple(np.random.default_rng(0).integers(2, highest, depth).tolist())
+    branches = ((2, 8, 6), (4, 10), (12, 2, 7, 5))
+    packed = pack(sequences := [Scored(trunk + branch, depth) for branch in branches])
+    alone_N = _alone_logps(model, sequences)
+    if model.training and not torch.equal(alone_N, _alone_logps(model, sequences)):
+        model.eval()
+        alone_N = _alone_logps(model, sequences)
+    with torch.set_grad_enabled(model.training), tree_attention_in(model):
+        together_N = packed_logps(model, packed, by_token=True)
+        if together_N.requires_grad:
+            torch.autograd.backward(together_N.sum())
+            model.zero_grad()
+    row = tuple(packed.layout.ids_T.tolist())
+    places_N = torch.from_numpy(packed.sources_W[np.concatenate(packed.sums)] - len(row))
+    targets_N = torch.from_numpy(packed.targets_W[np.concatenate(packed.sums)])
+    text_N = _last_logps(model, row, len(row) - depth + 1)[places_N, targets_N]
+    apart, far_apart = ((logps_N - alone_N).abs().mean() for logps_N in (together_N.detach(), text_N))
+    logger.debug("a packed tree is off by %.2g nats a token; the row as plain text, by %.2g", apart, far_apart)
+    is_exact = base.dtype == torch.float32 and not torch.is_autocast_enabled(base.device.type)
+    return bool(apart <= (0.01 if is_exact else 0.1) * far_apart + _NOTHING)
+
+
+def _alone_logps(model: nn.Module, sequences: Sequence[Scored]) -> Tensor:
+    """Log-probabilities (nats) of the scored tokens, each sequence by itself: logps_N."""
+    logps = []
+    for ids, start in ((sequence.ids, sequence.start) for sequence in sequences):
+        logps_K_V = _last_logps(model, ids, len(ids) - start + 1)[:-1]
+        logps.append(logps_K_V[range(len(ids) - start), ids[start:]])
+    return torch.cat(logps)
+
+
+@torch.no_grad()
+def _last_logps(model: nn.Module, ids: Ids, num: int) -> Tensor:
+    """Log-probabilities (nats) of every token behind each of the last `num` ones of a text: logps_K_V."""
+    ids_1_T = torch.tensor([ids], device=_base(model).device)
+    logits_1_K_V = model(input_ids=ids_1_T, use_cache=False, logits_to_keep=num).logits
+    return cast(Tensor, logits_1_K_V[0].float().log_softmax(-1))
+
+
+@contextmanager
+def _without_dropout(model: nn.Module) -> Iterator[None]:
+    """Set to 0 in the block whatever is named for dropout, that of whole layers too, or for the jitter of a router."""
+    holders: dict[int, dict[str, Any]] = {}
+    for module in model.modules():
+        for each in (module, getattr(module, "config", None)):
+            if hasattr(each, "__dict__"):
+                holders[id(each)] = vars(each)
+    noisy = [
+        (holder, name, value)
+        for holder in holders.values()
+        for name, value in holder.items()
+        if isinstance(value, float) and (name == "p" or "drop" in name or "jitter" in name)
+    ]
+    try:
+        for holder, name, _ in noisy:
+            holder[name] = 0.0
+        yield
+    finally:
+        for holder, name, value in noisy:
+            holder[name] = value
 
 
 def _base(model: nn.Module) -> PreTrainedModel:
@@ -159,138 +230,3 @@ def _target_logps(head: Any, hidden_W_D: Tensor, targets_W: Tensor) -> Tensor:
     if len(chunks) == 1 or not torch.is_grad_enabled():
         return torch.cat([score(*chunk) for chunk in chunks])
     return torch.cat([cast(Tensor, checkpoint(score, *chunk, use_reentrant=False)) for chunk in chunks])
-
-
-@dataclass(frozen=True, slots=True)
-class _Round:
-    """Neighbouring chains that attend together.
-
-    Attributes:
-        num_rows: Rows of the Q tokens that attend.
-        seen: The numbers of the pieces of the row that they see, in order: K tokens.
-        mask_Q_K: Which of them; none: plainly causal.
-    """
-
-    num_rows: int
-    seen: list[int]
-    mask_Q_K: Tensor | None
-
-
-class _Tree:
-    """What attention has to know of a row, and the masks made of it, one a window."""
-
-    def __init__(self, layout: Layout, device: torch.device) -> None:
-        self._layout = layout
-        self._device = device
-        self.rounds = cache(self._rounds)
-        self.block_mask = cache(self._block_mask)
-        self._groups: list[list[Chain]] = []
-        for chain in layout.chains:
-            if chain.before and self._groups and chain.end - self._groups[-1][0].start <= _ROUND:
-                self._groups[-1].append(chain)
-            else:
-                self._groups.append([chain])
-        ends = {end for chain in layout.chains for _, end in chain.before}
-        edges = sorted({0, *ends, *(group[-1].end for group in self._groups)})
-        self._pieces = list(pairwise(edges))
-        self.sizes = [end - start for start, end in self._pieces]
-
-    def _rounds(self, window: int | None) -> list[_Round]:
-        return [self._round(group, window) for group in self._groups]
-
-    def _round(self, group: list[Chain], window: int | None) -> _Round:
-        rows = slice(group[0].start, group[-1].end)
-        length = rows.stop - rows.start
-        visible_Q_T = self._layout.visible(window, rows)
-        seen = [number for number, piece in enumerate(self._pieces) if visible_Q_T[:, slice(*piece)].any()]
-        mask_Q_K = np.concatenate([visible_Q_T[:, slice(*self._pieces[number])] for number in seen], 1)
-        causal = mask_Q_K.shape == (length, length) and (mask_Q_K == np.tri(length, dtype=bool)).all()
-        return _Round(length, seen, None if causal else torch.from_numpy(mask_Q_K).to(self._device))
-
-    def _block_mask(self, window: int | None, length: int) -> BlockMask:
-        """The same for FlexAttention, of a row padded to `length`; padding sees nothing."""
-        more = length - len(self._layout.ids_T)
-        until_T = pad(torch.from_numpy(self._layout.until_T), (0, more)).to(self._device)
-        positions_T = pad(torch.from_numpy(self._layout.positions_T), (0, more)).to(self._device)
-
-        reach = length if window is None else window
-
-        def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            return (key <= query) & (query < until_T[key]) & (positions_T[query] - positions_T[key] < reach)
-
-        return create_block_mask(sees, None, None, length, length, device=self._device)
-
-
-def _tree_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: None,
-    *,
-    tree: _Tree,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    sliding_window: int | None = None,
-    **others: Any,
-) -> tuple[Tensor, None]:
-    """Attention of one layer, as transformers calls it.
-
-    Args:
-        module: The layer's attention.
-        query: (1, heads, T, D).
-        key: (1, heads or a divisor of it, T, D).
-        value: The same.
-        attention_mask: Not used: the tree is the mask.
-        tree: The row.
-        scaling: Of the products; none: 1/sqrt(D).
-        dropout: Of attention, in training.
-        sliding_window: Tokens of its path that a token sees, itself included.
-        others: What other kinds of attention need.
-
-    Returns:
-        (1, T, heads, D), and no weights.
-
-    Raises:
-        ValueError: for what would change attention and is not known here.
-    """
-    if others.get("softcap") is not None or others.get("s_aux") is not None or others.get("position_bias") is not None:
-        raise ValueError("attention with a soft cap, sinks or a bias")
-    attend = _flex if query.is_cuda and not dropout else _in_rounds
-    return attend(query, key, value, tree, scaling, dropout, sliding_window).transpose(1, 2).contiguous(), None
-
-
-def _in_rounds(
-    query: Tensor, key: Tensor, value: Tensor, tree: _Tree, scaling: float | None, dropout: float, window: int | None
-) -> Tensor:
-    rounds = tree.rounds(window)
-    queries = torch.split(query, [each.num_rows for each in rounds], 2)
-    keys, values = (torch.split(tensor, tree.sizes, 2) for tensor in (key, value))
-    gqa = query.shape[1] != key.shape[1]
-    done = []
-    for q, each in zip(queries, rounds, strict=True):
-        k, v = (torch.cat([pieces[number] for number in each.seen], 2) for pieces in (keys, values))
-        mask, causal = each.mask_Q_K, each.mask_Q_K is None
-        done.append(scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scaling, enable_gqa=gqa))
-    return torch.cat(done, 2)
-
-
-def _flex(
-    query: Tensor, key: Tensor, value: Tensor, tree: _Tree, scaling: float | None, dropout: float, window: int | None
-) -> Tensor:
-    """One call for the whole row, padded to a power of two so that few lengths are ever compiled."""
-    length = query.shape[2]
-    padded = max(_MIN_FLEX, 1 << (length - 1).bit_length())
-    q, k, v = (pad(tensor, (0, 0, 0, padded - length)) for tensor in (query, key, value))
-    run: Any = _compiled_flex() if query.is_cuda else flex_attention
-    gqa = query.shape[1] != key.shape[1]
-    out = run(q, k, v, block_mask=tree.block_mask(window, padded), scale=scaling, enable_gqa=gqa)
-    return cast(Tensor, out)[:, :, :length]
-
-
-@cache
-def _compiled_flex() -> Callable[..., Any]:
-    return torch.compile(flex_attention, dynamic=False)
-
-
-AttentionInterface.register(_NAME, _tree_attention)

@@ -75,6 +75,35 @@ class Layout:
             visible_Q_T &= self.positions_T[rows, None] - self.positions_T < window
         return np.asarray(visible_Q_T)
 
+    def blocks(self, size: int, window: int | None = None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """What each of the row's N blocks of `size` tokens sees of each block: some_N_N, every_N_N.
+
+        Worked out from the chains and from the extremes of every block, so that no T x T table is ever made. Places
+        behind the end of the row see nothing and are not seen.
+
+        Args:
+            size: Tokens in a block.
+            window: As for `visible`.
+
+        Returns:
+            Whether any token of the row's block sees any token of the column's, and whether all see all.
+        """
+        starts_N = np.arange(0, len(self.ids_T), size)
+        some_N_N = np.zeros((len(starts_N),) * 2, np.bool_)
+        for chain in self.chains:
+            for start in (chain.start, *range(chain.start - chain.start % size + size, chain.end, size)):
+                row = start // size
+                shallowest = 0 if window is None else self.positions_T[start] + 1 - window
+                for first, end in (*chain.before, (chain.start, min(chain.end, (row + 1) * size))):
+                    seen = first + max(0, shallowest - self.positions_T[first])
+                    if seen < end:
+                        some_N_N[row, seen // size : (end - 1) // size + 1] = True
+        until_N, shallowest_N = (np.minimum.reduceat(each_T, starts_N) for each_T in (self.until_T, self.positions_T))
+        every_N_N = (starts_N[:, None] >= starts_N + size - 1) & (starts_N[:, None] + size <= until_N)
+        if window is not None:
+            every_N_N &= np.maximum.reduceat(self.positions_T, starts_N)[:, None] - shallowest_N < window
+        return some_N_N, every_N_N
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:

@@ -87,7 +87,9 @@ class StepDPOTrainer(Trainer):
         self._observed: dict[str, Any] = {}
         self._rotary_group = rotary_group(model)
         super().__init__(model=model, args=args, train_dataset=cast(Any, steps), callbacks=callbacks)
-        self._takes_packs = accept_packs(model)
+        longest = max(len(pair.prefix) + max(len(pair.chosen), len(pair.rejected)) for pair in pairs)
+        with self.accelerator.autocast():
+            self._takes_packs = accept_packs(model, longest)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Serve the optimiser steps in order, the same to every process, which takes its share of each."""

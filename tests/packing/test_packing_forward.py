@@ -1,114 +1,40 @@
 """A pack gives what its sequences give one by one: the definition, on every kind of attention that we claim."""
 
+import functools
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from torch import nn
-from torch.nn.functional import log_softmax
-from transformers import (
-    AutoModelForCausalLM,
-    Gemma2Config,
-    Gemma3TextConfig,
-    GPT2Config,
-    GptOssConfig,
-    Llama4TextConfig,
-    LlamaConfig,
-    MambaConfig,
-    MistralConfig,
-    Phi3Config,
-    PreTrainedConfig,
-    PreTrainedModel,
-    Qwen2Config,
-    Qwen3Config,
+from small_models import (
+    CONFIGS,
+    GPT2,
+    NOISY,
+    REFUSED,
+    SMALL,
+    WINDOWED,
+    gradients,
+    make_model,
+    one_by_one,
+    tokens_of,
+    tree_of_pairs,
 )
+from torch import nn
+from transformers import AttentionMaskInterface, BloomConfig, GPT2Config, LlamaConfig, MistralConfig, PreTrainedConfig
 
 from presrm.packing import forward as packed_forward
 from presrm.packing.forward import accept_packs, packed_logps, rotary_group, takes_packs, tree_attention_in
 from presrm.packing.layout import Scored, pack
 from presrm.training.loss import step_dpo_loss
 
-SMALL = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-LONGROPE = {"type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 3.0, 4.0, 5.0]}
-WINDOW = 9
-LAYERS = ["sliding_attention", "full_attention", "sliding_attention"]
-CONFIGS = {
-    "llama": LlamaConfig(**SMALL),
-    "qwen2": Qwen2Config(**SMALL),
-    "qwen3": Qwen3Config(**SMALL, head_dim=8),
-    "gemma3": Gemma3TextConfig(**SMALL, head_dim=8, sliding_window=WINDOW, layer_types=LAYERS),
-    "mistral": MistralConfig(**SMALL, sliding_window=WINDOW),
-    "phi3": Phi3Config(**SMALL, original_max_position_embeddings=64, rope_scaling=LONGROPE),
-}
-REFUSED = {
-    "mamba": MambaConfig(vocab_size=97, hidden_size=32, num_hidden_layers=2, state_size=4, pad_token_id=0),
-    "gemma2 (soft caps)": Gemma2Config(**SMALL, head_dim=8),
-    "gpt-oss (sinks)": GptOssConfig(**SMALL, head_dim=8, num_local_experts=2, num_experts_per_tok=1),
-    "llama 4 (chunks)": Llama4TextConfig(
-        **SMALL, head_dim=8, attention_chunk_size=8, num_local_experts=2, intermediate_size_mlp=32
-    ),
-}
-
-
-def make_model(config: PreTrainedConfig) -> PreTrainedModel:
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(type(config).from_dict(config.to_dict()), dtype=torch.float32)
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.dim() > 1:
-                weight.mul_(3)  # so that a token in the wrong place is felt
-    return model.eval()
-
-
-def tree_of_pairs(prompt: int = 20, steps: int = 6, length: int = 5) -> list[Scored]:
-    """Chosen and rejected of each step: a path longer than the window, and branches of several lengths off it."""
-    rng = random.Random(0)
-
-    def ids(num: int) -> tuple[int, ...]:
-        return tuple(rng.randrange(3, 97) for _ in range(num))
-
-    prefix, sequences = ids(prompt), []
-    for depth in range(steps):
-        chosen, rejected = ids(length), ids(1 + 2 * depth)
-        sequences += [Scored(prefix + chosen, len(prefix)), Scored(prefix + rejected, len(prefix))]
-        prefix += chosen
-    return sequences
-
-
-def tokens_of(model: nn.Module, sequence: Scored) -> torch.Tensor:
-    ids = torch.tensor([sequence.ids])
-    table = log_softmax(model(input_ids=ids, use_cache=False).logits[0], -1)
-    return table[sequence.start - 1 : -1].gather(-1, ids[0, sequence.start :, None])[:, 0]
-
-
-def one_by_one(model: nn.Module, sequences: Sequence[Scored]) -> torch.Tensor:
-    return torch.stack([tokens_of(model, sequence).sum() for sequence in sequences])
-
 
 def dpo(logps: torch.Tensor) -> torch.Tensor:
     """A loss that weighs every sequence differently."""
     reference = torch.linspace(-25, -20, len(logps) // 2)
     return step_dpo_loss(logps[::2], logps[1::2], reference, reference.flip(0), beta=0.1).sum()
-
-
-def gradients(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    for name, weight in model.named_parameters():
-        if weight.grad is not None:
-            yield name, weight.grad.clone()
 
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["plain", "checkpointing"])
@@ -140,19 +66,6 @@ def test_log_probabilities_and_gradients_are_those_of_every_pair_alone(
     whole = torch.cat([gradient.flatten() for gradient in naive.values()]).norm()
     for key, gradient in naive.items():
         assert (packed[key] - gradient).norm() <= 1e-5 * max(gradient.norm(), 1e-2 * whole), key
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-def test_flex_attention_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_forward, "_in_rounds", packed_forward._flex)
-    monkeypatch.setattr(packed_forward, "_MIN_FLEX", 128)
-    model, sequences = make_model(CONFIGS[name]), tree_of_pairs()
-
-    with torch.no_grad(), tree_attention_in(model):
-        logps = packed_logps(model, pack(sequences))
-
-    torch.testing.assert_close(logps, one_by_one(model, sequences), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3"])
@@ -230,29 +143,135 @@ def test_outside_the_block_the_model_is_as_before() -> None:
     assert torch.equal(model(input_ids=ids).logits, before)
 
 
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "autocast"])
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_these_models_take_packs(name: str) -> None:
-    assert takes_packs(make_model(CONFIGS[name]))
+def test_these_models_take_packs(name: str, training: bool, autocast: bool) -> None:
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        assert takes_packs(make_model(CONFIGS[name]), training=training)
+
+
+def test_bfloat16_weights_take_packs() -> None:
+    assert takes_packs(make_model(CONFIGS["llama"]).bfloat16(), training=True)
 
 
 def test_learned_positions_take_packs_too() -> None:
-    config = GPT2Config(vocab_size=97, n_embd=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2)
-
-    assert takes_packs(make_model(config))
+    assert takes_packs(make_model(GPT2Config(**GPT2)))
 
 
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "autocast"])
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_model_that_would_come_out_different_is_found_out(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_would_come_out_different_is_found_out(
+    name: str, autocast: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     model = make_model(REFUSED[name])
-    forward = model.forward
+    forward, implementation = model.forward, model.config._attn_implementation
 
-    with caplog.at_level(logging.WARNING, logger="presrm.packing.forward"):
+    with (
+        caplog.at_level(logging.WARNING, logger="presrm.packing.forward"),
+        torch.autocast("cpu", torch.bfloat16, enabled=autocast),
+    ):
         assert not accept_packs(model)
 
     assert model.forward == forward, "it is left as it was"
+    assert model.config._attn_implementation == implementation
     ours = [record.message for record in caplog.records if record.name == "presrm.packing.forward"]
     assert len(ours) == 1
     assert "cannot take packed trees" in ours[0]
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_a_window_is_that_of_the_models_own_mask(name: str) -> None:
+    model, sequences = make_model(WINDOWED[name]), tree_of_pairs()
+    expected = one_by_one(model, sequences)
+
+    assert takes_packs(model)
+    with torch.no_grad(), tree_attention_in(model):
+        logps = packed_logps(model, pack(sequences))
+
+    torch.testing.assert_close(logps, expected, rtol=0, atol=1e-4)
+    for config in {id(each): each for each in (model.config, model.model.config)}.values():
+        config.sliding_window = 10**6
+    assert (one_by_one(model, sequences) - expected).abs().max() > 1e-2, "the trees are longer than the window"
+
+
+def test_a_window_that_attention_is_not_told_of_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(MistralConfig(**SMALL, sliding_window=20))  # the small tree fits into it
+    see_all = functools.partial(monkeypatch.setitem, AttentionMaskInterface._global_mapping, "presrm_tree")
+
+    see_all(lambda **_: None)
+
+    assert takes_packs(model, longest=20), "nothing is longer than the window"
+    assert not takes_packs(model, longest=21)
+    assert not takes_packs(model)
+    assert not takes_packs(model, training=True)
+
+
+def test_a_mask_of_the_models_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool)
+    monkeypatch.setitem(AttentionMaskInterface._global_mapping, "presrm_tree", lambda **_: mask)
+
+    assert not takes_packs(make_model(CONFIGS["llama"]))
+
+
+@pytest.mark.parametrize("config", NOISY.values(), ids=NOISY.keys())
+def test_dropout_decides_nothing_and_is_as_before(config: PreTrainedConfig) -> None:
+    model = make_model(config)
+    noise = {name: vars(module).get("p") for name, module in model.named_modules()}
+    drawn = torch.get_rng_state()
+
+    for _ in range(3):
+        assert takes_packs(model, training=True)
+
+    assert torch.equal(torch.get_rng_state(), drawn), "what training draws does not depend on it"
+    assert not model.training
+    assert noise == {name: vars(module).get("p") for name, module in model.named_modules()}
+    assert {k: v for k, v in model.config.to_dict().items() if "drop" in k} == {
+        k: v for k, v in config.to_dict().items() if "drop" in k
+    }
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_dropout_hides_no_difference() -> None:
+    config = BloomConfig(vocab_size=97, hidden_size=32, n_layer=2, n_head=4, attention_dropout=0.5, hidden_dropout=0.5)
+
+    assert not takes_packs(make_model(config), training=True)
+
+
+def test_what_fails_in_the_backward_pass_takes_no_packs() -> None:
+    model = make_model(CONFIGS["llama"])
+
+    class NoBackward(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("no kernel")
+
+    model.model.norm.register_forward_hook(lambda module, args, out: NoBackward.apply(out))
+
+    assert takes_packs(model)
+    assert not takes_packs(model, training=True)
+
+
+def test_attention_dropout_is_that_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(LlamaConfig(**SMALL, attention_dropout=0.4)).train()
+    packed = pack(tree_of_pairs())
+
+    def run(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        with torch.no_grad(), tree_attention_in(model):
+            return packed_logps(model, packed)
+
+    first, again, other = run(1), run(1), run(2)
+    model.eval()
+    without = run(1)
+
+    assert torch.equal(first, again)
+    assert (first - other).abs().min() > 0, "every sequence draws"
+    assert (first - without).abs().min() > 0
 
 
 def test_longrope_packs_equal_their_parts_only_within_a_group() -> None:
@@ -260,7 +279,7 @@ def test_longrope_packs_equal_their_parts_only_within_a_group() -> None:
     short, long = tree_of_pairs(prompt=20, steps=1), tree_of_pairs(prompt=80, steps=1)
     key = rotary_group(model)
 
-    assert key(64) == key(20) != key(65) == key(500)
+    assert key(65) == key(20) != key(66) == key(500), "the last token is not read"
     expected = one_by_one(model, [*short, *long])
     with torch.no_grad(), tree_attention_in(model):
         apart = torch.cat([packed_logps(model, pack(short)), packed_logps(model, pack(long))])
@@ -272,4 +291,31 @@ def test_longrope_packs_equal_their_parts_only_within_a_group() -> None:
 def test_dynamic_rotary_embeddings_share_no_pack_beyond_their_first_length() -> None:
     key = rotary_group(make_model(LlamaConfig(**SMALL, rope_scaling={"rope_type": "dynamic", "factor": 2.0})))
 
-    assert key(10) == key(512) != key(513) != key(514)
+    assert key(10) == key(513) != key(514) != key(515)
+
+
+@pytest.mark.parametrize("name", ["longrope", "dynamic"])
+def test_a_sequence_at_the_edge_of_a_rotary_group_gives_the_same_in_any_company_of_its_group(name: str) -> None:
+    edge = 64
+    scaling = {"rope_type": "dynamic", "factor": 4.0}
+    dynamic = LlamaConfig(**{**SMALL, "max_position_embeddings": edge}, rope_scaling=scaling)
+    config = {"longrope": CONFIGS["phi3"], "dynamic": dynamic}[name]
+    key = rotary_group(make_model(config))
+    sequences = [Scored(tuple(random.Random(n).choices(range(3, 97), k=n)), n - 4) for n in range(edge - 4, edge + 6)]
+
+    def run(several: Sequence[Scored]) -> torch.Tensor:
+        model = make_model(config)  # dynamic scaling remembers the longest text that a model has read
+        with torch.no_grad(), tree_attention_in(model):
+            return packed_logps(model, pack(several))
+
+    groups: dict[Any, list[Scored]] = {}
+    for sequence in sequences:
+        groups.setdefault(key(len(sequence.ids)), []).append(sequence)
+
+    assert len(groups) > 1
+    assert max(len(group) for group in groups.values()) == 6, (
+        "up to one more than the first length: the last is not read"
+    )
+    for group in groups.values():
+        alone = torch.cat([run([sequence]) for sequence in group])
+        torch.testing.assert_close(run(group), alone, rtol=0, atol=1e-4)

@@ -109,7 +109,7 @@ def test_the_gradient_is_the_naive_sum_over_the_number_of_pairs_whatever_the_pac
 def test_a_model_that_cannot_take_packs_is_trained_pair_by_pair_to_the_same_gradient(
     tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("presrm.training.step_dpo.accept_packs", lambda model: False)
+    monkeypatch.setattr("presrm.training.step_dpo.accept_packs", lambda model, longest: False)
 
     gradients = one_step_gradients(tiny_policy, tmp_path, 10_000)
 
