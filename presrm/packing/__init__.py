@@ -1,1 +1,1 @@
-"""Trees in one row: the layout (pure) and the forward pass that gives log-probabilities."""
+"""Trees in one row: the layout (pure), attention by it, and the forward pass that gives log-probabilities."""
