@@ -181,6 +181,7 @@ def test_a_bad_row_is_named_with_its_field_and_what_was_expected(row: dict[str, 
         ({"chosen": Step(SURROGATE)}, "chosen.text: half a surrogate pair"),
         ({"chosen": Step("5", (-1,))}, "chosen.tokens: expected token ids"),
         ({"chosen": Step("5", (2**40,))}, "chosen.tokens: expected token ids"),
+        ({"chosen": Step("5", (2**31,))}, "chosen.tokens: expected token ids"),
         ({"prefix": replace(OWN.prefix, steps=(Step(SURROGATE),))}, "prefix.steps.0.text: half a surrogate pair"),
     ],
 )

@@ -43,6 +43,7 @@ def read(row: dict[str, Any]) -> StepLabels:
         {**OURS, "labels": ["+", "-", None]},
         {**OURS, "labels": [True, False]},
         {**OURS, "label": 1},
+        {**OURS, "label": 1, "input": "an input of something else"},
         {**OURS, "step_labels": [1, 0, 1]},
         {**OURS, "ratings": [0, -1, 0]},
         {**OURS, "value": [0.7, 0.2, 0.0]},
