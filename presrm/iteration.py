@@ -31,10 +31,10 @@ class IterationSummary:
         name: ``M1``, ``M2`` ...
         scores: On the held-out problems.
         health: Of its judge.
-        num_pairs: Lessons of its iteration that it was trained on; none for M1.
+        num_lessons: Lessons of its iteration that it was trained on; none for M1.
         dropped: Expansions that gave no lesson, by cause.
         parent: The policy that it was made from; none for M1.
-        vs_previous: Paired with that one.
+        vs_parent: Paired with that one.
         vs_first: Paired with M1.
         validation: On the validation problems, where policies are chosen by them.
         regression: Paired with the parent on the validation problems, if it solves significantly fewer of them.
@@ -43,10 +43,10 @@ class IterationSummary:
     name: str
     scores: Scores
     health: Health
-    num_pairs: int | None = None
+    num_lessons: int | None = None
     dropped: dict[str, int] | None = None
     parent: str | None = None
-    vs_previous: Comparison | None = None
+    vs_parent: Comparison | None = None
     vs_first: Comparison | None = None
     validation: Scores | None = None
     regression: Comparison | None = None
@@ -88,7 +88,7 @@ def train(
                 parent = choose_parent(rows, config.policies)
                 made = method.improve(policies[parent - 1], stages, iteration)
                 policies.append(made.policy)
-                facts = {"parent": f"M{parent}", "num_pairs": made.num_lessons, "dropped": dict(made.dropped)}
+                facts = {"parent": f"M{parent}", "num_lessons": made.num_lessons, "dropped": dict(made.dropped)}
             stages.names[policies[-1]] = f"M{number}"
             rows.append(assess(policies[-1], stages, iteration, rows, facts))
             report(rows)
@@ -132,7 +132,7 @@ def assess(
             parent = int(facts["parent"][1:])
             summary = replace(
                 summary,
-                vs_previous=paired("answers.jsonl", parent, answers),
+                vs_parent=paired("answers.jsonl", parent, answers),
                 vs_first=paired("answers.jsonl", 1, answers),
             )
             if validation:

@@ -239,7 +239,7 @@ def test_the_loop_leaves_its_artefacts(tmp_path: Path) -> None:
     assert {path.name for path in (folder / "3").iterdir()} == made
     assert summaries[0].vs_first is None
     assert summaries[2].vs_first.difference.num == 12
-    assert summaries[1].num_pairs == len((folder / "2/pairs.jsonl").read_text().splitlines())
+    assert summaries[1].num_lessons == len((folder / "2/pairs.jsonl").read_text().splitlines())
 
 
 def test_every_pair_prefers_the_step_that_the_judge_found_right(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_no_pairs_says_why_and_keeps_the_trees(tmp_path: Path) -> None:
 def test_a_margin_that_no_pair_reaches_is_named(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"pairs": PairsConfig(min_margin=1.0), "judge": CONFIG.judge})
     summaries = run(tmp_path / "run", config=config)
-    assert summaries[1].num_pairs > 0
+    assert summaries[1].num_lessons > 0
 
 
 def with_policies(**options: object) -> Config:
@@ -441,7 +441,7 @@ def test_the_best_policy_is_gone_on_from_and_its_ledger_entries_say_so(tmp_path:
     assert [Path(policy.model).parent.name for _, policy, _ in parts.trainer.calls] == ["", "2", "2"]
     searched = {(call.policy, call.iteration) for call in calls_of(tmp_path / "run").values() if call.stage == "search"}
     assert searched == {("M1", 2), ("M2", 3), ("M2", 4)}
-    assert rows[3].vs_previous is not None
+    assert rows[3].vs_parent is not None
     assert all(row.validation is not None and row.validation.accuracy.num == 30 for row in rows)
 
 

@@ -74,7 +74,7 @@ def main() -> None:
                     "vs_M1": vs_first and {"points": round(100 * change, 1), "p": vs_first.p_value},
                     "siblings": siblings and siblings.accuracy.right.value,
                     "sibling_pairs": siblings and siblings.accuracy.right.num,
-                    "pairs": summary.num_pairs,
+                    "pairs": summary.num_lessons,
                 }
                 print(json.dumps(row), flush=True)
 

@@ -24,15 +24,15 @@ _SHORT = {
     "judge, fixed": "fixed pairs",
 }
 _COLUMNS = {
-    "model": "M1 is the policy the loop starts from; M(t) is made from M(t-1).",
+    "model": "M1 is the policy the loop starts from; M(t) is made from a policy before it.",
     "correct": "Greedy accuracy on the held-out problems, with its 95 % Wilson interval.",
     "no answer": "Solutions without a final answer. They are not correct; they are not wrong answers either.",
     "judge, own siblings": "How often the judge prefers the right one of two candidates of its own policy, of which "
     "exactly one is right, on held-out problems. The figure that counts.",
     "judge, fixed": "The same on reference steps against the same steps with a number changed.",
-    "pairs": "Preference pairs that made this policy.",
+    "lessons": "Lessons of its iteration that this policy was trained on; for PReSRM, preference pairs.",
     "steps": "Mean steps a solution x mean tokens a step. A judge that likes long steps shows here.",
-    "change": "Against the row before on the same problems: difference, and p of the exact McNemar test.",
+    "change": "Against the policy it was made from, on the same problems: difference, and p of the exact McNemar test.",
 }
 _SIGNS = {
     "readable": "Judgements with a score.",
@@ -92,20 +92,38 @@ def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str])
     lines += [f"- **{column}**: {meaning}" for column, meaning in _COLUMNS.items()]
     lines += ["", "## From one policy to the next", ""]
     for summary in summaries:
-        if summary.vs_previous is None:
+        if summary.vs_parent is None:
             continue
-        lost, solved = len(summary.vs_previous.lost), len(summary.vs_previous.solved)
+        lost, solved = len(summary.vs_parent.lost), len(summary.vs_parent.solved)
         dropped = ", ".join(f"{escape(cause)} {count}" for cause, count in sorted((summary.dropped or {}).items()))
         lines.append(
-            f"- **{summary.name}**: {solved} problems solved that were not, {lost} lost; {summary.num_pairs} pairs; "
-            f"expansions without a pair: {dropped or 'none'}."
+            f"- **{summary.name}**, made from {summary.parent}: {solved} problems solved that were not, {lost} lost; "
+            f"{summary.num_lessons} lessons; expansions without a lesson: {dropped or 'none'}."
         )
+    lines += _steered(summaries)
     lines += ["", "## Behind the figures", ""]
     lines += [line for summary in summaries for line in _details(summary)]
     lines += _signs(summaries)
     lines += ["", "## About this run", "", *(f"- {escape(key)}: {escape(value)}" for key, value in about.items()), ""]
     lines += [_ELSEWHERE, ""]
     return "\n".join(lines)
+
+
+def _steered(summaries: Sequence[IterationSummary]) -> list[str]:
+    """Say so where answers chose the policies, on which problems, and what they decided; nothing where they did not."""
+    rows = [(summary, summary.validation) for summary in summaries if summary.validation is not None]
+    if not rows:
+        return []
+    lines = [
+        "",
+        f"**Answers steered this run**: by {rows[0][1].accuracy.num} validation problems, none of them reported above, "
+        "the policy to start from was chosen (`policies` in config.yaml).",
+        "",
+    ]
+    for summary, validation in rows:
+        end = f"; a regression from {summary.parent}, {_p(summary.regression.p_value)}" if summary.regression else ""
+        lines.append(f"- **{summary.name}**: {validation.correct} of {validation.accuracy.num} solved{end}.")
+    return lines
 
 
 def escape(text: str) -> str:
@@ -203,14 +221,14 @@ def _verdict(summaries: Sequence[IterationSummary]) -> str:
 
 
 def _cells(summary: IterationSummary) -> tuple[str, ...]:
-    scores, health, change = summary.scores, summary.health, summary.vs_previous
+    scores, health, change = summary.scores, summary.health, summary.vs_parent
     return (
         summary.name,
         figure_text(scores.accuracy, "share"),
         f"{scores.no_answer}/{scores.accuracy.num}",
         _accuracy(health.siblings.accuracy if health.siblings else None),
         _accuracy(health.fixed),
-        "-" if summary.num_pairs is None else str(summary.num_pairs),
+        "-" if summary.num_lessons is None else str(summary.num_lessons),
         "-" if scores.mean_steps is None else f"{scores.mean_steps:.1f}x{_or_dash(scores.mean_step_tokens)}",
         "-" if change is None else f"{value_text(change.difference.value, 'points')}, {_p(change.p_value)}",
     )

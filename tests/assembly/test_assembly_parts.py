@@ -130,7 +130,7 @@ def test_the_embedded_policy_goes_round_and_the_same_command_gives_the_same_byte
     first = train(config, tmp_path / "a", Quiet())
     assert [summary.name for summary in first] == ["M1", "M2"]
     assert first[0].health.siblings is not None
-    assert first[1].num_pairs
+    assert first[1].num_lessons
     report = (tmp_path / "a/report.json").read_bytes()
     about = json.loads(report)["about"]
     assert (about["device"], about["dtype"]) == ("cpu", "float32")

@@ -423,5 +423,5 @@ def test_the_loop_runs_on_vllm_and_goes_on_after_it_was_killed(tmp_path):
     logger.info("%s\n%s", again.stderr, again.stdout)
     assert answers.stat().st_mtime_ns == written
     assert (tmp_path / "run/iterations/2/policy/model.safetensors").is_file()
-    assert json.loads((tmp_path / "run/iterations/2/scores.json").read_text())["num_pairs"] > 0
+    assert json.loads((tmp_path / "run/iterations/2/scores.json").read_text())["num_lessons"] > 0
     assert len(list(tmp_path.glob("presrm-vllm-*"))) == 1, "no log is kept but that of the server that was killed"

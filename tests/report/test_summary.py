@@ -37,9 +37,10 @@ SECOND = IterationSummary(
     "M2",
     score(AFTER),
     Health(None, None),
-    num_pairs=1234,
+    num_lessons=1234,
+    parent="M1",
     dropped={"tie": 7, "unanimous": 40},
-    vs_previous=compare(BEFORE, AFTER),
+    vs_parent=compare(BEFORE, AFTER),
     vs_first=compare(BEFORE, AFTER),
 )
 
@@ -92,10 +93,19 @@ def test_markdown_tells_what_ran_and_where_tokens_and_times_are() -> None:
     assert "metrics.jsonl" in text.splitlines()[-1]
 
 
+def test_the_report_says_when_answers_steered_the_run() -> None:
+    assert "steered" not in to_markdown([FIRST, SECOND], {"name": "demo"})
+    worse = replace(SECOND, validation=score(BEFORE), regression=compare(AFTER, BEFORE))
+    text = to_markdown([replace(FIRST, validation=score(AFTER)), worse], {"name": "demo"})
+    assert "**Answers steered this run**: by 500 validation problems" in text
+    assert "- **M1**: 400 of 500 solved.\n- **M2**: 250 of 500 solved; a regression from M1, p<0.001." in text
+    assert "**M2**, made from M1: 150 problems solved" in text
+
+
 def test_markdown_says_what_its_columns_mean_and_what_was_dropped() -> None:
     text = to_markdown([FIRST, SECOND], {"name": "demo"})
     assert "M2 against M1: +30.0 points" in text
-    assert "150 problems solved that were not, 0 lost; 1234 pairs" in text
+    assert "150 problems solved that were not, 0 lost; 1234 lessons" in text
     assert "tie 7, unanimous 40" in text
     assert "110 of 700 expansions" in text
     header = next(line for line in text.splitlines() if line.startswith("| model"))
