@@ -21,7 +21,7 @@ _SHORT = {
     "correct": "correct [95 %]",
     "no answer": "no ans.",
     "judge, own siblings": "own siblings",
-    "judge, fixed": "fixed pairs",
+    "judge, fixed": "fixed",
 }
 _COLUMNS = {
     "model": "M1 is the policy the loop starts from; M(t) is made from a policy before it.",
