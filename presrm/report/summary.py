@@ -73,7 +73,9 @@ def to_json(summaries: Sequence[IterationSummary], about: Mapping[str, str]) -> 
 
 def to_table(summaries: Sequence[IterationSummary]) -> Table:
     """Draw the summary for a terminal of 100 columns."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=_caption(summaries), caption_justify="left")
+    table = Table(
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption=_caption(summaries), caption_justify="left"
+    )
     for column in _COLUMNS:
         table.add_column(_SHORT.get(column, column), justify="left" if column == "model" else "right", no_wrap=True)
     for summary in summaries:
