@@ -22,6 +22,7 @@ _SHORT = {
     "no answer": "no ans.",
     "judge, own siblings": "own siblings",
     "judge, fixed": "fixed",
+    "lessons": "learnt",
 }
 _COLUMNS = {
     "model": "M1 is the policy the loop starts from; M(t) is made from a policy before it.",
