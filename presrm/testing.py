@@ -313,9 +313,7 @@ def _check_tree(tree: SearchTree) -> None:
 def check_grader(grader: Grader, cases: Iterable[tuple[str, str, Grade]]) -> None:
     """Check the laws of a grader: an answer that is not found is `Grade.NO_ANSWER`; equal questions get equal grades.
 
-    Args:
-        grader: Compares answers.
-        cases: Solutions, reference answers, and what they are to be graded.
+    `cases` are solutions, reference answers, and what they are to be graded.
 
     Raises:
         AssertionError: with the solution that breaks a law.
@@ -334,10 +332,7 @@ def check_grader(grader: Grader, cases: Iterable[tuple[str, str, Grade]]) -> Non
 def check_checker(checker: Checker, problems: Sequence[Problem], splitter: StepSplitter) -> None:
     """Check the laws of a checker: one label a step, right ones for right solutions, none where nothing is known.
 
-    `problems` are some that it knows, with solutions; `splitter` cuts these into steps.
-
-    Raises:
-        AssertionError: with the solution that breaks a law.
+    `problems` are some that it knows, with solutions; `splitter` cuts these into steps. The first broken law raises.
     """
     solutions = [Trajectory(p, tuple(map(Step, splitter.split(p.solution or "")))) for p in problems]
     for solution, labels in zip(solutions, checker.check(solutions), strict=True):

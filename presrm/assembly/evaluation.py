@@ -7,7 +7,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from presrm.asking import ask_judge
 from presrm.assembly.engines import limit_threads, open_engine, versions
 from presrm.assembly.parts import Parts
 from presrm.config import Config
@@ -22,7 +21,7 @@ from presrm.judges import JUDGES
 from presrm.methods.stages import Progress, SilentProgress
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
-from presrm.protocols import Engine, Grader, Judge, composition_of
+from presrm.protocols import Engine, Grader, Judge, ask_judge, composition_of
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Problem, SearchTree
 

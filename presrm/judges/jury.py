@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Literal, get_args
 
-from presrm.asking import ask_judge
 from presrm.errors import ConfigError
-from presrm.protocols import Composition, Judge, composition_of
+from presrm.protocols import Composition, Judge, ask_judge, composition_of
 from presrm.types import Candidates, Judgement, Status
 
 Rule = Literal["mean", "majority"]

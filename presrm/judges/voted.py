@@ -5,10 +5,9 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Literal, Self
 
-from presrm.asking import ask_judge
 from presrm.judging.verdicts import Reading, tell
 from presrm.prompts import Prompt
-from presrm.protocols import Completion, Composition, Engine, Judge, Request, composition_of
+from presrm.protocols import Completion, Composition, Engine, Judge, Request, ask_judge, composition_of
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Status
 

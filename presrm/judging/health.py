@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from presrm.asking import ask_judge
 from presrm.config import WatchConfig
 from presrm.files.ledger import Call
 from presrm.judging.signs import (
@@ -23,7 +22,7 @@ from presrm.judging.signs import (
     signs_of_trees,
 )
 from presrm.prompts import PromptSet
-from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter
+from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter, ask_judge
 from presrm.seeding import derive_seed
 from presrm.statistics import Figure, share
 from presrm.types import Candidates, LabelledSteps, Problem, SearchTree, Step, Trajectory

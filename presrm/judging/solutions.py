@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from presrm.asking import ask_judge
 from presrm.errors import DataError, RequestError
 from presrm.files.journal import Journal
 from presrm.files.jsonl import BadRow, Row, explain_rejected, read_rejected
@@ -23,7 +22,7 @@ from presrm.files.tables import count_rows, read_table
 from presrm.formats.solutions import Solution, find_first_error, read_solution
 from presrm.judging.card import JudgeCard, JudgedSolution, make_card
 from presrm.judging.tally import JudgeTally
-from presrm.protocols import Judge, StepSplitter
+from presrm.protocols import Judge, StepSplitter, ask_judge
 from presrm.types import Judgement
 
 Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]

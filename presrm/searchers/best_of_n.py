@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from presrm.asking import ask_judge
 from presrm.config import SearchConfig
 from presrm.errors import SplitterError, boundary
 from presrm.prompts import PromptSet
-from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter, composition_of
+from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter, ask_judge, composition_of
 from presrm.searchers.expanding import unjudged, why_none_is_whole
 from presrm.searchers.worth import compose
 from presrm.seeding import derive_seed

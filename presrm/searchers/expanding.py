@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from presrm.asking import ask_judge
 from presrm.config import SearchConfig
 from presrm.prompts import PromptSet
-from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter
+from presrm.protocols import Completion, Generator, Judge, Request, Sampling, StepSplitter, ask_judge
 from presrm.seeding import derive_seed
 from presrm.types import Candidate, Candidates, Expansion, Judgement, Status, Step, Stop, Trajectory
 

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import pytest
 
-from presrm.asking import ask_judge
 from presrm.errors import JudgeError
+from presrm.protocols import ask_judge
 from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory
 
 PROBLEM = Problem("first", "1+1?", "2")
