@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.config import JsonDict
 
 from presrm.errors import ConfigError
@@ -155,30 +155,27 @@ class LoraConfig(Section):
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout inside the adapter.")
 
 
-class TrainingConfig(Section):
-    """Step-wise DPO (paper section 3.4)."""
+class ObjectiveConfig(Section):
+    """What training minimises (paper section 3.4: step-wise DPO)."""
 
-    kind: Literal["dpo", "ipo", "sft"] = Field(
-        "dpo", description="The loss: dpo, ipo (length-normalised), or sft on the chosen steps (a baseline)."
+    kind: str = Field("dpo", description="Registered objective: dpo, ipo, imitation, policy-gradient.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the objective, for example beta; see docs/objectives.md."
     )
+
+
+class TrainingConfig(Section):
+    """How the objective is minimised: optimiser, adapter, batches, packs."""
+
     learning_rate: float = Field(5e-7, gt=0, description="Peak learning rate.")
     schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="Of the learning rate.")
     warmup: float = Field(0.0, ge=0, lt=1, description="Share of the optimiser steps that warm up.")
-    beta: float = Field(
-        0.1, gt=0, description="Strength of the pull to the reference; the paper does not give its own."
-    )
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=0.5, description="dpo: share of pairs held to be the wrong way round (conservative DPO)."
-    )
-    weight: Literal["equal", "margin"] = Field(
-        "equal", description="dpo, ipo: all pairs count alike, or each by its margin."
-    )
-    epochs: int = Field(1, gt=0, description="Passes over the pairs.")
+    epochs: int = Field(1, gt=0, description="Passes over the lessons.")
     shuffle: Literal["trees", "pairs"] = Field(
-        "trees", description="What an optimiser step draws: whole trees, or single pairs over all trees."
+        "trees", description="What an optimiser step draws: whole trees, or single lessons over all trees."
     )
     batch_pairs: int = Field(
-        32, gt=0, description="Pairs an optimiser step; whole trees are taken until it is reached."
+        32, gt=0, description="Lessons an optimiser step; whole trees are taken until it is reached."
     )
     pack_tokens: int = Field(
         8192,
@@ -187,21 +184,14 @@ class TrainingConfig(Section):
         json_schema_extra=FREE,
     )
     max_tokens: int = Field(
-        2048, gt=0, description="Longest prompt, prefix and step together; longer pairs are left out and counted."
+        2048,
+        gt=0,
+        description="Longest prompt, prefix and step together, if the model reads as many tokens; "
+        "longer lessons are left out and counted.",
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     gradient_checkpointing: bool = Field(False, description="Trade time for memory.", json_schema_extra=FREE)
     lora: LoraConfig | None = Field(None, description="none: all weights are trained.")
-
-    @field_validator("label_smoothing", "weight")
-    @classmethod
-    def _is_read(cls, value: float | str, info: ValidationInfo) -> float | str:
-        """Refuse what the chosen loss would silently not read."""
-        kind = info.data.get("kind", "dpo")
-        readers = ("dpo",) if info.field_name == "label_smoothing" else ("dpo", "ipo")
-        if value not in (0, "equal") and kind not in readers:
-            raise ValueError(f"not read by training.kind {kind!r}, only by {' and '.join(readers)}")
-        return value
 
 
 class MethodConfig(Section):
@@ -320,6 +310,7 @@ class Config(Section):
     judge: JudgeConfig = JudgeConfig()
     method: MethodConfig = MethodConfig()
     pairs: PairsConfig = PairsConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
     policies: PoliciesConfig = PoliciesConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -62,6 +62,10 @@ class NoLessonsError(PresrmError):
     """There is nothing to train on; the message says why, with counts."""
 
 
+class DivergedError(PresrmError):
+    """Training met a loss, a gradient, a weight or a log-probability that is not finite; nothing is written."""
+
+
 class RunError(PresrmError):
     """A run folder is locked, damaged, or was made by another configuration."""
 

@@ -2,25 +2,40 @@
 
 import pytest
 
-from presrm.config import load_config
-from presrm.errors import ConfigError
+from presrm.config import ObjectiveConfig, load_config
+from presrm.errors import ConfigError, UnknownNameError
+from presrm.training.objectives import OBJECTIVES, make_objective
 
 
 @pytest.mark.parametrize(
-    ("kind", "setting", "message"),
+    ("kind", "options", "message"),
     [
-        ("ipo", "label_smoothing=0.1", "training.label_smoothing: .* not read by training.kind 'ipo', only by dpo,"),
-        ("sft", "label_smoothing=0.1", "training.label_smoothing: .* not read by training.kind 'sft', only by dpo,"),
-        ("sft", "weight=margin", "training.weight: .* not read by training.kind 'sft', only by dpo and ipo,"),
+        ("dpo", {"bta": 1}, "'objective.options.bta'; did you mean 'beta'. known here: beta, label_smoothing, weight"),
+        ("dpo", {"pack_tokens": 1}, "'objective.options.pack_tokens'; known here: beta, label_smoothing, weight"),
+        ("dpo", {"beta": 0}, "objective.options.beta: .*greater than 0, found 0"),
+        ("ipo", {"label_smoothing": 0.1}, "'objective.options.label_smoothing'; known here: beta, weight"),
+        ("imitation", {"beta": 0.1}, "'objective.options.beta'; known here: none at all"),
     ],
 )
-def test_what_a_loss_does_not_read_is_refused(kind: str, setting: str, message: str) -> None:
+def test_what_an_objective_does_not_read_is_refused(kind: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_config(None, [f"training.{setting}", f"training.kind={kind}"])
+        make_objective(ObjectiveConfig(kind=kind, options=options))
 
 
-@pytest.mark.parametrize("kind", ["dpo", "ipo", "sft"])
-def test_its_neutral_value_may_be_written_out_for_every_loss(kind: str) -> None:
-    config = load_config(None, [f"training.kind={kind}", "training.label_smoothing=0", "training.weight=equal"])
+@pytest.mark.parametrize("kind", OBJECTIVES.names())
+def test_whatever_is_registered_can_be_named_in_a_config(kind: str) -> None:
+    config = load_config("embedded", [f"objective.kind={kind}"])
 
-    assert config.training.kind == kind
+    assert make_objective(config.objective).name == kind
+
+
+def test_options_reach_the_objective_as_values() -> None:
+    made = make_objective(load_config(None, ["objective.options.beta=0.3"]).objective)
+
+    assert made == OBJECTIVES.create("dpo", beta=0.3)
+    assert made != OBJECTIVES.create("dpo", beta=0.2)
+
+
+def test_an_unknown_objective_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="unknown objective 'dop'; did you mean 'dpo'"):
+        make_objective(ObjectiveConfig(kind="dop"))

@@ -22,7 +22,7 @@ WAYS = {
     "self": [],
     "random": ["judge.kind=random"],
     "checker": ["judge.kind=checker"],
-    "sft": ["training.kind=sft"],
+    "sft": ["objective.kind=imitation"],
     "score": ["iterations=0"],
 }
 

@@ -36,8 +36,9 @@ from trl import DPOConfig, DPOTrainer
 
 from presrm.config import TrainingConfig
 from presrm.engines.hf_loading import load_policy
-from presrm.training.step_dpo import StepDPOTrainer
-from presrm.training.tokens import PairTokens
+from presrm.training.packed import LessonTrainer
+from presrm.training.preference import DPO
+from presrm.training.tokens import LessonTokens
 from presrm.types import Checkpoint
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -209,7 +210,7 @@ def load(case: Case) -> Any:
         return AutoModelForCausalLM.from_config(deepcopy(RANDOM[case.model]), dtype=getattr(torch, dtype))
 
 
-def tree(prompt: int, step: int, depth: int, vocab: int, seed: int = 0) -> list[PairTokens]:
+def tree(prompt: int, step: int, depth: int, vocab: int, seed: int = 0) -> list[LessonTokens]:
     """Pairs of one problem, of random ids: each hangs on the prompt and the chosen steps before it."""
     rng = random.Random(seed)
 
@@ -219,15 +220,15 @@ def tree(prompt: int, step: int, depth: int, vocab: int, seed: int = 0) -> list[
     prefix = draw(prompt)
     pairs = []
     for _ in range(depth):
-        pairs.append(PairTokens(prefix, chosen=draw(step), rejected=draw(step)))
-        prefix += pairs[-1].chosen
+        pairs.append(LessonTokens(DPO(), prefix, (draw(step), draw(step))))
+        prefix += pairs[-1].replies[0]
     return pairs
 
 
 def make_trainer(
     case: Case,
     model: Any,
-    pairs: Sequence[PairTokens],
+    pairs: Sequence[LessonTokens],
     callback: TrainerCallback,
     folder: str,
     name: str | None = None,
@@ -255,15 +256,16 @@ def make_trainer(
         set_seed(arguments.seed)
         model = get_peft_model(model, LORA)
     steps = [tuple(range(half)), tuple(range(half, 2 * half))]
-    options = TrainingConfig(batch_pairs=half, gradient_checkpointing=case.checkpointing)
-    return StepDPOTrainer(model, arguments, pairs, steps, options, pad_id=0, callbacks=[callback])
+    pack_tokens = TrainingConfig().pack_tokens
+    return LessonTrainer(model, arguments, pairs, steps, pack_tokens=pack_tokens, pad_id=0, callbacks=[callback])
 
 
 def trl_trainer(
-    case: Case, model: Any, pairs: Sequence[PairTokens], callback: TrainerCallback, how: dict[str, Any]
+    case: Case, model: Any, pairs: Sequence[LessonTokens], callback: TrainerCallback, how: dict[str, Any]
 ) -> Trainer:
     """Build TRL's: one pair, which is two rows, at a time; whatever is not named here is its default."""
-    rows = [{"prompt_ids": pair.prefix, "chosen_ids": pair.chosen, "rejected_ids": pair.rejected} for pair in pairs]
+    names = ("prompt_ids", "chosen_ids", "rejected_ids")
+    rows = [dict(zip(names, (pair.prefix, *pair.replies), strict=True)) for pair in pairs]
     arguments = DPOConfig(
         **how,
         per_device_train_batch_size=1,

@@ -27,6 +27,7 @@ from presrm.protocols import Engine, Grader, Judge, Method, Sampling, Searcher, 
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
+from presrm.training.objectives import Objective, make_objective
 from presrm.types import Checkpoint, Demonstration, Grade, Problem, SearchTree, Step, Trajectory
 
 
@@ -76,12 +77,18 @@ class Parts:
         return factory(**arguments_of(factory, settings.options, offered, "method.options"))
 
     @cached_property
+    def objective(self) -> Objective:
+        """What training minimises."""
+        return make_objective(self.config.objective)
+
+    @cached_property
     def trainer(self) -> Trainer:
         """The trainer."""
-        from presrm.training.step_dpo import StepDPO
+        from presrm.training.trainer import PackedTrainer
 
-        return StepDPO(
+        return PackedTrainer(
             self.config.training,
+            self.objective,
             self.config.model,
             self.prompts,
             seed=derive_seed(self.config.seed, "training"),

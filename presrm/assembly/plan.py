@@ -35,7 +35,7 @@ def plan(config: Config) -> list[tuple[str, str, str]]:
                 f"{config.judge.kind}, {config.judge.verdict}",
                 _tokens(asked * verdict * config.judge.votes),
             ),
-            (f"M{number}: train", config.training.kind, f"up to {num} pairs"),
+            (f"M{number}: train", stages.objective.name, f"up to {num} pairs"),
             (f"M{number}: assess", *assessed),
         ]
     num_policies = config.iterations + (config.seed_stage is not None)

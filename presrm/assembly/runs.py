@@ -17,6 +17,7 @@ from presrm.methods.stages import Progress
 from presrm.prompts import PromptSet
 from presrm.report import to_json, to_markdown
 from presrm.seeding import derive_seed
+from presrm.training.objectives import make_objective
 from presrm.types import Checkpoint, PreferencePair
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
     with RunDir(out, config, versions(), hash_inputs(config)) as run:
         parts = Parts(config, progress, run.log)
         method = parts.method
+        make_objective(config.objective)  # a wrong option is told at once, not after the search
         parts.held_out()
         if config.iterations:
             parts.source(2)  # a misspelt file is told at once, not after M1 has been assessed
@@ -59,24 +61,26 @@ def fit_pairs(pairs: Sequence[PreferencePair], config: Config, out: Path, progre
         PresrmError: with one plain line that says what to do.
     """
     from presrm.training.pair_files import adopt_pairs
-    from presrm.training.step_dpo import StepDPO
+    from presrm.training.trainer import PackedTrainer
 
     require_weights(config.model.id)
     limit_threads(config.threads)
+    objective = make_objective(config.objective)
     ours = adopt_pairs(pairs, open_encoder(config.model.id, config.model.chat_template), progress.note)
     rows: list[Mapping[str, float]] = []
     with progress.stage(f"fit on {len(ours)} pairs", len(ours) * config.training.epochs) as advance:
 
         def on_log(row: Mapping[str, float]) -> None:
             rows.append(row)
-            advance(int(row.get("step/pairs", 0)))
+            advance(int(row.get("step/lessons", 0)))
 
         prompts, seed = PromptSet(config.prompts), derive_seed(config.seed, "training")
-        trainer = StepDPO(config.training, config.model, prompts, seed=seed, on_log=on_log)
+        trainer = PackedTrainer(config.training, objective, config.model, prompts, seed=seed, on_log=on_log)
         policy = trainer.fit(ours, Checkpoint(config.model.id), out)
-    if num_too_long := sum(row.get("pairs/too_long", 0) for row in rows):
+    if num_too_long := rows[0].get("lessons/too_long"):
         progress.note(
-            f"{num_too_long:.0f} pairs were left out: longer than training.max_tokens={config.training.max_tokens}"
+            f"{num_too_long:.0f} pairs were left out: longer than {rows[0]['lessons/longest']:.0f} tokens "
+            "(training.max_tokens, or what the model reads)"
         )
     if "optimiser_step" in rows[-1]:  # not in the other processes of a launch
         replace_file(out / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
@@ -85,9 +89,18 @@ def fit_pairs(pairs: Sequence[PreferencePair], config: Config, out: Path, progre
 
 def token_ratio(pairs: Sequence[PreferencePair], config: Config, progress: Progress) -> "TokenRatio":
     """Count what `fit_pairs` would compute; loads the tokenizer, not the weights."""
+    from presrm.engines.hf_loading import load_positions
     from presrm.training.pair_files import adopt_pairs, count_tokens
 
     encoder = open_encoder(config.model.id, config.model.chat_template)
     ours = adopt_pairs(pairs, encoder, progress.note)
     seed = derive_seed(config.seed, "training")
-    return count_tokens(ours, encoder, PromptSet(config.prompts), config.training, seed)
+    return count_tokens(
+        ours,
+        encoder,
+        PromptSet(config.prompts),
+        config.training,
+        make_objective(config.objective),
+        seed,
+        num_positions=load_positions(config.model.id),
+    )

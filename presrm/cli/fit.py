@@ -61,7 +61,7 @@ def fit(
 
     \b
       $ presrm fit pairs.jsonl --model DIR --dry-run
-      $ presrm fit pairs.jsonl --model DIR --out policy --set training.beta=0.2
+      $ presrm fit pairs.jsonl --model DIR --out policy --set objective.options.beta=0.2
       $ presrm fit runs/mine/iterations/2/pairs.jsonl --config runs/mine/config.yaml --out policy
     """
     if not dry_run:
@@ -114,7 +114,7 @@ def _settings(
 def _print_ratio(found: "TokenRatio") -> None:
     rows = [
         ("pairs", f"{found.num_pairs:,}"),
-        ("pairs left out, longer than training.max_tokens", f"{found.num_too_long:,}"),
+        (f"pairs left out, longer than {found.longest:,} tokens", f"{found.num_too_long:,}"),
         ("problems", f"{found.num_problems:,}"),
         ("tokens, every pair as two whole sequences", f"{found.whole:,}"),
         ("tokens, packed as trees, each optimiser step alone", f"{found.packed:,}"),

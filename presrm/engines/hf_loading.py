@@ -15,7 +15,14 @@ from typing import Any
 import torch
 from huggingface_hub import HfApi
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from presrm.engines.hf_files import BASE_FILE, KINDS, Source, find_base, locate, read_base
 from presrm.errors import ConfigError, EngineError, PresrmError, RequestError
@@ -65,6 +72,16 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 def load_architectures(model: str) -> list[str]:
     """Read what a model's ``config.json`` says of its architecture."""
     return list(_from_pretrained(AutoConfig, locate(model)).architectures or [])
+
+
+def load_positions(model: str) -> int:
+    """Read how many tokens a model reads at most, without its weights."""
+    return num_positions(_from_pretrained(AutoConfig, locate(model)))
+
+
+def num_positions(config: PretrainedConfig) -> int:
+    """How many tokens a model reads at most: the positions that it has, or was trained on."""
+    return int(getattr(config.get_text_config(), "max_position_embeddings", None) or 2**31)
 
 
 def load_model(model: str, loader: Any, *, dtype: str = "auto", device: str = "auto") -> PreTrainedModel:

@@ -10,8 +10,9 @@ from presrm.errors import NoLessonsError
 from presrm.packing.layout import fill_packs, tree_size
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
+from presrm.training.objectives import Objective
 from presrm.training.plan import plan_steps
-from presrm.training.tokens import tokenise_pair
+from presrm.training.tokens import explain_dropped, tokenise
 from presrm.types import PreferencePair, Problem, Trajectory
 
 _MARKUP = re.compile(
@@ -88,7 +89,8 @@ class TokenRatio:
 
     Attributes:
         num_pairs: Pairs that are trained on.
-        num_too_long: Pairs left out, as they are longer than ``max_tokens``.
+        num_too_long: Pairs left out, as they are longer.
+        longest: Tokens that a pair may have: ``max_tokens``, or what the policy reads.
         num_problems: Problems that they hang on.
         whole: Every pair as two whole sequences.
         packed: As prefix trees, each optimiser step on its own, in packs of at most ``pack_tokens``.
@@ -97,6 +99,7 @@ class TokenRatio:
 
     num_pairs: int
     num_too_long: int
+    longest: int
     num_problems: int
     whole: int
     packed: int
@@ -117,21 +120,35 @@ class TokenRatio:
 
 
 def count_tokens(
-    pairs: Sequence[PreferencePair], encoder: PromptEncoder, prompts: PromptSet, options: TrainingConfig, seed: int
+    pairs: Sequence[PreferencePair],
+    encoder: PromptEncoder,
+    prompts: PromptSet,
+    options: TrainingConfig,
+    objective: Objective,
+    seed: int,
+    *,
+    num_positions: int,
 ) -> TokenRatio:
-    """Count what one epoch of `presrm.training.step_dpo.StepDPO` computes.
+    """Count what one epoch of `presrm.training.trainer.PackedTrainer` computes.
+
+    Args:
+        pairs: As `adopt_pairs` made them.
+        encoder: Of the policy's tokenizer.
+        prompts: How questions are shown.
+        options: Of the training.
+        objective: Of the training.
+        seed: Of the training.
+        num_positions: Tokens that the policy reads at most.
 
     Raises:
-        NoLessonsError: if every pair is longer than ``max_tokens``.
+        NoLessonsError: if no pair can be trained on.
     """
-    tokens = [tokenise_pair(pair, encoder, prompts, options.max_tokens) for pair in pairs]
-    whole = [(ids.prefix + ids.chosen, ids.prefix + ids.rejected) for ids in tokens if ids is not None]
-    trees = [pair.prefix.problem.id for pair, ids in zip(pairs, tokens, strict=True) if ids is not None]
+    longest = min(options.max_tokens, num_positions)
+    kept, dropped = tokenise(pairs, objective, encoder, prompts, longest)
+    whole = [lesson.rows for lesson in kept.values()]
+    trees = [pairs[number].prefix.problem.id for number in kept]
     if not whole:
-        raise NoLessonsError(
-            f"all {len(pairs)} pairs are longer than training.max_tokens={options.max_tokens}; raise it, as far as the "
-            "model reads"
-        )
+        raise NoLessonsError(f"no pairs to train on: {explain_dropped(len(pairs), dropped, longest)}")
 
     def of_step(indices: Sequence[int]) -> int:
         groups = [whole[i] for i in indices]
@@ -141,9 +158,10 @@ def count_tokens(
     steps = plan_steps(trees, options.batch_pairs, 1, seed, options.shuffle)
     return TokenRatio(
         num_pairs=len(whole),
-        num_too_long=len(pairs) - len(whole),
+        num_too_long=dropped["too_long"],
+        longest=longest,
         num_problems=len(set(trees)),
-        whole=sum(len(chosen) + len(rejected) for chosen, rejected in whole),
+        whole=sum(len(ids) for rows in whole for ids in rows),
         packed=sum(map(of_step, steps)),
         tree=tree_size([ids for group in whole for ids in group]),
     )

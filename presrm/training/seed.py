@@ -31,8 +31,8 @@ from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Engine, Grader, Sampling, StepSplitter
 from presrm.seeding import derive_seed
-from presrm.training.loss import IGNORED
-from presrm.training.trainer import LogTo, OnLog, load_trainable, make_arguments, train_and_save, whole_folder
+from presrm.training.fitting import LogTo, OnLog, load_trainable, make_arguments, train_and_save, whole_folder
+from presrm.training.packed import IGNORED
 from presrm.types import Checkpoint, LabelledSteps, Problem, Trajectory
 
 OpenEngine = Callable[[Checkpoint], AbstractContextManager[Engine]]

@@ -1,47 +1,94 @@
-"""Pairs -> token ids, through the encoder that also generates and judges."""
+"""Lessons -> token ids, through the encoder that also generates and judges."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
-from presrm.types import PreferencePair, Step, Stop
+from presrm.training.objectives import Objective, assign
+from presrm.types import Lesson, Stop
+
+Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class PairTokens:
-    """One preference pair as token ids.
+class LessonTokens:
+    """A lesson as token ids.
 
     Attributes:
+        objective: What its loss is.
         prefix: The prompt and the steps before, never trained on.
-        chosen: The preferred step, with the end token exactly where the policy generated it.
-        rejected: The other step, likewise.
-        margin: How far apart the judge saw the steps.
+        replies: What is scored, each with the end token exactly where the policy generated it.
+        weight: What `Objective.weigh` said of it.
+        rows: Prefix and reply, for each reply.
     """
 
-    prefix: tuple[int, ...]
-    chosen: tuple[int, ...]
-    rejected: tuple[int, ...]
-    margin: float = 1.0
+    objective: Objective
+    prefix: Ids
+    replies: tuple[Ids, ...]
+    weight: float = 1.0
+    rows: tuple[Ids, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", tuple(self.prefix + reply for reply in self.replies))
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each reply."""
+        return tuple(map(len, self.replies))
 
 
-def tokenise_pair(
-    pair: PreferencePair, encoder: PromptEncoder, prompts: PromptSet, max_tokens: int
-) -> PairTokens | None:
-    """Turn a pair into ids of at most `max_tokens` for prefix + step.
+def tokenise(
+    lessons: Sequence[Lesson], objective: Objective, encoder: PromptEncoder, prompts: PromptSet, longest: int
+) -> tuple[dict[int, LessonTokens], Counter[str]]:
+    """Turn lessons into ids: a prefix and a reply of at most `longest` tokens.
 
-    The end token is trained only for `Stop.EOS`: behind any other step it would teach the policy to stop there.
+    The end token is trained only for `Stop.EOS`: behind any other step it would teach the policy to stop there. What
+    does not fit is left out whole: a prefix that is cut on its left has lost its question.
+
+    Args:
+        lessons: Of any kind, see `presrm.training.objectives.assign`.
+        objective: What the training minimises.
+        encoder: Of the policy's tokenizer.
+        prompts: The set that the lessons were made with.
+        longest: Tokens.
 
     Returns:
-        The ids, or none where they do not fit: a prefix that is cut on its left has lost its question.
+        What can be trained on, by number of the lesson; and how many cannot, by cause.
     """
-    chosen = _step_ids(pair.chosen, encoder)
-    rejected = _step_ids(pair.rejected, encoder)
-    prefix = tuple(encoder.encode(prompts.solve(pair.prefix)))
-    if len(prefix) + max(len(chosen), len(rejected)) > max_tokens:
-        return None
-    return PairTokens(prefix, chosen, rejected, margin=pair.margin)
+    end = (encoder.eos_id,)
+    assigned = assign(lessons, objective)
+    weights: dict[int, float | str] = {}
+    for each in dict.fromkeys(assigned):
+        members = [number for number, its in enumerate(assigned) if its == each]
+        weights.update(zip(members, each.weigh([lessons[number] for number in members]), strict=True))
+    kept: dict[int, LessonTokens] = {}
+    dropped: Counter[str] = Counter()
+    for number, (lesson, its) in enumerate(zip(lessons, assigned, strict=True)):
+        weight = weights[number]
+        if isinstance(weight, str):
+            dropped[weight] += 1
+            continue
+        prefix = tuple(encoder.encode(prompts.solve(lesson.prefix)))
+        replies = tuple((*encoder.step(step), *(end if step.stop is Stop.EOS else ())) for step in its.replies(lesson))
+        if not all(replies):
+            dropped["empty"] += 1
+        elif len(prefix) + max(map(len, replies)) > longest:
+            dropped["too_long"] += 1
+        else:
+            kept[number] = LessonTokens(its, prefix, replies, weight)
+    return kept, dropped
 
 
-def _step_ids(step: Step, encoder: PromptEncoder) -> tuple[int, ...]:
-    end = [encoder.eos_id] if step.stop is Stop.EOS else []
-    return (*encoder.step(step), *end)
+def explain_dropped(num: int, dropped: Mapping[str, int], longest: int) -> str:
+    """Say in a clause what became of lessons that cannot be trained on."""
+    words = {
+        "too_long": f"longer than {longest} tokens (training.max_tokens, or what the model reads)",
+        "empty": "without a token to learn",
+        "no_weight": "of weight 0",
+        "no_reward": "of unknown reward",
+        "no_spread": "in a group whose rewards are all alike",
+    }
+    causes = [f"{count} {words.get(cause, cause)}" for cause, count in sorted(dropped.items())]
+    return ", ".join([f"{num} given", *causes])

@@ -1,245 +1,195 @@
-"""What surrounds a transformers Trainer: settings, the policy to train, and a folder that is whole or absent."""
+"""The trainer: lessons + policy -> policy."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import fields
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
-import torch
-from accelerate import PartialState
-from peft import LoraConfig as PeftLoraConfig
-from peft import PeftModel, TaskType, get_peft_model
-from torch import nn
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-    set_seed,
+from accelerate.utils import broadcast_object_list
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from transformers import TrainingArguments
+
+from presrm.config import LoraConfig, ModelConfig, TrainingConfig
+from presrm.engines.hf_loading import num_positions
+from presrm.errors import DivergedError, NoLessonsError
+from presrm.files.run import replace_file
+from presrm.packing.forward import accept_packs
+from presrm.prompts import PromptSet
+from presrm.prompts.encoding import PromptEncoder
+from presrm.training.fitting import (
+    LogTo,
+    OnLog,
+    compute_dtype,
+    hash_weights,
+    load_frozen,
+    load_trainable,
+    make_arguments,
+    train_and_save,
+    whole_folder,
 )
-from transformers.trainer_callback import PrinterCallback
-from transformers.utils import logging as progress
+from presrm.training.objectives import Objective
+from presrm.training.packed import LessonTrainer
+from presrm.training.plan import plan_steps
+from presrm.training.tokens import explain_dropped, tokenise
+from presrm.types import Checkpoint, Lesson
 
-from presrm.config import LoraConfig, ModelConfig
-from presrm.engines.hf_loading import load_policy, write_base
-from presrm.errors import ConfigError
-from presrm.types import Checkpoint
-
-A = TypeVar("A", bound=TrainingArguments)
-OnLog = Callable[[dict[str, float]], None]
+_SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 
 
-def make_arguments(
-    kind: type[A], model: ModelConfig, *, seed: int, out: Path, checkpointing: bool = False, **options: Any
-) -> A:
-    """Settings of a Trainer: no network, no noise, every optimiser step logged as it is, nothing saved midway.
+@dataclass(frozen=True, slots=True)
+class _Frozen:
+    """The log-probabilities that objectives compare with: computed once for the same weights and lessons.
 
-    The precision of the forward pass follows ``model.dtype``; see `load_trainable` for that of the weights. One process
-    trains on one device: several are for ``accelerate launch``.
+    Attributes:
+        out: Where the policy is to stand; the log-probabilities stand beside it.
+        reference: The policy that is compared with; none: the starting weights.
+        model: How to load it.
+        lora: As for the policy in training.
+    """
+
+    out: Path
+    reference: Checkpoint | None
+    model: ModelConfig
+    lora: LoraConfig | None
+
+    def load(self, trainer: LessonTrainer, start: nn.Module) -> Mapping[str, Tensor]:
+        """Take them from their file, or compute them and write the file.
+
+        Raises:
+            DivergedError: if one is not finite.
+        """
+        reads = frozenset().union(*(lesson.objective.reads for lesson in trainer.lessons))
+        if not reads:
+            return {}
+        other = load_frozen(self.reference, self.model, self.lora) if self.reference and "reference" in reads else None
+        unwrapped = trainer.accelerator.unwrap_model(start)
+        rows = [(lesson.rows, lesson.lengths) for lesson in trainer.lessons]
+        weights = [hash_weights(model) for model in (unwrapped, other) if model is not None]
+        belongs_to = json.dumps([weights, sorted(reads), compute_dtype(self.model), rows])
+        path = self.out.with_name(f"reference-{sha256(belongs_to.encode()).hexdigest()[:16]}.safetensors")
+        is_main = trainer.is_world_process_zero()
+        stored = [path.read_bytes() if is_main and path.exists() else None]
+        broadcast_object_list(stored)  # other machines may not see the file
+        if stored[0] is not None:
+            return {name: logps_M.to(trainer.args.device) for name, logps_M in load(stored[0]).items()}
+        found = {}
+        if other is None or "start" in reads:
+            found = dict.fromkeys(reads, trainer.score(start))
+        if other is not None:
+            other.to(trainer.args.device)  # type: ignore[arg-type]
+            accept_packs(other)
+            found["reference"] = trainer.score(other)
+        _require_finite(found, self.reference)
+        if is_main:
+            replace_file(path, save({name: logps_M.cpu().clone() for name, logps_M in found.items()}))
+        return found
+
+
+class PackedTrainer:
+    """Makes a policy from lessons and the policy before; a `presrm.protocols.Trainer`.
 
     Args:
-        kind: Class of the settings.
-        model: Device and dtype.
-        seed: Of what is random in training.
-        out: Where the policy will stand.
-        checkpointing: Trade time for memory.
-        options: Further settings of `kind`.
-
-    Raises:
-        ConfigError: for a CUDA device other than the first, which a Trainer cannot choose.
+        options: How to train.
+        objective: What to minimise; demonstrations beside its lessons are imitated.
+        model: How to load and run the policy.
+        prompts: The set that the lessons were made with.
+        seed: Decides the order of the trees and what is random in the adapter.
+        on_log: Takes the counts of lessons, then one row of metrics an optimiser step.
     """
-    if model.device.startswith("cuda:") and model.device != "cuda:0":
-        raise ConfigError(
-            f"model.device: training takes the first visible GPU; set CUDA_VISIBLE_DEVICES={model.device[5:]}"
-        )
-    dtype = compute_dtype(model)
-    renamed = "activation_checkpointing" in {field.name for field in fields(kind)}  # since transformers 5.2x
-    options["activation_checkpointing" if renamed else "gradient_checkpointing"] = checkpointing
-    arguments = kind(
-        output_dir=str(partial_folder(out)),
-        seed=trainer_seed(seed),
-        use_cpu=_has_cpu_only(model),
-        bf16=dtype == "bfloat16",
-        fp16=dtype == "float16",
-        weight_decay=0.0,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        ddp_find_unused_parameters=False,
-        **options,
-    )
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
 
-
-def compute_dtype(model: ModelConfig) -> str:
-    """The type of the forward pass: ``auto`` is bfloat16 on a CUDA GPU that has it, else float32."""
-    if model.dtype != "auto":
-        return model.dtype
-    has_gpu = not _has_cpu_only(model) and torch.cuda.is_available()
-    return "bfloat16" if has_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-
-
-def _has_cpu_only(model: ModelConfig) -> bool:
-    return model.device == "cpu" or not (torch.cuda.is_available() or torch.backends.mps.is_available())
-
-
-def trainer_seed(seed: int) -> int:
-    """Fold a seed into the 32 bits that numpy's global generator takes."""
-    return seed % 2**32
-
-
-def load_trainable(
-    policy: Checkpoint, model: ModelConfig, lora: LoraConfig | None, seed: int
-) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
-    """Load a policy to be trained, on the CPU: the Trainer moves or shards it.
-
-    Full training keeps float32 weights: a step of 5e-7 on a weight of 0.02 is lost to rounding in bfloat16. With LoRA
-    the base has the type of the forward pass; an adapter that the policy already has is trained on.
-
-    Raises:
-        ConfigError: if the adapter at hand has another rank or scale than `lora`.
-    """
-    dtype = "float32" if lora is None else compute_dtype(model)
-    with _no_progress_bars():
-        loaded, tokenizer = load_policy(policy, dtype=dtype, device="cpu", trainable=True)
-    if lora is None:
-        whole = loaded.merge_and_unload() if isinstance(loaded, PeftModel) else loaded
-        return whole.requires_grad_(True), tokenizer
-    if isinstance(loaded, PeftModel):
-        have = cast(PeftLoraConfig, loaded.peft_config["default"])
-        if (have.r, have.lora_alpha) != (lora.r, lora.alpha):
-            raise ConfigError(
-                f"training.lora wants r={lora.r}, alpha={lora.alpha}, "
-                f"but the adapter in {policy.adapter} has r={have.r}, alpha={have.lora_alpha}"
-            )
-        return loaded, tokenizer
-    set_seed(trainer_seed(seed))
-    adapter = PeftLoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules="all-linear",
-        task_type=TaskType.CAUSAL_LM,
-    )
-    return get_peft_model(loaded, adapter), tokenizer
-
-
-def hash_weights(model: nn.Module) -> str:
-    """SHA-256 over the names and bytes of all weights, in hexadecimal."""
-    digest = sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-class LogTo(TrainerCallback):
-    """Hands every log row of the main process to a function."""
-
-    def __init__(self, on_log: OnLog) -> None:
-        self._on_log = on_log
-
-    def on_log(
+    def __init__(
         self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
+        options: TrainingConfig,
+        objective: Objective,
+        model: ModelConfig,
+        prompts: PromptSet,
+        *,
+        seed: int,
+        on_log: OnLog | None = None,
     ) -> None:
-        """Pass the row on, with the number of the optimiser step."""
-        if state.is_world_process_zero and logs:
-            self._on_log({"optimiser_step": state.global_step, **logs})
+        self._options = options
+        self._objective = objective
+        self._model = model
+        self._prompts = prompts
+        self._seed = seed
+        self._on_log: OnLog = on_log or (lambda row: None)
+
+    def fit(
+        self, lessons: Sequence[Lesson], policy: Checkpoint, out: Path, *, reference: Checkpoint | None = None
+    ) -> Checkpoint:
+        """Train `policy` on `lessons` and save the result under `out`, which is whole or absent.
+
+        The reference's log-probabilities stay beside it, in ``reference-<hash of weights and lessons>.safetensors``:
+        another training from these weights on these lessons, or this one after it was killed, reads them there.
+
+        Args:
+            lessons: What to learn from.
+            policy: Where to start.
+            out: Where the new policy is to stand.
+            reference: The policy whose log-probabilities the objective compares with; none: `policy`.
+
+        Returns:
+            With LoRA the base with the adapter in `out`, else the whole model in `out`.
+
+        Raises:
+            NoLessonsError: if nothing can be learned from any lesson.
+            DivergedError: if a loss, a gradient, a weight or a log-probability of the reference is not finite.
+        """
+        options = self._options
+        model, tokenizer = load_trainable(policy, self._model, options.lora, self._seed)
+        encoder = PromptEncoder(tokenizer, self._model.chat_template)
+        longest = min(options.max_tokens, num_positions(model.config))
+        kept, dropped = tokenise(lessons, self._objective, encoder, self._prompts, longest)
+        counts = {"trained": len(kept), "longest": longest, **dropped}
+        self._on_log({f"lessons/{name}": float(num) for name, num in sorted(counts.items())})
+        if not kept:
+            raise NoLessonsError(f"no lessons to train on: {explain_dropped(len(lessons), dropped, longest)}")
+        trees = [lessons[number].prefix.problem.id for number in kept]
+        steps = plan_steps(trees, options.batch_pairs, options.epochs, self._seed, options.shuffle)
+        arguments = make_arguments(
+            TrainingArguments,
+            self._model,
+            seed=self._seed,
+            out=out,
+            checkpointing=options.gradient_checkpointing,
+            learning_rate=options.learning_rate,
+            lr_scheduler_type=_SCHEDULES[options.schedule],
+            warmup_steps=math.ceil(options.warmup * len(steps)),
+            num_train_epochs=1,
+            max_grad_norm=options.max_grad_norm,
+        )
+        data = list(kept.values())
+        frozen = _Frozen(out, None if reference in (None, policy) else reference, self._model, options.lora)
+        with whole_folder(out, arguments.distributed_state) as folder:
+            trainer = LessonTrainer(
+                model,
+                arguments,
+                data,
+                steps,
+                pack_tokens=options.pack_tokens,
+                pad_id=int(tokenizer.pad_token_id),
+                load_frozen=frozen.load,
+                callbacks=[LogTo(self._log)],
+            )
+            return train_and_save(trainer, tokenizer, policy, folder, out)
+
+    def _log(self, row: dict[str, float]) -> None:
+        """Pass a row on, with how far whole trees went beyond the lessons that were wanted."""
+        if (num := row.get("step/lessons")) is not None:
+            row = {**row, "step/overshoot": max(0.0, num - self._options.batch_pairs)}
+        self._on_log(row)
 
 
-def train_and_save(
-    trainer: Trainer, tokenizer: PreTrainedTokenizerBase, policy: Checkpoint, folder: Path, out: Path
-) -> Checkpoint:
-    """Train, then write to `folder` what is to stand at `out`: the whole model, or the adapter and what its base is.
-
-    Returns:
-        The checkpoint as it will be once `folder` has become `out`.
-    """
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    is_adapter = isinstance(trained, PeftModel)
-    if trainer.is_world_process_zero():
-        with _no_progress_bars():
-            if is_adapter:
-                trained.peft_config["default"].base_model_name_or_path = policy.model
-                trained.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
-                (folder / "README.md").unlink()
-                write_base(policy.model, folder)
-            else:
-                trained.save_pretrained(folder, state_dict=state)
-                tokenizer.save_pretrained(folder)
-    return Checkpoint(policy.model, out) if is_adapter else Checkpoint(str(out))
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing on standard error."""
-    were_on = progress.is_progress_bar_enabled()
-    progress.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if were_on:
-            progress.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def partial_folder(out: Path) -> Path:
-    """Where `whole_folder` has what is to become `out` written: a hidden sibling."""
-    return out.with_name(f".{out.name}.partial")
-
-
-@contextmanager
-def whole_folder(out: Path, state: PartialState) -> Iterator[Path]:
-    """Give a folder to write to, which becomes `out` only if the block ends well.
-
-    A killed block leaves a hidden sibling that the next one clears away, never something that looks finished.
-
-    Args:
-        out: What is to be made; replaced if it is there.
-        state: The processes that train together; the main one moves the folder.
-    """
-    partial = partial_folder(out)
-    try:
-        if state.is_main_process:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-        state.wait_for_everyone()
-        yield partial
-        state.wait_for_everyone()
-        if state.is_main_process:
-            for path in [*partial.rglob("*"), partial]:
-                _sync(path)
-            if out.exists():
-                shutil.rmtree(out)
-            partial.rename(out)
-            _sync(out.parent)
-        state.wait_for_everyone()
-    finally:
-        if state.is_main_process:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+def _require_finite(found: Mapping[str, Tensor], reference: Checkpoint | None) -> None:
+    """Refuse log-probabilities that are not finite."""
+    for name, logps_M in found.items():
+        if num := int((~logps_M.isfinite()).sum()):
+            whose = "the policy" if name == "start" or reference is None else f"the reference {reference.model!r}"
+            raise DivergedError(
+                f"{whose} gives {num} of {len(logps_M)} tokens a log-probability that is not finite: its weights are "
+                "ruined, or model.dtype is too narrow for them; go on from an earlier policy with a lower "
+                "training.learning_rate, or set model.dtype=float32"
+            )

@@ -47,7 +47,7 @@ def test_unknown_key_is_answered_with_the_nearest(run, verb):
 
 
 def test_a_value_of_the_wrong_kind_names_the_key(run):
-    assert_refused(run("train", "--set", "training.beta=lots"), "training.beta")
+    assert_refused(run("train", "--set", "training.learning_rate=lots"), "training.learning_rate")
     assert_refused(run("train", "--iterations", "-1"), "--iterations")
 
 

@@ -28,7 +28,7 @@ from transformers import AttentionMaskInterface, BloomConfig, GPT2Config, LlamaC
 from presrm.packing import forward as packed_forward
 from presrm.packing.forward import accept_packs, packed_logps, rotary_group, takes_packs, tree_attention_in
 from presrm.packing.layout import Scored, pack
-from presrm.training.loss import step_dpo_loss
+from presrm.training.preference import step_dpo_loss
 
 
 def dpo(logps: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,8 @@ from presrm.formats.pairs import Terminal, pair_of
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.training.pair_files import TokenRatio, adopt_pairs, count_tokens
-from presrm.training.tokens import tokenise_pair
+from presrm.training.preference import DPO
+from presrm.training.tokens import tokenise
 from presrm.types import PreferencePair, Problem, Step, Stop, Trajectory
 
 PLAIN = PromptSet("plain")
@@ -29,17 +30,17 @@ def pair(question: str, before: str, chosen: str, rejected: str) -> PreferencePa
 
 
 def count(pairs: list[PreferencePair], encoder: PromptEncoder, **options: int) -> TokenRatio:
-    return count_tokens(pairs, encoder, PLAIN, TrainingConfig(**options), seed=0)
+    return count_tokens(pairs, encoder, PLAIN, TrainingConfig(**options), DPO(), seed=0, num_positions=2**31)
 
 
 def test_the_question_is_shown_as_it_is_and_the_end_token_stands_where_the_answer_ends(encoder: PromptEncoder) -> None:
-    tokens = tokenise_pair(pair("Q?", "W", "#### 7", "7"), encoder, PLAIN, 99)
-    assert tokens is not None
-    assert encoder.decode(tokens.prefix) == "<|user|>Q?<|end|><|assistant|>W"
-    assert encoder.decode(tokens.chosen) == "#### 7<|end|>"
-    assert encoder.decode(tokens.rejected) == "7"
-    assert tokens.chosen[-1] == encoder.eos_id
-    assert tokens.rejected[-1] != encoder.eos_id
+    kept, _ = tokenise([pair("Q?", "W", "#### 7", "7")], DPO(), encoder, PLAIN, 99)
+    chosen, rejected = kept[0].replies
+    assert encoder.decode(kept[0].prefix) == "<|user|>Q?<|end|><|assistant|>W"
+    assert encoder.decode(chosen) == "#### 7<|end|>"
+    assert encoder.decode(rejected) == "7"
+    assert chosen[-1] == encoder.eos_id
+    assert rejected[-1] != encoder.eos_id
 
 
 def test_tokens_of_a_path_counted_by_hand(encoder: PromptEncoder) -> None:
@@ -78,7 +79,7 @@ def test_pairs_that_are_too_long_are_left_out_and_counted(encoder: PromptEncoder
     short, long = pair("Q", "", "X", "K"), pair("Q", "", "XYXYXY", "K")
     found = count([short, long], encoder, max_tokens=5)
     assert (found.num_pairs, found.num_too_long, found.whole) == (1, 1, 10)
-    with pytest.raises(NoLessonsError, match="all 1 pairs are longer"):
+    with pytest.raises(NoLessonsError, match="1 given, 1 longer than 5 tokens"):
         count([long], encoder, max_tokens=5)
 
 

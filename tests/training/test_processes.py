@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from presrm.config import ModelConfig, TrainingConfig
 from presrm.prompts import PromptSet
-from presrm.training.step_dpo import StepDPO
+from presrm.training.preference import DPO
+from presrm.training.trainer import PackedTrainer
 from presrm.types import Checkpoint, PreferencePair, Problem, Step, Trajectory
 
 torch.set_num_threads(1)
@@ -28,10 +29,11 @@ for number in range(5):
         right, wrong = Step(f"{number} + 1 = {number + 1}\\n"), Step(f"7\\n" * (1 + depth))
         pairs.append(PreferencePair(f"p{number}/{depth}", prefix, right, wrong, 1.0))
 rows = []
-options = TrainingConfig(learning_rate=1e-3, batch_pairs=3, pack_tokens=200, beta=0.5, epochs=2)
-StepDPO(options, ModelConfig(device="cpu"), PromptSet("compact"), seed=0, on_log=rows.append).fit(
-    pairs, Checkpoint(policy), Path(out)
+options = TrainingConfig(learning_rate=1e-3, batch_pairs=3, pack_tokens=200, epochs=2)
+trainer = PackedTrainer(
+    options, DPO(beta=0.5), ModelConfig(device="cpu"), PromptSet("compact"), seed=0, on_log=rows.append
 )
+trainer.fit(pairs, Checkpoint(policy), Path(out))
 if os.environ.get("RANK", "0") == "0":
     Path(f"{out}.json").write_text(json.dumps(rows))
 """
@@ -59,6 +61,6 @@ def test_two_processes_give_the_weights_and_the_log_of_one(tiny_policy: Path, tm
             "rewards/margins",
             "logps/chosen",
             "logps/rejected",
-            "step/pairs",
+            "step/lessons",
         }:
             assert double[key] == pytest.approx(single[key], rel=1e-3, abs=1e-4), key

@@ -8,8 +8,9 @@ from transformers import AutoTokenizer
 
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
-from presrm.training.tokens import PairTokens, tokenise_pair
-from presrm.types import PreferencePair, Problem, Step, Stop, Trajectory
+from presrm.training.preference import DPO
+from presrm.training.tokens import LessonTokens, tokenise
+from presrm.types import Lesson, PreferencePair, Problem, Step, Stop, Trajectory
 
 PROMPTS = PromptSet("compact")
 PREFIX = Trajectory(Problem("p", "How many?"), (Step("12 + 3 = 15\n"),))
@@ -21,44 +22,43 @@ def encoder(tiny_policy: Path) -> PromptEncoder:
     return PromptEncoder(AutoTokenizer.from_pretrained(tiny_policy))
 
 
-def tokenise(pair: PreferencePair, encoder: PromptEncoder, max_tokens: int = 512) -> PairTokens:
-    tokens = tokenise_pair(pair, encoder, PROMPTS, max_tokens)
-    assert tokens is not None
-    return tokens
+def tokens_of(lesson: Lesson, encoder: PromptEncoder, longest: int = 512) -> LessonTokens:
+    kept, _ = tokenise([lesson], DPO(), encoder, PROMPTS, longest)
+    return kept[0]
 
 
 def test_the_prefix_is_what_the_policy_was_prompted_with(encoder: PromptEncoder) -> None:
-    assert tokenise(PAIR, encoder).prefix == tuple(encoder.encode(PROMPTS.solve(PREFIX)))
+    assert tokens_of(PAIR, encoder).prefix == tuple(encoder.encode(PROMPTS.solve(PREFIX)))
 
 
 def test_steps_keep_the_ids_they_were_generated_with(encoder: PromptEncoder) -> None:
     letter_by_letter = tuple(i for letter in PAIR.chosen.text for i in encoder.content(letter))
     assert letter_by_letter != tuple(encoder.content(PAIR.chosen.text))
 
-    tokens = tokenise(replace(PAIR, chosen=replace(PAIR.chosen, tokens=letter_by_letter)), encoder)
+    tokens = tokens_of(replace(PAIR, chosen=replace(PAIR.chosen, tokens=letter_by_letter)), encoder)
 
-    assert tokens.chosen == letter_by_letter
+    assert tokens.replies[0] == letter_by_letter
 
 
 @pytest.mark.parametrize("stop", [None, *Stop])
 def test_the_end_token_stands_only_where_it_was_generated(encoder: PromptEncoder, stop: Stop | None) -> None:
-    tokens = tokenise(replace(PAIR, chosen=replace(PAIR.chosen, stop=stop)), encoder)
+    tokens = tokens_of(replace(PAIR, chosen=replace(PAIR.chosen, stop=stop)), encoder)
 
-    assert (tokens.chosen[-1] == encoder.eos_id) == (stop is Stop.EOS)
-    assert encoder.eos_id not in tokens.chosen[:-1]
-    assert encoder.eos_id not in tokens.rejected
+    assert (tokens.replies[0][-1] == encoder.eos_id) == (stop is Stop.EOS)
+    assert encoder.eos_id not in tokens.replies[0][:-1]
+    assert encoder.eos_id not in tokens.replies[1]
 
 
 def test_text_that_looks_like_the_end_token_stays_text(encoder: PromptEncoder) -> None:
-    tokens = tokenise(replace(PAIR, rejected=Step("<|end|>")), encoder)
+    tokens = tokens_of(replace(PAIR, rejected=Step("<|end|>")), encoder)
 
-    assert encoder.eos_id not in tokens.rejected
-    assert encoder.decode(tokens.rejected) == "<|end|>"
+    assert encoder.eos_id not in tokens.replies[1]
+    assert encoder.decode(tokens.replies[1]) == "<|end|>"
 
 
-def test_a_pair_that_does_not_fit_whole_is_left_out_and_never_loses_its_question(encoder: PromptEncoder) -> None:
-    whole = tokenise(PAIR, encoder)
-    longest = len(whole.prefix) + max(len(whole.chosen), len(whole.rejected))
+def test_a_lesson_that_does_not_fit_whole_is_left_out_and_never_loses_its_question(encoder: PromptEncoder) -> None:
+    whole = tokens_of(PAIR, encoder)
+    longest = max(map(len, whole.rows))
 
-    assert tokenise(PAIR, encoder, max_tokens=longest) == whole
-    assert tokenise_pair(PAIR, encoder, PROMPTS, max_tokens=longest - 1) is None
+    assert tokens_of(PAIR, encoder, longest) == whole
+    assert tokenise([PAIR], DPO(), encoder, PROMPTS, longest - 1) == ({}, {"too_long": 1})

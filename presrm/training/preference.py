@@ -1,9 +1,16 @@
-"""Losses as pure functions of tensors: one pair in, one number out, however pairs are batched or packed."""
+"""Objectives on preference pairs: step-wise DPO and IPO, as pure functions of log-probabilities."""
 
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy, logsigmoid
+from torch.nn.functional import logsigmoid
 
-IGNORED = -100
+from presrm.config import Section
+from presrm.training.scores import Scores
+from presrm.training.tokens import LessonTokens
+from presrm.types import PreferencePair, Step
 
 
 def step_dpo_loss(
@@ -71,7 +78,7 @@ def step_ipo_loss(
     return (gain_chosen_B - gain_rejected_B - 1 / (2 * beta)) ** 2
 
 
-def margin_weights(margins_B: Tensor) -> Tensor:
+def margin_weights(margins: Sequence[float]) -> list[float]:
     """Weights that count a pair by how far apart the judge saw its steps: the margin itself.
 
     They multiply the loss, which is still divided by the number of pairs, not by the sum of the weights: a pair then
@@ -80,30 +87,80 @@ def margin_weights(margins_B: Tensor) -> Tensor:
     weighs DPO by a score difference too. DPO with an offset (arXiv 2402.10571) is another thing: it shifts h.
 
     Args:
-        margins_B: Score of chosen less score of rejected, in (0, 1].
-
-    Returns:
-        weights_B, without a gradient.
+        margins: Score of chosen less score of rejected, in (0, 1].
 
     Raises:
         ValueError: if a margin lies outside (0, 1]: a weight that is negative or unknown would train the wrong way.
     """
-    if not bool(((margins_B > 0) & (margins_B <= 1)).all()):
-        raise ValueError(f"margins lie outside (0, 1]: from {margins_B.min().item()} to {margins_B.max().item()}")
-    return margins_B.detach()
+    if not all(0 < margin <= 1 for margin in margins):
+        raise ValueError(f"margins lie outside (0, 1]: from {min(margins)} to {max(margins)}")
+    return list(margins)
 
 
-def sequence_logps(logits_B_T_V: Tensor, targets_B_T: Tensor) -> Tensor:
-    """Sum the log-probabilities (nats) of the targets of each row.
+class _Preference(Section):
+    """What the objectives on preference pairs have in common."""
 
-    Args:
-        logits_B_T_V: Logits, of any float type; the sum is taken in float32.
-        targets_B_T: The token that each position predicts (already shifted), `IGNORED` where none counts.
+    takes: ClassVar[tuple[type, ...]] = (PreferencePair,)
+    reads: ClassVar[frozenset[str]] = frozenset({"reference"})
 
-    Returns:
-        logps_B; 0 for a row without targets.
-    """
-    losses = cross_entropy(
-        logits_B_T_V.flatten(0, 1).float(), targets_B_T.flatten(), ignore_index=IGNORED, reduction="none"
+    weight: Literal["equal", "margin"] = Field("equal", description="All pairs count alike, or each by its margin.")
+
+    def replies(self, lesson: PreferencePair) -> tuple[Step, ...]:
+        """The chosen step, then the rejected one."""
+        return lesson.chosen, lesson.rejected
+
+    def weigh(self, lessons: Sequence[PreferencePair]) -> list[float | str]:
+        """1, or the margin."""
+        if self.weight == "equal":
+            return [1.0] * len(lessons)
+        return [*margin_weights([lesson.margin for lesson in lessons])]
+
+    def count(self, lesson: LessonTokens) -> int:
+        """A pair is one pair."""
+        return 1
+
+
+class DPO(_Preference):
+    """Step-wise DPO, see `step_dpo_loss`."""
+
+    name: ClassVar[str] = "dpo"
+
+    beta: float = Field(0.1, gt=0, description="Strength of the pull to the reference.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="Share of pairs held to be the wrong way round (conservative DPO)."
     )
-    return -losses.view_as(targets_B_T).sum(-1)
+
+    def losses(self, scores: Scores) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss (nats) of each pair, weighted."""
+        policy_2_B, reference_2_B = scores.sum(scores.policy_N), scores.sum(scores.reference_N)
+        loss_B = step_dpo_loss(*policy_2_B, *reference_2_B, beta=self.beta, label_smoothing=self.label_smoothing)
+        return scores.weights_B * loss_B, _rewards(policy_2_B, reference_2_B, self.beta)
+
+
+class IPO(_Preference):
+    """Step-wise IPO, length-normalised, see `step_ipo_loss`."""
+
+    name: ClassVar[str] = "ipo"
+
+    beta: float = Field(
+        0.1, gt=0, description="The chosen step is to gain 1 / (2 beta) nats a token on the rejected one."
+    )
+
+    def losses(self, scores: Scores) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss (nats squared) of each pair, weighted."""
+        policy_2_B, reference_2_B = scores.sum(scores.policy_N), scores.sum(scores.reference_N)
+        loss_B = step_ipo_loss(*policy_2_B, *reference_2_B, *scores.lengths_R_B, beta=self.beta)
+        return scores.weights_B * loss_B, _rewards(policy_2_B, reference_2_B, self.beta)
+
+
+def _rewards(policy_2_B: Tensor, reference_2_B: Tensor, beta: float) -> dict[str, Tensor]:
+    """What TRL logs of a pair, under its names: log-probabilities (nats), and beta times their gain."""
+    chosen_B, rejected_B = beta * (policy_2_B.detach() - reference_2_B)
+    return {
+        "logps/chosen": policy_2_B[0],
+        "logps/rejected": policy_2_B[1],
+        "rewards/chosen": chosen_B,
+        "rewards/rejected": rejected_B,
+        "rewards/accuracies": (chosen_B > rejected_B).float(),
+        "rewards/margins": chosen_B - rejected_B,
+    }
