@@ -61,6 +61,7 @@ def fit_pairs(pairs: Sequence[PreferencePair], config: Config, out: Path, progre
         PresrmError: with one plain line that says what to do.
     """
     from presrm.training.pair_files import adopt_pairs
+    from presrm.training.tokens import name_limit
     from presrm.training.trainer import PackedTrainer
 
     require_weights(config.model.id)
@@ -78,10 +79,8 @@ def fit_pairs(pairs: Sequence[PreferencePair], config: Config, out: Path, progre
         trainer = PackedTrainer(config.training, objective, config.model, prompts, seed=seed, on_log=on_log)
         policy = trainer.fit(ours, Checkpoint(config.model.id), out)
     if num_too_long := rows[0].get("lessons/too_long"):
-        progress.note(
-            f"{num_too_long:.0f} pairs were left out: longer than {rows[0]['lessons/longest']:.0f} tokens "
-            "(training.max_tokens, or what the model reads)"
-        )
+        limit = name_limit(int(rows[0]["lessons/longest"]), config.training.max_tokens)
+        progress.note(f"{num_too_long:.0f} pairs were left out: longer than {limit}")
     if "optimiser_step" in rows[-1]:  # not in the other processes of a launch
         replace_file(out / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     return policy

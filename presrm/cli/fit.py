@@ -114,7 +114,7 @@ def _settings(
 def _print_ratio(found: "TokenRatio") -> None:
     rows = [
         ("pairs", f"{found.num_pairs:,}"),
-        (f"pairs left out, longer than {found.longest:,} tokens", f"{found.num_too_long:,}"),
+        (f"pairs left out, longer than {found.limit}", f"{found.num_too_long:,}"),
         ("problems", f"{found.num_problems:,}"),
         ("tokens, every pair as two whole sequences", f"{found.whole:,}"),
         ("tokens, packed as trees, each optimiser step alone", f"{found.packed:,}"),

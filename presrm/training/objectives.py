@@ -71,6 +71,7 @@ OBJECTIVES: Registry[Objective] = Registry(
         "dpo": "presrm.training.preference:DPO",
         "imitation": "presrm.training.imitation:Imitation",
         "ipo": "presrm.training.preference:IPO",
+        "policy-gradient": "presrm.training.policy_gradient:PolicyGradient",
     },
     group="presrm.objectives",
 )

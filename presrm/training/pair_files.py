@@ -12,7 +12,7 @@ from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.training.objectives import Objective
 from presrm.training.plan import plan_steps
-from presrm.training.tokens import explain_dropped, tokenise
+from presrm.training.tokens import explain_dropped, name_limit, tokenise
 from presrm.types import PreferencePair, Problem, Trajectory
 
 _MARKUP = re.compile(
@@ -90,7 +90,7 @@ class TokenRatio:
     Attributes:
         num_pairs: Pairs that are trained on.
         num_too_long: Pairs left out, as they are longer.
-        longest: Tokens that a pair may have: ``max_tokens``, or what the policy reads.
+        limit: What they are longer than, in words.
         num_problems: Problems that they hang on.
         whole: Every pair as two whole sequences.
         packed: As prefix trees, each optimiser step on its own, in packs of at most ``pack_tokens``.
@@ -99,7 +99,7 @@ class TokenRatio:
 
     num_pairs: int
     num_too_long: int
-    longest: int
+    limit: str
     num_problems: int
     whole: int
     packed: int
@@ -144,11 +144,12 @@ def count_tokens(
         NoLessonsError: if no pair can be trained on.
     """
     longest = min(options.max_tokens, num_positions)
+    limit = name_limit(longest, options.max_tokens)
     kept, dropped = tokenise(pairs, objective, encoder, prompts, longest)
     whole = [lesson.rows for lesson in kept.values()]
     trees = [pairs[number].prefix.problem.id for number in kept]
     if not whole:
-        raise NoLessonsError(f"no pairs to train on: {explain_dropped(len(pairs), dropped, longest)}")
+        raise NoLessonsError(f"no pairs to train on: {explain_dropped(len(pairs), dropped, limit)}")
 
     def of_step(indices: Sequence[int]) -> int:
         groups = [whole[i] for i in indices]
@@ -159,7 +160,7 @@ def count_tokens(
     return TokenRatio(
         num_pairs=len(whole),
         num_too_long=dropped["too_long"],
-        longest=longest,
+        limit=limit,
         num_problems=len(set(trees)),
         whole=sum(len(ids) for rows in whole for ids in rows),
         packed=sum(map(of_step, steps)),

@@ -81,10 +81,15 @@ def tokenise(
     return kept, dropped
 
 
-def explain_dropped(num: int, dropped: Mapping[str, int], longest: int) -> str:
+def name_limit(longest: int, max_tokens: int) -> str:
+    """Say what limits lessons to `longest` tokens: the setting, or the model, which reads fewer."""
+    return f"training.max_tokens={longest}" if longest == max_tokens else f"the {longest} tokens that the model reads"
+
+
+def explain_dropped(num: int, dropped: Mapping[str, int], limit: str) -> str:
     """Say in a clause what became of lessons that cannot be trained on."""
     words = {
-        "too_long": f"longer than {longest} tokens (training.max_tokens, or what the model reads)",
+        "too_long": f"longer than {limit}",
         "empty": "without a token to learn",
         "no_weight": "of weight 0",
         "no_reward": "of unknown reward",

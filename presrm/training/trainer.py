@@ -33,7 +33,7 @@ from presrm.training.fitting import (
 from presrm.training.objectives import Objective
 from presrm.training.packed import LessonTrainer
 from presrm.training.plan import plan_steps
-from presrm.training.tokens import explain_dropped, tokenise
+from presrm.training.tokens import explain_dropped, name_limit, tokenise
 from presrm.types import Checkpoint, Lesson
 
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
@@ -146,7 +146,8 @@ class PackedTrainer:
         counts = {"trained": len(kept), "longest": longest, **dropped}
         self._on_log({f"lessons/{name}": float(num) for name, num in sorted(counts.items())})
         if not kept:
-            raise NoLessonsError(f"no lessons to train on: {explain_dropped(len(lessons), dropped, longest)}")
+            limit = name_limit(longest, options.max_tokens)
+            raise NoLessonsError(f"no lessons to train on: {explain_dropped(len(lessons), dropped, limit)}")
         trees = [lessons[number].prefix.problem.id for number in kept]
         steps = plan_steps(trees, options.batch_pairs, options.epochs, self._seed, options.shuffle)
         arguments = make_arguments(

@@ -205,7 +205,7 @@ def test_lessons_that_do_not_fit_whole_are_left_out_and_counted(tiny_policy: Pat
 
 
 def test_no_pair_that_fits_is_an_error_with_counts(tiny_policy: Path, tmp_path: Path) -> None:
-    with pytest.raises(NoLessonsError, match="3 given, 3 longer than 3 tokens"):
+    with pytest.raises(NoLessonsError, match=r"3 given, 3 longer than training\.max_tokens=3"):
         fit(make_pairs(2), Checkpoint(str(tiny_policy)), tmp_path / "out", max_tokens=3)
 
     assert not (tmp_path / "out").exists()
