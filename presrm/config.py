@@ -95,7 +95,6 @@ class SeedConfig(Section):
     learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate.")
     epochs: float = Field(1.0, gt=0, description="Passes over the data.")
     batch_size: int = Field(32, gt=0, description="Examples an optimiser step.")
-    micro_batch: int = Field(4, gt=0, description="Examples on the device at once.", json_schema_extra=FREE)
     max_tokens: int = Field(1024, gt=0, description="Longest example; longer ones are left out and counted.")
 
 

@@ -10,11 +10,23 @@ from presrm.training.objectives import OBJECTIVES, make_objective
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("dpo", {"bta": 1}, "'objective.options.bta'; did you mean 'beta'. known here: beta, label_smoothing, weight"),
-        ("dpo", {"pack_tokens": 1}, "'objective.options.pack_tokens'; known here: beta, label_smoothing, weight"),
+        (
+            "dpo",
+            {"bta": 1},
+            "'objective.options.bta'; did you mean 'objective.options.beta'. keys of objective.options: weight, b",
+        ),
+        (
+            "dpo",
+            {"pack_tokens": 1},
+            "'objective.options.pack_tokens'; keys of objective.options: weight, beta, label_smoothing",
+        ),
         ("dpo", {"beta": 0}, "objective.options.beta: .*greater than 0, found 0"),
-        ("ipo", {"label_smoothing": 0.1}, "'objective.options.label_smoothing'; known here: beta, weight"),
-        ("imitation", {"beta": 0.1}, "'objective.options.beta'; known here: none at all"),
+        (
+            "ipo",
+            {"label_smoothing": 0.1},
+            "'objective.options.label_smoothing'; keys of objective.options: weight, beta",
+        ),
+        ("imitation", {"beta": 0.1}, "'objective.options.beta'; keys of objective.options: none"),
     ],
 )
 def test_what_an_objective_does_not_read_is_refused(kind: str, options: dict[str, object], message: str) -> None:

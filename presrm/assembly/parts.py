@@ -164,7 +164,13 @@ class Parts:
         from presrm.training.seed import SeedStage
 
         source = options.ift or self.config.problems.train
-        problems = load_problems(source, split="train", num=options.num_ift, seed=derive_seed(self.config.seed, "ift"))
+        problems = load_problems(
+            source,
+            split="train",
+            num=options.num_ift,
+            seed=derive_seed(self.config.seed, "ift"),
+            **({} if options.ift else self.config.problems.train_options),
+        )
         solved = [problem for problem in problems if problem.solution]
         if not solved:
             raise DataError(f"seed stage: no problem of {source} has a solution to imitate")
@@ -174,6 +180,7 @@ class Parts:
             self.prompts,
             self.splitter,
             lora=self.config.training.lora,
+            pack_tokens=self.config.training.pack_tokens,
             judge=self.config.judge,
             seed=derive_seed(self.config.seed, "seed stage"),
             on_log=lambda row: self.log(stage="seed", **row),

@@ -8,7 +8,7 @@ from accelerate import PartialState
 
 from presrm.engines.hf_loading import load_policy
 from presrm.errors import ConfigError
-from presrm.training.trainer import whole_folder
+from presrm.training.fitting import whole_folder
 from presrm.types import Checkpoint
 
 

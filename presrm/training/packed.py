@@ -75,7 +75,11 @@ class LessonTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Serve the optimiser steps in order, the same to every process, which takes its share of each."""
-        return DataLoader(cast(Any, self.train_dataset), batch_size=1, collate_fn=lambda batch: self._share(batch[0]))
+        return DataLoader(cast(Any, self.train_dataset), batch_size=1, collate_fn=self._collate)
+
+    def _collate(self, batch: Sequence[Sequence[int]]) -> list[MicroBatch]:
+        (step,) = batch
+        return self._share(step, self._takes_packs)
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         """Accumulate the gradients of one optimiser step.
@@ -134,7 +138,12 @@ class LessonTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the means over the optimiser step's lessons, in all processes, to its row."""
-        super().log({**logs, **self._summarise()} if "loss" in logs else logs, start_time)
+        if "loss" in logs:
+            logs = {**logs, **self._summarise()}
+            scaler = self.accelerator.scaler
+            if scaler is not None and self.accelerator.optimizer_step_was_skipped and scaler.get_scale() >= 1:
+                logs = {**logs, "grad_norm": 0.0, "step/skipped": 1.0}  # float16 tries again with a smaller scale
+        super().log(logs, start_time)
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Estimate the operations of an optimiser step from its micro-batches."""
@@ -147,11 +156,17 @@ class LessonTrainer(Trainer):
             return {}
         return dict.fromkeys(names, self.score(model))
 
-    def score(self, model: nn.Module) -> Tensor:
-        """Log-probabilities (nats) of every token of all replies under a model, dropout off: logps_M."""
+    def score(self, model: nn.Module, *, packs: bool | None = None) -> Tensor:
+        """Log-probabilities (nats) of every token of all replies under a model, dropout off: logps_M.
+
+        Args:
+            model: What is trained, or another.
+            packs: Whether the other takes packs.
+        """
+        lessons = range(len(self.lessons))
         logps_M = torch.zeros(self._places[-1].stop, device=self.args.device)
         model.eval()
-        for micro in map(self._prepare_inputs, self._share(range(len(self.lessons)))):
+        for micro in map(self._prepare_inputs, self._share(lessons, self._takes_packs if packs is None else packs)):
             with torch.no_grad(), self.compute_loss_context_manager():
                 logps_N = self._logps(model, micro).float()
             start = 0
@@ -180,18 +195,18 @@ class LessonTrainer(Trainer):
         wanted_R_K = targets_R_K != IGNORED
         return -cross_entropy(logits_R_K_V[wanted_R_K].float(), targets_R_K[wanted_R_K], reduction="none")
 
-    def _share(self, step: Sequence[int]) -> list[MicroBatch]:
+    def _share(self, step: Sequence[int], packs: bool) -> list[MicroBatch]:
         """Cut an optimiser step into micro-batches, and take this process's share: as many as the others, as long."""
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         totals: dict[Objective, int] = {}
         for lesson in (self.lessons[i] for i in step):
             totals[lesson.objective] = totals.get(lesson.objective, 0) + lesson.objective.count(lesson)
-        shares = share_evenly(self._divide(step), world)
+        shares = share_evenly(self._divide(step, packs), world)
         num_micro = max(len(share) for share in shares)
         mine = [(indices, True) for indices, _ in shares[rank]]
         filler = min((unit for share in shares for unit in share), key=itemgetter(1))
         mine += [(filler[0], False)] * (num_micro - len(mine))
-        lay_out = self._packed if self._takes_packs else self._padded
+        lay_out = self._packed if packs else self._padded
         micros = []
         for indices, counts in mine:
             grouped = tuple(chain.from_iterable(members for _, members in self._by_objective(indices)))
@@ -206,9 +221,9 @@ class LessonTrainer(Trainer):
         for objective, members in groupby(ranked, key=lambda i: self.lessons[i].objective):
             yield objective, list(members)
 
-    def _divide(self, step: Sequence[int]) -> list[tuple[tuple[int, ...], int]]:
+    def _divide(self, step: Sequence[int], packs: bool) -> list[tuple[tuple[int, ...], int]]:
         """The micro-batches of an optimiser step: the indices of their lessons, and their size in tokens."""
-        if not self._takes_packs:
+        if not packs:
             return [((i,), sum(map(len, self.lessons[i].rows))) for i in step]
         groups: dict[Hashable, list[int]] = {}
         for i in step:
@@ -235,12 +250,12 @@ class LessonTrainer(Trainer):
         return {"pack": packed, "input_ids": torch.from_numpy(packed.layout.ids_T)[None]}
 
     def _padded(self, indices: Sequence[int]) -> MicroBatch:
-        """Lay out lessons as rows, padded on the right.
+        """Lay out one lesson as rows, padded on the right.
 
-        Logits are kept from the last token of the shortest prefix on; ``targets_R_K[:, k]`` is what logit k predicts.
+        Logits are kept from the last token of the prefix on; ``targets_R_K[:, k]`` is what logit k predicts.
         """
         rows = self._rows(indices)
-        first = min(row.start for row in rows)
+        (first,) = {row.start for row in rows}
         longest = max(len(row.ids) for row in rows)
         ids_R_T = torch.full((len(rows), longest), self._pad_id)
         mask_R_T = torch.zeros_like(ids_R_T)
@@ -248,7 +263,7 @@ class LessonTrainer(Trainer):
         for number, row in enumerate(rows):
             ids_R_T[number, : len(row.ids)] = torch.tensor(row.ids)
             mask_R_T[number, : len(row.ids)] = 1
-            targets_R_T[number, row.start : len(row.ids)] = ids_R_T[number, row.start : len(row.ids)]
+            targets_R_T[number, first : len(row.ids)] = ids_R_T[number, first : len(row.ids)]
         return {
             "input_ids": ids_R_T,
             "attention_mask": mask_R_T,

@@ -1,9 +1,10 @@
-"""The seed stage, M0 -> M1: SFT on IFT (solve step by step) and EFT (judge a step), with TRL's SFTTrainer.
+"""The seed stage, M0 -> M1: imitation of IFT (solve step by step) and EFT (judge a step).
 
-PReSRM, arXiv 2503.03746, sections 2.2 and 2.3. The trainer gets ready token ids and labels, made by the encoder that
-generates and judges: nothing is re-tokenised, templated or appended on the way.
+PReSRM, arXiv 2503.03746, sections 2.2 and 2.3. The trainer gets ready token ids, made by the encoder that generates and
+judges: nothing is re-tokenised, templated or appended on the way.
 """
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from datasets import Dataset
-from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
+from transformers import TrainingArguments
 
 from presrm.config import JudgeConfig, LoraConfig, ModelConfig, SeedConfig
+from presrm.engines.hf_loading import num_positions
 from presrm.errors import ConfigError, DataError
 from presrm.formats.labelled import rows
 from presrm.judging.labels import (
@@ -32,10 +33,14 @@ from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Engine, Grader, Sampling, StepSplitter
 from presrm.seeding import derive_seed
 from presrm.training.fitting import LogTo, OnLog, load_trainable, make_arguments, train_and_save, whole_folder
-from presrm.training.packed import IGNORED
+from presrm.training.imitation import Imitation
+from presrm.training.packed import LessonTrainer
+from presrm.training.plan import plan_steps
+from presrm.training.tokens import LessonTokens
 from presrm.types import Checkpoint, LabelledSteps, Problem, Trajectory
 
 OpenEngine = Callable[[Checkpoint], AbstractContextManager[Engine]]
+_IMITATION = Imitation()
 Decontaminate = Callable[[Sequence[Problem]], list[Problem]]
 
 
@@ -73,6 +78,7 @@ class SeedStage:
         prompts: The set that the run solves and judges with.
         splitter: Cuts solutions into steps.
         lora: An adapter instead of full training.
+        pack_tokens: Tokens in one packed row.
         judge: Whether verdicts are explained or direct.
         seed: Decides everything random.
         on_log: Takes the counts of examples, then one row of metrics an optimiser step.
@@ -92,6 +98,7 @@ class SeedStage:
         splitter: StepSplitter,
         *,
         lora: LoraConfig | None,
+        pack_tokens: int,
         judge: JudgeConfig,
         seed: int,
         on_log: OnLog | None = None,
@@ -112,6 +119,7 @@ class SeedStage:
         self._prompts = prompts
         self._splitter = splitter
         self._lora = lora
+        self._pack_tokens = pack_tokens
         self._judge = judge
         self._seed = seed
         self._on_log: OnLog = on_log or (lambda row: None)
@@ -134,34 +142,40 @@ class SeedStage:
 
         Raises:
             DataError: if no example is left to train on.
+            DivergedError: if a loss, a gradient or a weight is not finite.
         """
         asked = self._ask(policy, problems)
         model, tokenizer = load_trainable(policy, self._model, self._lora, self._seed)
         encoder = PromptEncoder(tokenizer, self._model.chat_template)
-        examples = self._examples(problems, asked, encoder)
+        longest = min(self._options.max_tokens, num_positions(model.config))
+        examples = self._examples(problems, asked, encoder, longest)
         arguments = make_arguments(
-            SFTConfig,
+            TrainingArguments,
             self._model,
             seed=self._seed,
             out=out,
             learning_rate=self._options.learning_rate,
-            num_train_epochs=self._options.epochs,
+            num_train_epochs=1,
             lr_scheduler_type="linear",
-            max_length=None,
-            dataset_kwargs={"skip_prepare_dataset": True},
         )
-        share = max(1, self._options.batch_size // arguments.world_size)
-        micro = max(n for n in range(1, min(self._options.micro_batch, share) + 1) if share % n == 0)
-        arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = micro, share // micro
         with whole_folder(out, arguments.distributed_state) as folder:
-            trainer = SFTTrainer(
-                model=model,
-                args=arguments,
-                train_dataset=Dataset.from_list([_labelled(example) for example in examples]),
-                processing_class=tokenizer,
+            trainer = LessonTrainer(
+                model,
+                arguments,
+                [LessonTokens(_IMITATION, example.prompt, (example.reply,)) for example in examples],
+                self._plan(len(examples)),
+                pack_tokens=self._pack_tokens,
+                pad_id=int(tokenizer.pad_token_id),
                 callbacks=[LogTo(self._on_log)],
             )
             return train_and_save(trainer, tokenizer, policy, folder, out)
+
+    def _plan(self, num: int) -> list[tuple[int, ...]]:
+        """Which of `num` examples each optimiser step takes; the last pass may be a part of one."""
+        options = self._options
+        passes = math.ceil(options.epochs)
+        steps = plan_steps([str(i) for i in range(num)], options.batch_size, passes, self._seed)
+        return steps[: max(1, round(len(steps) * options.epochs / passes))]
 
     def _ask(self, policy: Checkpoint, problems: Sequence[Problem]) -> list[list[Question]]:
         """The questions to judge by, grouped by the labelled steps they are about."""
@@ -198,13 +212,13 @@ class SeedStage:
         return list(islice(drawn, options.num_eft))
 
     def _examples(
-        self, problems: Sequence[Problem], asked: Sequence[Sequence[Question]], encoder: PromptEncoder
+        self, problems: Sequence[Problem], asked: Sequence[Sequence[Question]], encoder: PromptEncoder, longest: int
     ) -> list[Example]:
-        """All examples that fit, counted by kind and, those left out, by cause."""
+        """All examples of at most `longest` tokens, counted by kind and, those left out, by cause."""
         counts: Counter[str] = Counter()
 
         def fits(examples: Sequence[Example]) -> bool:
-            if all(len(example) <= self._options.max_tokens for example in examples):
+            if all(len(example) <= longest for example in examples):
                 return True
             counts["dropped/too_long"] += len(examples)
             return False
@@ -223,10 +237,3 @@ class SeedStage:
         if not kept:
             raise DataError(f"seed_stage: nothing to train on: {dict(counts)}")
         return kept
-
-
-def _labelled(example: Example) -> dict[str, list[int]]:
-    return {
-        "input_ids": [*example.prompt, *example.reply],
-        "labels": [*[IGNORED] * len(example.prompt), *example.reply],
-    }

@@ -80,8 +80,7 @@ class _Frozen:
             found = dict.fromkeys(reads, trainer.score(start))
         if other is not None:
             other.to(trainer.args.device)  # type: ignore[arg-type]
-            accept_packs(other)
-            found["reference"] = trainer.score(other)
+            found["reference"] = trainer.score(other, packs=accept_packs(other))
         _require_finite(found, self.reference)
         if is_main:
             replace_file(path, save({name: logps_M.cpu().clone() for name, logps_M in found.items()}))

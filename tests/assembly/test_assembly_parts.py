@@ -11,7 +11,7 @@ from presrm.assembly.engines import open_engine, versions
 from presrm.assembly.judges import tie_tolerance
 from presrm.assembly.parts import Parts, step_labeller
 from presrm.assembly.runs import fit_pairs, train
-from presrm.config import Config, JudgeConfig, ModelConfig, load_config, shipped_configs
+from presrm.config import Config, JudgeConfig, ModelConfig, SeedConfig, load_config, shipped_configs
 from presrm.errors import DataError, RequestError, RunConfigError
 from presrm.types import Checkpoint, Problem, Step, Trajectory
 
@@ -168,3 +168,26 @@ def test_what_a_server_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(RequestError, match=r"presrm\[server\]"):
         open_engine(Checkpoint("http://localhost:1/v1#tiny"), ModelConfig())
+
+
+@pytest.mark.parametrize("ift", ["none", "arithmetic"])
+def test_the_seed_stage_reads_the_training_problems_with_their_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ift: str
+) -> None:
+    asked = []
+
+    def load(source: str, **options: object) -> list[Problem]:
+        asked.append((source, options.get("fields")))
+        return [Problem(source, "How much is 1 and 1?", "2", "1 + 1 = 2")]
+
+    monkeypatch.setattr("presrm.assembly.parts.load_problems", load)
+    monkeypatch.setattr("presrm.training.seed.SeedStage.fit", lambda stage, policy, problems, out: policy)
+    made = parts("seed_stage={}", "problems.train=jsonl:x", "problems.train_options={fields: y}")
+    made = Parts(
+        made.config.model_copy(update={"seed_stage": SeedConfig(ift=None if ift == "none" else ift)}), Quiet(), made.log
+    )
+    made.__dict__["_scored"] = []
+
+    made.seed(tmp_path / "M1")
+
+    assert asked == [("jsonl:x", "y") if ift == "none" else ("arithmetic", None)]

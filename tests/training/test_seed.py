@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from presrm.config import JudgeConfig, LoraConfig, ModelConfig, SeedConfig
 from presrm.engines.scripted import ScriptedEngine
-from presrm.errors import ConfigError, DataError
+from presrm.errors import ConfigError, DataError, DivergedError
 from presrm.judging.labels import perturbed, questions
 from presrm.problems.arithmetic import load_arithmetic
 from presrm.prompts import PromptSet
@@ -64,6 +64,7 @@ def fit(
         PROMPTS,
         SPLITTER,
         lora=lora,
+        pack_tokens=1000,
         judge=JudgeConfig(verdict=judge),  # type: ignore[arg-type]
         seed=seed,
         on_log=rows.append,
@@ -97,7 +98,7 @@ def test_a_verdict_ends_the_reply_only_where_it_is_generated(encoder: PromptEnco
 
 
 def test_the_loss_is_the_mean_over_reply_tokens(tiny_policy: Path, tmp_path: Path, encoder: PromptEncoder) -> None:
-    _, rows = fit(tiny_policy, tmp_path / "out", num_eft=1, batch_size=100, micro_batch=3)
+    _, rows = fit(tiny_policy, tmp_path / "out", num_eft=1, batch_size=100)
 
     model = AutoModelForCausalLM.from_pretrained(tiny_policy)
     (labelled,) = perturbed(PROBLEMS, SPLITTER, 1, derive_seed(0, "eft"))
@@ -201,3 +202,30 @@ def test_nothing_is_written_to_the_terminal(
     fit(tiny_policy, tmp_path / "out")
 
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("epochs", "num_steps"), [(0.4, 2), (1.0, 4), (1.5, 6), (2.0, 8)])
+def test_the_last_pass_may_be_a_part_of_one(tiny_policy: Path, tmp_path: Path, epochs: float, num_steps: int) -> None:
+    _, rows = fit(tiny_policy, tmp_path / "out", epochs=epochs, batch_size=6)
+
+    assert sum("loss" in row for row in rows) == num_steps, "22 examples, 6 a step"
+
+
+def test_a_rate_that_ruins_the_policy_ends_the_seed_stage(tiny_policy: Path, tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"optimiser step 2 of 3: .* in float32"):
+        fit(tiny_policy, tmp_path / "out", learning_rate=1e30)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_examples_beyond_the_positions_of_the_model_are_left_out(tiny_policy: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_policy, max_position_embeddings=150)
+    model.save_pretrained(tmp_path / "short")
+    AutoTokenizer.from_pretrained(tiny_policy).save_pretrained(tmp_path / "short")
+
+    _, whole = fit(tiny_policy, tmp_path / "whole")
+    _, rows = fit(tmp_path / "short", tmp_path / "out")
+    _, asked = fit(tiny_policy, tmp_path / "asked", max_tokens=150)
+
+    assert rows[0] == asked[0] != whole[0]
+    assert rows[0]["seed/dropped/too_long"] > 0

@@ -1,18 +1,29 @@
 """The packed trainer against a naive computation, lesson by lesson, without padding, batching or a Trainer."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn.functional import log_softmax
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedModel, TrainingArguments
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    TrainingArguments,
+)
 
 from presrm.config import LoraConfig, ModelConfig, ObjectiveConfig, TrainingConfig
-from presrm.errors import ConfigError, NoLessonsError
+from presrm.errors import ConfigError, DivergedError, NoLessonsError
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.training import tokens as training_tokens
@@ -20,7 +31,7 @@ from presrm.training.objectives import Objective, make_objective
 from presrm.training.packed import LessonTrainer
 from presrm.training.tokens import LessonTokens
 from presrm.training.trainer import PackedTrainer
-from presrm.types import Checkpoint, Lesson, PreferencePair, Problem, Step, Stop, Trajectory
+from presrm.types import Attempt, Checkpoint, Demonstration, Lesson, PreferencePair, Problem, Step, Stop, Trajectory
 
 PROMPTS = PromptSet("compact")
 CPU = ModelConfig(device="cpu", dtype="float32")
@@ -337,3 +348,237 @@ def test_every_loss_learns_a_planted_preference(tiny_policy: Path, tmp_path: Pat
     steps = steps_of(rows)
     assert steps[-1]["rewards/margins"] > steps[0]["rewards/margins"]
     assert steps[-1]["loss"] < steps[0]["loss"]
+
+
+def policy_with(
+    folder: Path, out: Path, change: Callable[[PreTrainedModel], None] | None = None, **settings: Any
+) -> Path:
+    """A copy of a policy with other settings, and perhaps other weights."""
+    config = AutoConfig.from_pretrained(folder, **settings)
+    model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32)
+    if change is not None:
+        with torch.no_grad():
+            change(model)
+    model.save_pretrained(out)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(out)
+    return out
+
+
+def demonstrations(num: int) -> list[Demonstration]:
+    reply = Step("#### 4\n", stop=Stop.EOS)
+    return [
+        Demonstration(f"d{n}", Trajectory(Problem(f"p{n}", f"Is {n} right?")), reply, weight=1.0 + n)
+        for n in range(num)
+    ]
+
+
+def test_a_tie_is_no_accuracy(tiny_policy: Path, tmp_path: Path) -> None:
+    _, rows = fit(make_pairs(3), Checkpoint(str(tiny_policy)), tmp_path / "out", batch_pairs=100)
+
+    assert steps_of(rows)[0]["rewards/accuracies"] == 0.0
+
+
+@pytest.mark.parametrize("kind", ["dpo", "ipo"])
+def test_margins_weigh_the_loss_of_their_pairs(tiny_policy: Path, tmp_path: Path, kind: str) -> None:
+    margins = [1.0, 0.25, 0.5, 0.125]
+    pairs = [replace(pair, margin=margin) for pair, margin in zip(make_pairs(3), margins, strict=False)]
+    start = {"dpo": math.log(2), "ipo": 1.0}[kind]
+
+    for weight, mean in (("margin", sum(margins[: len(pairs)]) / len(pairs)), ("equal", 1.0)):
+        of = objective(kind, beta=0.5, weight=weight)
+        _, rows = fit(pairs, Checkpoint(str(tiny_policy)), tmp_path / weight, of=of, batch_pairs=100)
+        assert steps_of(rows)[0]["loss"] == pytest.approx(mean * start, rel=1e-4)
+
+
+def test_dropout_is_off_while_the_reference_is_computed(tiny_policy: Path, tmp_path: Path) -> None:
+    policy = policy_with(tiny_policy, tmp_path / "policy", attention_dropout=0.5)
+    pairs = make_pairs(2)
+
+    fit(pairs, Checkpoint(str(policy)), tmp_path / "out", batch_pairs=100)
+
+    (stored,) = tmp_path.glob("reference-*.safetensors")
+    lessons, model = tokenise(pairs, tiny_policy), load(tiny_policy)
+    parts = torch.split(load_file(stored)["reference"], [n for lesson in lessons for n in lesson.lengths])
+    naive = [naive_logp(model, lesson.prefix, reply).item() for lesson in lessons for reply in lesson.replies]
+    assert [part.sum().item() for part in parts] == pytest.approx(naive, rel=1e-4)
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_a_model_whose_rotary_factors_depend_on_the_length_is_trained_as_if_each_lesson_were_alone(
+    tiny_policy: Path, tmp_path: Path, packs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = [max(map(len, lesson.rows)) for lesson in tokenise(make_pairs(4), tiny_policy)]
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10_000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [8.0] * 4,
+        "original_max_position_embeddings": sorted(longest)[len(longest) // 2],
+    }
+    policy = policy_with(tiny_policy, tmp_path / "policy", rope_parameters=rope)
+    if not packs:
+        monkeypatch.setattr("presrm.training.packed.accept_packs", lambda model: False)
+
+    gradients = one_step_gradients(policy, tmp_path, 10_000)
+
+    for name, gradient in naive_gradients(policy).items():
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("pack_tokens", [1, 10_000])
+def test_mixed_lessons_have_each_its_objective_over_its_own_number(
+    tiny_policy: Path, tmp_path: Path, pack_tokens: int
+) -> None:
+    pairs, shown = make_pairs(2), demonstrations(3)
+    lessons = [shown[0], *pairs, *shown[1:]]
+
+    _, rows = fit(lessons, Checkpoint(str(tiny_policy)), tmp_path / "out", batch_pairs=100, pack_tokens=pack_tokens)
+
+    (row,) = steps_of(rows)
+    model, tokens = load(tiny_policy), tokenise(shown, tiny_policy)
+    naive = [-each.weight * naive_logp(model, each.prefix, each.replies[0]).item() for each in tokens]
+    imitated = sum(naive) / sum(each.lengths[0] for each in tokens)
+    assert row["step/loss/dpo"] == pytest.approx(math.log(2), rel=1e-4)
+    assert row["step/loss/imitation"] == pytest.approx(imitated, rel=1e-4)
+    assert row["loss"] == pytest.approx(math.log(2) + imitated, rel=1e-4)
+    assert row["step/lessons"] == len(lessons)
+
+
+def test_lessons_that_an_objective_does_not_learn_from_are_refused(tiny_policy: Path, tmp_path: Path) -> None:
+    attempt = Attempt("a", Trajectory(Problem("p", "?")), Step("7"), 1.0, "p")
+
+    with pytest.raises(ConfigError, match="'dpo' learns from PreferencePair, not from Attempt"):
+        fit([attempt], Checkpoint(str(tiny_policy)), tmp_path / "out")
+    with pytest.raises(ConfigError, match="'policy-gradient' learns from Attempt, not from PreferencePair"):
+        fit(make_pairs(1), Checkpoint(str(tiny_policy)), tmp_path / "out", of=objective("policy-gradient"))
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(r=2, alpha=4)])
+def test_another_policy_may_be_the_reference(tiny_policy: Path, tmp_path: Path, lora: LoraConfig | None) -> None:
+    pairs, first = make_pairs(3), Checkpoint(str(tiny_policy))
+    second, _ = fit(pairs, first, tmp_path / "2", lora=lora)
+
+    _, rows = fit(pairs, second, tmp_path / "3", reference=first, lora=lora, batch_pairs=100)
+    _, same = fit(pairs, second, tmp_path / "4", reference=second, lora=lora, batch_pairs=100)
+
+    before, lessons = load(tiny_policy), tokenise(pairs, tiny_policy)
+    reference = sum(naive_logp(before, each.prefix, each.replies[0]).item() for each in lessons) / len(lessons)
+    row = steps_of(rows)[0]
+    assert row["rewards/chosen"] == pytest.approx(0.5 * (row["logps/chosen"] - reference), rel=1e-3, abs=1e-3)
+    assert row["rewards/margins"] > 0.1
+    assert steps_of(same)[0]["rewards/margins"] == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1])
+def test_policy_gradient_makes_rewarded_attempts_likelier_and_counts_what_tells_nothing(
+    tiny_policy: Path, tmp_path: Path, beta: float
+) -> None:
+    def attempt(number: int, text: str, reward: float | None) -> Attempt:
+        return Attempt(
+            f"{number}/{text}", Trajectory(Problem(f"p{number}", f"{number} + 1?")), Step(text), reward, f"p{number}"
+        )
+
+    tried = [
+        attempt(n, text, reward) for n in range(3) for text, reward in (("yes\n", 1.0), ("no\n", 0.0), ("?\n", None))
+    ]
+    tried += [attempt(9, text, 1.0) for text in ("yes\n", "no\n")]
+    of = objective("policy-gradient", beta=beta)
+
+    checkpoint, rows = fit(tried, Checkpoint(str(tiny_policy)), tmp_path / "out", of=of, epochs=4)
+
+    assert {name: rows[0][f"lessons/{name}"] for name in ("trained", "no_reward", "no_spread")} == {
+        "trained": 6,
+        "no_reward": 3,
+        "no_spread": 2,
+    }
+    assert ("kl" in steps_of(rows)[-1]) == (beta > 0)
+    before, after = load(tiny_policy), load(Path(checkpoint.model))
+    gains = [
+        [naive_logp(model, lesson.prefix, lesson.replies[0]).item() for model in (before, after)]
+        for lesson in tokenise(tried, tiny_policy, of)
+    ]
+    rewarded, others = ([after - before for before, after in gains[start::2]] for start in (0, 1))
+    assert all(more > less for more, less in zip(rewarded, others, strict=True))
+
+
+def test_training_stops_at_the_first_number_that_is_not_finite_and_writes_nothing(
+    tiny_policy: Path, tmp_path: Path
+) -> None:
+    rows: list[Row] = []
+    settings = TrainingConfig(learning_rate=1e30, batch_pairs=1, epochs=3)
+    trainer = PackedTrainer(settings, HALF, CPU, PROMPTS, seed=0, on_log=rows.append)
+
+    with pytest.raises(
+        DivergedError, match=r"optimiser step 2 of .* learning rate 1e\+30 in float32; .*lower the learn"
+    ):
+        trainer.fit(make_pairs(4), Checkpoint(str(tiny_policy)), tmp_path / "out")
+
+    assert list(tmp_path.iterdir()) == list(tmp_path.glob("reference-*.safetensors"))
+    assert [math.isfinite(value) for row in rows for value in row.values()].count(False) == 0
+
+
+def test_weights_that_the_last_step_ruined_are_not_saved(
+    tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LessonTrainer, "train", lambda self: ruin(self.model))
+
+    with pytest.raises(DivergedError, match="the policy that was trained holds weights that are not finite"):
+        fit(make_pairs(1), Checkpoint(str(tiny_policy)), tmp_path / "out")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@torch.no_grad()
+def ruin(model: PreTrainedModel) -> None:
+    model.get_input_embeddings().weight[0, 0] = math.nan
+
+
+def enlarge(model: PreTrainedModel) -> None:
+    model.model.norm.weight.fill_(3e38)
+
+
+def test_a_ruined_policy_is_named_when_it_is_loaded_for_training(tiny_policy: Path, tmp_path: Path) -> None:
+    ruined = Checkpoint(str(policy_with(tiny_policy, tmp_path / "ruined", ruin)))
+
+    for policy, reference in ((ruined, None), (Checkpoint(str(tiny_policy)), ruined)):
+        with pytest.raises(DivergedError, match=r"ruined' holds weights that are not finite.*too high a rate"):
+            fit(make_pairs(1), policy, tmp_path / "out", reference=reference)
+
+    assert list(tmp_path.iterdir()) == [tmp_path / "ruined"]
+
+
+def test_a_reference_that_is_not_finite_is_named_and_not_kept(tiny_policy: Path, tmp_path: Path) -> None:
+    huge = Checkpoint(str(policy_with(tiny_policy, tmp_path / "huge", enlarge)))
+
+    for policy, reference in ((huge, None), (Checkpoint(str(tiny_policy)), huge)):
+        with pytest.raises(DivergedError, match=r"gives \d+ of \d+ tokens a log-probability that is not finite"):
+            fit(make_pairs(1), policy, tmp_path / "out", reference=reference)
+
+    assert list(tmp_path.iterdir()) == [tmp_path / "huge"]
+
+
+def gpt2_of(tiny_policy: Path, out: Path, num_positions: int) -> Path:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_policy)
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=num_positions, n_embd=32, n_layer=2, n_head=4)
+    GPT2LMHeadModel(config).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return out
+
+
+def test_lessons_beyond_the_positions_of_the_model_are_left_out(tiny_policy: Path, tmp_path: Path) -> None:
+    pairs = make_pairs(3)
+    lengths = [max(map(len, lesson.rows)) for lesson in tokenise(pairs, tiny_policy)]
+    longest = sorted(lengths)[len(lengths) // 2]
+    fitting = sum(length <= longest for length in lengths)
+    assert 0 < fitting < len(pairs)
+    rotary = policy_with(tiny_policy, tmp_path / "rotary", max_position_embeddings=longest)
+
+    for policy in (gpt2_of(tiny_policy, tmp_path / "gpt2", longest), rotary):
+        _, rows = fit(pairs, Checkpoint(str(policy)), tmp_path / "out")
+        assert rows[0] == {
+            "lessons/trained": fitting,
+            "lessons/too_long": len(pairs) - fitting,
+            "lessons/longest": longest,
+        }
+        with pytest.raises(NoLessonsError, match="longer than the 9 tokens that the model reads"):
+            fit(pairs, Checkpoint(str(gpt2_of(tiny_policy, tmp_path / "short", 9))), tmp_path / "none")
