@@ -12,7 +12,7 @@ from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Engine
 from presrm.types import Checkpoint
 
-_VERSIONED = ("presrm", "torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "numpy")
+_VERSIONED = ("presrm", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
 
 
 def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
