@@ -71,7 +71,13 @@ class LessonTrainer(Trainer):
         self._observed: dict[str, tuple[Any, Any]] = {}
         self._rotary_group = rotary_group(model)
         super().__init__(model=model, args=args, train_dataset=cast(Any, steps), callbacks=callbacks)
-        self._takes_packs = accept_packs(model)
+        self._longest = max(len(ids) for lesson in lessons for ids in lesson.rows)
+        self._takes_packs = self.accept(model)
+
+    def accept(self, model: nn.Module) -> bool:
+        """Have a model take packs of the lessons, and say whether it can."""
+        with self.accelerator.autocast():
+            return accept_packs(model, self._longest)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Serve the optimiser steps in order, the same to every process, which takes its share of each."""

@@ -16,7 +16,6 @@ from presrm.config import LoraConfig, ModelConfig, TrainingConfig
 from presrm.engines.hf_loading import num_positions
 from presrm.errors import DivergedError, NoLessonsError
 from presrm.files.run import replace_file
-from presrm.packing.forward import accept_packs
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.training.fitting import (
@@ -80,7 +79,7 @@ class _Frozen:
             found = dict.fromkeys(reads, trainer.score(start))
         if other is not None:
             other.to(trainer.args.device)  # type: ignore[arg-type]
-            found["reference"] = trainer.score(other, packs=accept_packs(other))
+            found["reference"] = trainer.score(other, packs=trainer.accept(other))
         _require_finite(found, self.reference)
         if is_main:
             replace_file(path, save({name: logps_M.cpu().clone() for name, logps_M in found.items()}))

@@ -129,7 +129,7 @@ def test_the_gradient_is_the_naive_sum_over_the_number_of_pairs_whatever_the_pac
 def test_a_model_that_cannot_take_packs_is_trained_pair_by_pair_to_the_same_gradient(
     tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("presrm.training.packed.accept_packs", lambda model: False)
+    monkeypatch.setattr("presrm.training.packed.accept_packs", lambda model, longest: False)
 
     gradients = one_step_gradients(tiny_policy, tmp_path, 10_000)
 
@@ -417,7 +417,7 @@ def test_a_model_whose_rotary_factors_depend_on_the_length_is_trained_as_if_each
     }
     policy = policy_with(tiny_policy, tmp_path / "policy", rope_parameters=rope)
     if not packs:
-        monkeypatch.setattr("presrm.training.packed.accept_packs", lambda model: False)
+        monkeypatch.setattr("presrm.training.packed.accept_packs", lambda model, longest: False)
 
     gradients = one_step_gradients(policy, tmp_path, 10_000)
 
