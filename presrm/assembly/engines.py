@@ -3,6 +3,7 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from typing import Any
 
 from presrm.assembly.options import arguments_of, takes
 from presrm.config import ModelConfig
@@ -15,11 +16,16 @@ from presrm.types import Checkpoint
 _VERSIONED = ("presrm", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
 
 
-def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
+def open_engine(policy: Checkpoint, model: ModelConfig, *, lora_rank: int | None = None) -> Engine:
     """Load `policy` as the settings say, start a server of it, or reach the one that its address names.
 
-    A registered engine gets those of ``checkpoint``, ``encoder``, ``chat_template``, ``dtype``, ``device`` and
-    ``batch_tokens`` that its factory takes, and ``model.engine_options``.
+    A registered engine gets those of ``checkpoint``, ``encoder``, ``chat_template``, ``dtype``, ``device``,
+    ``batch_tokens`` and ``lora_rank`` that its factory takes, and ``model.engine_options``.
+
+    Args:
+        policy: The policy.
+        model: The settings.
+        lora_rank: Of the adapters that are going to be trained on `policy`, or none.
 
     Raises:
         ConfigError: if it does not take the options.
@@ -29,7 +35,8 @@ def open_engine(policy: Checkpoint, model: ModelConfig) -> Engine:
         raise RequestError(f"engine {kind!r} needs: pip install 'presrm[server]'")
     factory = ENGINES.factory(kind)
     names = ("chat_template", "dtype", "device", "batch_tokens")
-    offered = {"checkpoint": policy, "encoder": None, **{name: getattr(model, name) for name in names}}
+    offered: dict[str, Any] = {"checkpoint": policy, "encoder": None, "lora_rank": lora_rank}
+    offered |= {name: getattr(model, name) for name in names}
     tokenizer = model.tokenizer if kind == "server" else policy.model
     if tokenizer is not None and takes(factory, "encoder"):
         offered["encoder"] = open_encoder(tokenizer, model.chat_template)

@@ -192,7 +192,8 @@ class Parts:
 
     def engine(self, policy: Checkpoint) -> Engine:
         """Load a policy."""
-        return open_engine(policy, self.config.model)
+        lora = self.config.training.lora
+        return open_engine(policy, self.config.model, lora_rank=lora.r if lora is not None else None)
 
     def judge(self, engine: Engine) -> Judge:
         """The judge that `engine` runs."""

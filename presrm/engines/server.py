@@ -54,6 +54,9 @@ class ServerEngine:
         deadline: Seconds after which a request is given up, all attempts together.
         retries: Attempts after the first, with back-off, on 408, 409, 429, 5xx, time-outs and lost connections.
 
+    Attributes:
+        client: What sends the requests; its `name` is the model that is asked.
+
     Raises:
         RequestError: if the address names no model, or holds what may be a key.
     """
@@ -72,7 +75,7 @@ class ServerEngine:
         self._encoder = encoder
         self._way: _Way[Any] | None = None
         self._told: set[Stop] = set()
-        self._client = ServerClient(
+        self.client = ServerClient(
             checkpoint.model, concurrency=concurrency, timeout=timeout, deadline=deadline, retries=retries
         )
 
@@ -80,21 +83,21 @@ class ServerEngine:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._client.close()
+        self.client.close()
 
     @property
     def tokens_read(self) -> int | None:
         """Prompt tokens read so far, as the server counts them; none if it does not count all of them."""
-        return self._client.tokens_read
+        return self.client.tokens_read
 
     @property
     def tokens_generated(self) -> int | None:
         """Tokens drawn so far, likewise."""
-        return self._client.tokens_generated
+        return self.client.tokens_generated
 
     def describe(self) -> dict[str, Any]:
         """Say what runs where."""
-        return {"model": self._client.name, "server": self._client.url}
+        return {"model": self.client.name, "server": self.client.url}
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """Complete every request: one list of ``request.num`` completions each, in order.
@@ -126,7 +129,7 @@ class ServerEngine:
 
         read = [(way.read(request.prompt), request) for request in requests]
         rows = [(asked, request, number) for asked, request in read for number in range(request.num)]
-        found = iter(self._client.each(rows, complete))
+        found = iter(self.client.each(rows, complete))
         return [[next(found) for _ in range(request.num)] for request in requests]
 
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
@@ -153,7 +156,7 @@ class ServerEngine:
                 self._note(error)
                 return None
 
-        return self._client.each([way.read(prompt, options) for prompt in prompts], weigh)
+        return self.client.each([way.read(prompt, options) for prompt in prompts], weigh)
 
     def _note(self, refused: PromptRefusedError) -> Stop:
         """Tell the first refusal of its kind in the server's words; all are counted by their stops."""
@@ -166,8 +169,8 @@ class ServerEngine:
         """Try once whether the server takes ids."""
         if self._way is None:
             if self._encoder is not None:
-                self._way = self._client.run(_probe(self._client, self._encoder))
-            self._way = self._way or ByChat(self._client)
+                self._way = self.client.run(_probe(self.client, self._encoder))
+            self._way = self._way or ByChat(self.client)
         return self._way
 
 

@@ -59,7 +59,7 @@ class ServerClient:
 
     Attributes:
         url: The address without the name.
-        name: The model.
+        name: The model that is asked.
         tokens_read: Prompt tokens read so far, as the server counts them; none once a reply came without a count.
         tokens_generated: Tokens drawn so far, likewise.
 
@@ -132,6 +132,14 @@ class ServerClient:
         self.tokens_read = _sum(self.tokens_read, reply.usage.prompt_tokens)
         self.tokens_generated = _sum(self.tokens_generated, reply.usage.completion_tokens)
         return reply
+
+    async def tell(self, path: str, body: dict[str, Any]) -> None:
+        """Have the server do something that is answered by its status alone.
+
+        Raises:
+            EngineError: as `post`.
+        """
+        await self._within(self._client.post(path, cast_to=object, body=body))
 
     async def longest(self) -> int | None:
         """How many tokens the model reads and writes at most; none if the server does not tell."""

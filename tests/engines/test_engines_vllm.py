@@ -11,6 +11,8 @@ import sys
 import tempfile
 import textwrap
 import time
+from contextlib import suppress
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -19,13 +21,19 @@ from peft import LoraConfig, get_peft_model
 
 pytest.importorskip("openai")
 
+from test_iteration import CONFIG, Bomb, FakeParts, Killed, Policy, Trainer, bytes_of, loop
+
 from presrm.assembly.engines import open_engine
-from presrm.config import ModelConfig
+from presrm.assembly.parts import Parts
+from presrm.config import Config, ModelConfig, TrainingConfig
+from presrm.config import LoraConfig as LoraSettings
 from presrm.engines.hf_loading import load_policy, load_tokenizer
 from presrm.engines.server import ServerEngine
 from presrm.engines.vllm import VLLMEngine
 from presrm.errors import ConfigError, EngineError, RequestError
+from presrm.files.run import RunDir
 from presrm.judging.verdicts import ask_direct
+from presrm.methods.stages import SilentProgress
 from presrm.problems import load_problems
 from presrm.prompts import Part, Prompt, PromptSet
 from presrm.prompts.encoding import PromptEncoder
@@ -44,23 +52,58 @@ FAKE = """
     from pathlib import Path
 
     class Handler(BaseHTTPRequestHandler):
+        adapters = {}
+
         def do_GET(self):
-            self.give({"data": [{"id": "base", "max_model_len": 1024}, {"id": "policy", "parent": "base"}]})
+            adapters = [{"id": name, "parent": "base"} for name in self.adapters]
+            self.give(200, {"data": [{"id": "base", "max_model_len": 1024}, *adapters]})
 
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            choice = {"text": "", "token_ids": [0], "finish_reason": "stop", "stop_reason": None}
-            self.give({"choices": [choice], "usage": {"prompt_tokens": len(body["prompt"]), "completion_tokens": 1}})
+            note({"path": self.path, **body})
+            self.give(*{"load_lora_adapter": self.load, "unload_lora_adapter": self.unload}.get(
+                self.path.removeprefix("/v1/"), self.complete)(body))
 
-        def give(self, body):
-            raw = json.dumps(body).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
+        def complete(self, body):
+            if body["model"] not in {"base", *self.adapters}:
+                return 404, error(f"The model `{body['model']}` does not exist.", "NotFoundError", 404)
+            choice = {"text": "", "token_ids": [0], "finish_reason": "stop", "stop_reason": None}
+            usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": 1}
+            return 200, {"choices": [choice], "usage": usage}
+
+        def load(self, body):
+            name, path = body["lora_name"], body["lora_path"]
+            if "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in os.environ or "--enable-lora" not in sys.argv:
+                return 404, {"detail": "Not Found"}
+            if name in self.adapters:
+                return 400, error(f"The lora adapter '{name}' has already been loaded.", "InvalidUserInput", 400)
+            if self.adapters or not os.path.isabs(path):
+                return 500, error("No room for another adapter, or no such path", "InternalServerError", 500)
+            self.adapters[name] = path
+            return 200, f"Success: LoRA adapter '{name}' added successfully."
+
+        def unload(self, body):
+            del self.adapters[body["lora_name"]]
+            return 200, f"Success: LoRA adapter '{body['lora_name']}' removed successfully."
+
+        def give(self, status, body):
+            raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+            self.send_response(status)
+            if not isinstance(body, str):
+                self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
             self.wfile.write(raw)
 
+    def error(message, kind, code):
+        return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+    def note(row):
+        with (here / "told.jsonl").open("a") as told:
+            print(json.dumps(row), file=told)
+
     here = Path(sys.argv[0]).parent
+    note({"path": "start"})
     (here / "started.json").write_text(json.dumps({"pid": os.getpid(), "arguments": sys.argv[1:]}))
 """
 SERVES = 'ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()'
@@ -103,6 +146,25 @@ def started(folder):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return json.loads(path.read_text())
+
+
+def told(folder):
+    """What fakes were told, in order: that they start, adapters by path, and whom to ask, once where that repeats."""
+    rows = [json.loads(line) for line in (folder / "told.jsonl").read_text().splitlines()]
+    short = [
+        row["path"].removeprefix("/v1/").removesuffix("_lora_adapter")
+        + "".join(f" {row[name]}" for name in ("lora_name", "lora_path", "model") if name in row)
+        for row in rows
+    ]
+    return [line for i, line in enumerate(short) if i == 0 or line != short[i - 1]]
+
+
+def adapter(folder, rank=4, content="weights"):
+    """A LoRA adapter, as far as a fake reads it."""
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"r": rank}))
+    (folder / "adapter_model.safetensors").write_text(content)
+    return Checkpoint("embedded", folder)
 
 
 def children(pid):
@@ -208,16 +270,170 @@ def test_an_environment_without_vllm_is_told(encoder):
 
 
 def test_an_adapter_is_served_on_its_base_unmerged(fake, encoder, tmp_path):
-    adapter = tmp_path / "adapter"
-    adapter.mkdir()
-    (adapter / "adapter_config.json").write_text('{"r": 24}')
-    policy = Checkpoint("embedded", adapter)
+    policy = adapter(tmp_path / "adapter", rank=24)
     with VLLMEngine(policy, encoder=encoder, python=fake(SERVES), arguments=["--seed", 1]) as engine:
         [[too_long]] = engine.generate([Request(Prompt((Part("1 + " * 600),)))])  # reads as much as its base
+        assert engine.describe()["adapter"] == str(policy.adapter)
+        assert not engine.can_adopt  # nobody said that more will come
+        assert not engine.adopt(Checkpoint("embedded"))
     assert too_long.stop is Stop.NO_ROOM
-    told = " ".join(started(tmp_path)["arguments"])
-    assert f"--max-lora-rank 32 --lora-modules policy={adapter}" in told
-    assert "--seed 1" in told
+    arguments = " ".join(started(tmp_path)["arguments"])
+    assert "--enable-lora --max-lora-rank 32 --seed 1" in arguments
+    assert "--gpu-memory-utilization" not in arguments  # the whole GPU is its own
+    start, load, ask = told(tmp_path)
+    assert (start, ask) == ("start", f"completions {load.split()[1]}")
+    assert load.endswith(str(policy.adapter))
+
+
+def test_a_server_of_the_base_serves_every_adapter_that_comes(fake, encoder, tmp_path):
+    first, second = adapter(tmp_path / "1"), adapter(tmp_path / "2", content="other weights")
+    same = adapter(tmp_path / "3")
+    with VLLMEngine(Checkpoint("embedded"), encoder=encoder, python=fake(SERVES), lora_rank=4) as engine:
+        assert engine.can_adopt
+        engine.generate([Request(ASK)])
+        drawn = engine.tokens_generated
+        folder = Checkpoint(str(resources.files("presrm") / "embedded"))  # the same base by another name
+        for policy in (first, second, same, folder):
+            assert engine.adopt(policy)
+            assert engine.checkpoint == policy
+            engine.generate([Request(ASK)])
+        assert engine.tokens_generated == drawn + 4
+        assert engine.describe()["adapter"] is None
+    arguments = " ".join(started(tmp_path)["arguments"])
+    assert "--gpu-memory-utilization 0.5 --enable-lora --max-lora-rank 8" in arguments
+    lines = told(tmp_path)
+    a, b, c = (line.split()[1] for line in lines if line.startswith("load"))
+    assert a == c != b, "the name tells the content"
+    assert lines == [
+        *("start", "completions base"),
+        *(f"load {a} {first.adapter}", f"completions {a}"),
+        *(f"unload {a}", f"load {b} {second.adapter}", f"completions {b}"),
+        *(f"unload {b}", f"load {c} {same.adapter}", f"completions {c}"),
+        *(f"unload {c}", "completions base"),
+    ]
+
+
+def test_what_is_no_adapter_of_its_base_is_not_adopted(fake, encoder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    with VLLMEngine(adapter(tmp_path / "1"), encoder=encoder, python=fake(SERVES), lora_rank=4) as engine:
+        assert not engine.adopt(Checkpoint(str(other)))
+        assert not engine.adopt(Checkpoint(str(other), adapter(tmp_path / "2").adapter))
+        assert not engine.adopt(adapter(tmp_path / "3", rank=16))
+        engine.generate([Request(ASK)])
+    _, load, ask = told(tmp_path)
+    assert ask == f"completions {load.split()[1]}", "the policy before is still served"
+
+
+def test_a_server_that_shall_not_stay_takes_no_other_adapter(fake, encoder, tmp_path):
+    policy = adapter(tmp_path / "1")
+    with VLLMEngine(policy, encoder=encoder, python=fake(SERVES), lora_rank=4, stay=False) as engine:
+        assert not engine.can_adopt
+        assert not engine.adopt(adapter(tmp_path / "2"))
+    assert "--gpu-memory-utilization" not in started(tmp_path)["arguments"]
+
+
+@pytest.mark.parametrize(
+    ("refuses", "words"),
+    [
+        ('(404, {"detail": "Not Found"})', "404: Not Found"),
+        ('(500, error("bad\\nweights", "InternalServerError", 500))', "500: bad weights"),
+        ("os._exit(3)", "ended with status 3"),
+    ],
+)
+def test_an_adapter_that_is_not_loaded_is_told_in_one_line(refuses, words, fake, encoder, tmp_path):
+    python = fake(f"Handler.load = lambda self, body: {refuses}; {SERVES}")
+    policy = adapter(tmp_path / "1")
+    with (
+        VLLMEngine(Checkpoint("embedded"), encoder=encoder, python=python, lora_rank=4, retries=0) as engine,
+        pytest.raises(EngineError, match=words) as caught,
+    ):
+        engine.adopt(policy)
+    assert "\n" not in str(caught.value)
+    assert Path(str(caught.value).rpartition(": ")[2]).is_file(), "its log is kept"
+    assert engine.checkpoint == Checkpoint("embedded")
+    with (
+        pytest.raises(EngineError, match=words),
+        VLLMEngine(policy, encoder=encoder, python=python, retries=0),
+    ):
+        pass
+    assert is_gone(started(tmp_path)["pid"])
+
+
+class Served(Policy):
+    """A scripted policy that vLLM is started for, and asked each time."""
+
+    def __init__(self, bomb, slips, server):
+        super().__init__(bomb, slips)
+        self.server = server
+
+    def __enter__(self):
+        self.server.__enter__()
+        return self
+
+    def __exit__(self, *exception):
+        self.server.__exit__(*exception)
+
+    @property
+    def can_adopt(self):
+        return self.server.can_adopt
+
+    def adopt(self, policy):
+        return self.server.adopt(policy)
+
+    def generate(self, requests):
+        self.server.generate([Request(ASK)])
+        return super().generate(requests)
+
+
+class AdapterTrainer(Trainer):
+    """Writes an adapter of the policy's base; keeps at which calls of the run it began."""
+
+    def __init__(self, bomb):
+        super().__init__(bomb)
+        self.began = []
+
+    def fit(self, lessons, policy, out, *, reference=None):
+        self.began.append(self.bomb.calls + 1)
+        super().fit(lessons, policy, out, reference=reference)
+        (out / "adapter_config.json").write_text('{"r": 4}')
+        return Checkpoint(policy.model, out)
+
+
+class ServedParts(FakeParts):
+    def __init__(self, bomb, python, encoder):
+        super().__init__(bomb)
+        self.trainer = AdapterTrainer(bomb)
+        self.python = python
+        self.encoder = encoder
+
+    def engine(self, policy):
+        server = VLLMEngine(policy, encoder=self.encoder, python=self.python, lora_rank=4)
+        return Served(self.bomb, self.slips, server)
+
+
+def test_one_server_serves_a_run_with_lora_and_another_one_after_it_was_killed(fake, encoder, tmp_path):
+    def work(out, at=None):
+        (tmp_path / "told.jsonl").unlink(missing_ok=True)
+        parts = ServedParts(Bomb(at), fake(SERVES), encoder)
+        with RunDir(out, CONFIG) as run:
+            loop(run, parts)
+        return parts.trainer.began, [line.replace(str(out), "RUN") for line in told(tmp_path)]
+
+    (_, last), lines = work(tmp_path / "whole")
+    second, third = (line.split()[1] for line in lines if line.startswith("load"))
+    of_second = [f"load {second} RUN/iterations/2/policy", f"completions {second}"]
+    of_third = [f"load {third} RUN/iterations/3/policy", f"completions {third}"]
+    # M1 is measured and searches for M2, M2 for M3, and the server stays while they are trained.
+    assert lines == ["start", "completions base", *of_second, f"unload {second}", *of_third]
+
+    for at, rest in {last - 1: [*of_second, f"unload {second}", *of_third], last: of_third}.items():
+        out = tmp_path / f"killed-{at}"  # in the search for M3, and while M3 is trained
+        with pytest.raises(Killed):
+            work(out, at)
+        assert is_gone(started(tmp_path)["pid"])
+        assert work(out)[1] == ["start", *rest]
+        assert bytes_of(out) == bytes_of(tmp_path / "whole")
 
 
 def test_what_vllm_cannot_serve_is_refused(encoder, tmp_path):
@@ -227,12 +443,23 @@ def test_what_vllm_cannot_serve_is_refused(encoder, tmp_path):
         VLLMEngine(Checkpoint("embedded", tmp_path), encoder=encoder)
 
 
+def test_a_run_tells_it_which_adapters_will_come(fake, tmp_path):
+    settings = {"engine": "vllm", "engine_options": {"python": fake(SERVES), "arguments": ["--seed", 1]}}
+    for lora in (LoraSettings(r=24), None):
+        config = Config(model=ModelConfig(**settings), training=TrainingConfig(lora=lora))
+        parts = Parts(config, SilentProgress(), lambda **row: None)
+        with parts.engine(Checkpoint("embedded")) as engine:
+            assert engine.can_adopt == (lora is not None)
+        arguments = " ".join(started(tmp_path)["arguments"])
+        assert ("--enable-lora --max-lora-rank 32 --seed 1" in arguments) == (lora is not None)
+
+
 def test_the_settings_choose_it(fake, tmp_path):
     model = ModelConfig(engine="vllm", dtype="float32", engine_options={"python": fake(SERVES), "concurrency": 2})
     with open_engine(Checkpoint("embedded"), model) as engine:
         assert engine.describe()["engine"] == "vllm"
     assert "--dtype float32" in " ".join(started(tmp_path)["arguments"])
-    with pytest.raises(ConfigError, match=r"model\.engine_options of engine 'vllm'.*concurency"):
+    with pytest.raises(ConfigError, match=r"model\.engine_options\.concurency"):
         open_engine(Checkpoint("embedded"), ModelConfig(engine="vllm", engine_options={"concurency": 2}))
 
 
@@ -246,11 +473,11 @@ needs_vllm = pytest.mark.skipif(
 )
 
 
-def serve(policy, longest=1024):
+def serve(policy, longest=1024, lora_rank=None):
     """The policy on a real vLLM, in the precision of the hf engine."""
     options = {"python": os.environ["PRESRM_TEST_VLLM"], "concurrency": 16}
     options["arguments"] = ["--enforce-eager", "--max-model-len", longest]
-    return open_engine(policy, ModelConfig(engine="vllm", dtype="float32", engine_options=options))
+    return open_engine(policy, ModelConfig(engine="vllm", dtype="float32", engine_options=options), lora_rank=lora_rank)
 
 
 def load(policy):
@@ -377,51 +604,93 @@ def test_draws_differ_and_are_the_same_for_the_same_seed(served):
 
 @needs_vllm
 @pytest.mark.slow
-def test_an_adapter_changes_vllm_as_it_changes_hf(tmp_path):
-    model, _ = load_policy(Checkpoint("embedded"), dtype="float32", device="cpu")
-    torch.manual_seed(0)
-    adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
-    adapted.save_pretrained(tmp_path)
-    policy, asked = Checkpoint("embedded", tmp_path), list(questions(arithmetic(10)))
-    found = []
-    for engine in (serve(policy), load(policy), load(Checkpoint("embedded"))):
-        with engine:
-            found.append(engine.logprobs(asked, WORDS))
-    theirs, ours, without = found
-    assert theirs == [pytest.approx(row, abs=0.01) for row in ours]
-    assert theirs != [pytest.approx(row, abs=0.1) for row in without]
+def test_adapters_change_a_vllm_that_stays_as_they_change_hf(tmp_path):
+    base, asked = Checkpoint("embedded"), list(questions(arithmetic(10)))
+    policies = [base, *(Checkpoint("embedded", tmp_path / str(seed)) for seed in range(2)), base]
+    for seed, policy in enumerate(policies[1:3]):
+        model, _ = load_policy(base, dtype="float32", device="cpu")
+        torch.manual_seed(seed)
+        adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+        adapted.save_pretrained(policy.adapter)
+    theirs = []
+    with serve(base, lora_rank=4) as engine:
+        for policy in policies:
+            assert engine.adopt(policy)
+            theirs.append(engine.logprobs(asked, WORDS))
+    with serve(policies[2]) as engine:
+        assert engine.logprobs(asked, WORDS) == [pytest.approx(row, abs=1e-4) for row in theirs[2]]
+    ours = []
+    for policy in policies:
+        with load(policy) as engine:
+            ours.append(engine.logprobs(asked, WORDS))
+    for a, b in zip(theirs, ours, strict=True):
+        assert a == [pytest.approx(row, abs=0.01) for row in b]
+    for a, b in ((0, 1), (1, 2)):
+        assert theirs[a] != [pytest.approx(row, abs=0.1) for row in theirs[b]]
 
 
-@needs_vllm
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks Linux for the children of a process")
-def test_the_loop_runs_on_vllm_and_goes_on_after_it_was_killed(tmp_path):
-    """M1 -> M2: five servers, one a stage, and one that is killed with its run while it starts."""
+def command_of(run, **settings):
+    """A small run of the embedded policy on vLLM."""
     few = {"problems.num_train": 6, "problems.num_held_out": 8, "evaluation.num_judge_problems": 4}
     few |= {"search.num_candidates": 3, "search.temperature": 1.0, "search.group_size": 3, "threads": 1}
     arguments = ["--enforce-eager", "--max-model-len", "512"]
     options = {"python": os.environ["PRESRM_TEST_VLLM"], "arguments": arguments}
-    settings = {**few, "model.engine": "vllm", "model.engine_options": json.dumps(options)}
-    command = [sys.executable, "-m", "presrm", "train", "embedded", "--out", str(tmp_path / "run"), "--iterations", "1"]
-    for name, value in settings.items():
+    few |= {"model.engine": "vllm", "model.engine_options": json.dumps(options), "iterations": 1, **settings}
+    command = [sys.executable, "-m", "presrm", "train", "embedded", "--out", str(run)]
+    for name, value in few.items():
         command += ["--set", f"{name}={value}"]
+    return command
 
-    env = os.environ | {"TMPDIR": str(tmp_path)}
+
+def servers_of(run):
+    """The groups of processes that a run has started vLLM in."""
+    with suppress(FileNotFoundError):
+        return [pid for pid in children(run.pid) if b"api_server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return []
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks Linux for the children of a process")
+
+
+@needs_vllm
+@needs_proc
+@pytest.mark.slow
+def test_the_loop_runs_on_vllm_and_resumes_after_it_was_killed(tmp_path):
+    """M1 -> M2: three servers, one a policy, and one that is killed with its run while it starts."""
+    command, env = command_of(tmp_path / "run"), os.environ | {"TMPDIR": str(tmp_path)}
     run = subprocess.Popen(command, env=env)
     servers = []
-    while len(servers) < 2:  # the second one, because the first one's stage is done
+    while len(servers) < 2:  # the second one, because all is done that the first one is for
         assert run.poll() is None
-        servers += [pid for pid in children(run.pid) if pid not in servers]
+        servers += [pid for pid in servers_of(run) if pid not in servers]
         time.sleep(0.1)
     run.kill()
     run.wait()
     assert all(is_gone(pid, 60, os.killpg) for pid in servers)
-    answers = tmp_path / "run/iterations/1/answers.jsonl"
-    written = answers.stat().st_mtime_ns
+    weights = tmp_path / "run/iterations/2/policy/model.safetensors"
+    written = weights.stat().st_mtime_ns
 
     again = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
     logger.info("%s\n%s", again.stderr, again.stdout)
-    assert answers.stat().st_mtime_ns == written
-    assert (tmp_path / "run/iterations/2/policy/model.safetensors").is_file()
+    assert weights.stat().st_mtime_ns == written
     assert json.loads((tmp_path / "run/iterations/2/scores.json").read_text())["num_lessons"] > 0
     assert len(list(tmp_path.glob("presrm-vllm-*"))) == 1, "no log is kept but that of the server that was killed"
+
+
+@needs_vllm
+@needs_proc
+@pytest.mark.slow
+def test_one_vllm_serves_a_whole_run_with_lora(tmp_path):
+    settings = {"iterations": 2, "problems.num_train": 12, "training.lora": "{r: 4, alpha: 8}"}
+    run = subprocess.Popen(command_of(tmp_path / "run", **settings), env=os.environ | {"TMPDIR": str(tmp_path)})
+    servers = set()
+    while run.poll() is None:
+        servers |= set(servers_of(run))
+        time.sleep(0.1)
+    assert run.returncode == 0
+    assert len(servers) == 1
+    assert all(is_gone(pid, 60, os.killpg) for pid in servers)
+    for number in (2, 3):
+        assert (tmp_path / f"run/iterations/{number}/policy/adapter_model.safetensors").is_file()
+    first, third = ((tmp_path / f"run/iterations/{number}/answers.jsonl").read_text().count("\n") for number in (1, 3))
+    assert first == third == 8
