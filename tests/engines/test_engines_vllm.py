@@ -574,7 +574,7 @@ def test_hf_and_vllm_agree_on_the_direct_verdicts_of_smollm2(smollm2):
 @pytest.mark.slow
 def test_chat_agrees_where_the_server_renders_the_same_messages(served):
     asked = list(questions(arithmetic(120)))
-    with ServerEngine(Checkpoint(f"{served.describe()['server']}#policy")) as engine:
+    with ServerEngine(Checkpoint(f"{served.describe()['server']}#base")) as engine:
         assert_they_agree("embedded by chat", ask_direct(engine, asked, WORDS), ask_direct(served, asked, WORDS))
 
 
