@@ -42,7 +42,6 @@ class LessonTrainer(Trainer):
         lessons: All lessons.
         steps: For each optimiser step of the training, the indices of its lessons (see `plan_steps`).
         pack_tokens: Tokens in one packed row.
-        pad_id: Any token id; fills the right of short rows.
         load_frozen: Gives, before the first step, the log-probabilities that the objectives read, by name: one number
             for each token of all replies of all lessons, in order. Left out: those of the starting weights.
         callbacks: As for a Trainer.
@@ -56,7 +55,6 @@ class LessonTrainer(Trainer):
         steps: Sequence[tuple[int, ...]],
         *,
         pack_tokens: int,
-        pad_id: int,
         load_frozen: LoadFrozen | None = None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
@@ -65,7 +63,6 @@ class LessonTrainer(Trainer):
             slice(*ends) for ends in pairwise(accumulate((sum(each.lengths) for each in lessons), initial=0))
         ]
         self._pack_tokens = pack_tokens
-        self._pad_id = pad_id
         self._load_frozen = load_frozen or LessonTrainer.score_start
         self._frozen: Mapping[str, Tensor] | None = None
         self._observed: dict[str, tuple[Any, Any]] = {}
@@ -263,7 +260,7 @@ class LessonTrainer(Trainer):
         rows = self._rows(indices)
         (first,) = {row.start for row in rows}
         longest = max(len(row.ids) for row in rows)
-        ids_R_T = torch.full((len(rows), longest), self._pad_id)
+        ids_R_T = torch.zeros(len(rows), longest, dtype=torch.long)  # unseen, and always in the embeddings
         mask_R_T = torch.zeros_like(ids_R_T)
         targets_R_T = torch.full((len(rows), longest + 1), IGNORED)
         for number, row in enumerate(rows):

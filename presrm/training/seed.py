@@ -165,7 +165,6 @@ class SeedStage:
                 [LessonTokens(_IMITATION, example.prompt, (example.reply,)) for example in examples],
                 self._plan(len(examples)),
                 pack_tokens=self._pack_tokens,
-                pad_id=int(tokenizer.pad_token_id),
                 callbacks=[LogTo(self._on_log)],
             )
             return train_and_save(trainer, tokenizer, policy, folder, out)

@@ -169,7 +169,6 @@ class PackedTrainer:
                 data,
                 steps,
                 pack_tokens=options.pack_tokens,
-                pad_id=int(tokenizer.pad_token_id),
                 load_frozen=frozen.load,
                 callbacks=[LogTo(self._log)],
             )

@@ -85,7 +85,7 @@ def one_step_gradients(folder: Path, tmp_path: Path, pack_tokens: int, kind: str
     pairs = tokenise(make_pairs(4), folder, objective(kind, **({"beta": 0.5} if kind == "dpo" else {})))
     arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to=[], disable_tqdm=True)
     steps = [tuple(range(len(pairs)))]
-    trainer = LessonTrainer(load(folder), arguments, pairs, steps, pack_tokens=pack_tokens, pad_id=1)
+    trainer = LessonTrainer(load(folder), arguments, pairs, steps, pack_tokens=pack_tokens)
     trainer._frozen = {"reference": reference_of(pairs)}
     trainer.model.train()
     (step,) = iter(trainer.get_train_dataloader())
