@@ -170,7 +170,9 @@ def planted(num: int) -> list[Row]:
             [error] = perturbed([problem], NewlineSplitter(), 1, SEED + number)
             label = len(error.prefix.steps)
             steps = [*steps[:label], *follow(Plan.of(problem), label, error.bad)] if error.bad else steps
-        rows.append({"id": problem.id, "problem": problem.question, "steps": steps, "label": label})
+        rows.append(
+            {"id": problem.id, "kind": problem.kind, "problem": problem.question, "steps": steps, "label": label}
+        )
     return rows
 
 

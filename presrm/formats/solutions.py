@@ -34,6 +34,7 @@ class Solution:
         steps: The steps, verbatim.
         label: 0-based index of the first wrong step, -1 if none is wrong, or none where the row does not say.
         id: What the row calls itself, or none.
+        kind: Of the problem, which names its exact checker where there is one (`presrm.checkers`), or none.
         are_delimited: Whether the steps join to the solution as they are: those that a splitter cut.
     """
 
@@ -42,6 +43,7 @@ class Solution:
     steps: tuple[str, ...]
     label: int | None
     id: str | None = None
+    kind: str | None = None
     are_delimited: bool = False
 
     def candidates(self, default_id: str) -> list[Candidates]:
@@ -56,7 +58,7 @@ class Solution:
         *before, last = self.steps
         shown = [Step(text if self.are_delimited or text[-1:].isspace() else text + "\n") for text in before]
         shown.append(Step(last))
-        problem = Problem(default_id if self.id is None else self.id, self.question)
+        problem = Problem(default_id if self.id is None else self.id, self.question, kind=self.kind or "text")
         return [Candidates(Trajectory(problem, tuple(shown[:i])), (step,)) for i, step in enumerate(shown)]
 
 
@@ -91,7 +93,9 @@ def read_solution(row: Any, splitter: StepSplitter) -> Solution:
         with boundary(SplitterError, f"splitter {type(splitter).__name__}"):
             steps = tuple(splitter.split(solution_text(row)))
         read = StepLabels(question, steps, labels_of(row, len(steps)))
-    return Solution(row, read.question, read.steps, read.first_error, _id(row), are_delimited)
+    return Solution(
+        row, read.question, read.steps, read.first_error, _text(row, "id"), _text(row, "kind"), are_delimited
+    )
 
 
 def find_first_error(judgements: Sequence[Judgement], threshold: float = 0.5) -> int | None:
@@ -108,12 +112,13 @@ def find_first_error(judgements: Sequence[Judgement], threshold: float = 0.5) ->
     return -1
 
 
-def _id(row: Mapping[str, Any]) -> str | None:
-    found = row.get("id")
+def _text(row: Mapping[str, Any], name: str) -> str | None:
+    """A field of a row that has to be text to count."""
+    found = row.get(name)
     if not isinstance(found, str):
         return None
     try:
-        check_text(found, "id")
+        check_text(found, name)
     except DataError:
         return None
     return found
