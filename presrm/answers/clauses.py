@@ -45,7 +45,7 @@ _END = re.compile(
   | [\n;。！？；] | <\| | </?[a-z] | \s[✓✅]
   | (?<!\{{) , (?! [0-9]{{3}} | \s* (?:and\s|or\s)? \s* {_ANOTHER} )
   | [，、] (?! \s* {_ANOTHER} )
-  | \s \( (?= [=≈] | [^()]*[A-Za-z]{{3}} )                  # an aside: (that is, 3 boxes of 4)
+  | \s \( (?= [=≈] | [^()]*[A-Za-z]{{3}} ) (?! [^()]* \) \s* [-+*/=] )  # an aside: (that is, 3 of 4)
   | (?<=[0-9]) \s \( (?= [^(),]* [0-9] \s* [-+*/x×÷=] \s* [0-9] )
   | \s [-–—]+ \s (?= [A-Za-z]{{2}} ) | \s — \s
   | \b(?: {_REASONS} | i\.e | e\.g )\b
@@ -61,12 +61,13 @@ _NOT_BUT = re.compile(
     r"^\s*not\b[^.;\n]*?(?:\bbut\b|[,—-]\s*(?:it(?:['’]s|\s+is)|rather|instead)\b)\s*(?:rather\s+)?", re.IGNORECASE
 )
 _VERB = re.compile(r".*(?:\b(?:is|are|was|were|be|equals?|becomes?)\b:?|=(?!\s*$)|:(?=\s))", re.DOTALL)
+_DENIED = re.compile(r"\b(?:can(?:not)?|could|may|might|not|never)\s+be:?$|n['’]t\s+be:?$")
 # What makes of a number another one, a bound, a name, or nothing.
 _CHANGED = re.compile(
     r"\b(?:least|most|more|less|fewer|greater|larger|smaller|higher|lower|under|above|below|over|exceed\w*|between|than|"
     r"not|never|neither|nor|no|none|except|without|unless|if|either|or|half|thirds?|quarters?|twice|double|triple|times|"
     r"squared|cubed|(?:square|cube)s?\s+(?:of|root)|roots?|factorial|modulo|mod|plus|minus|negative|multiples?|factors?|"
-    r"powers?|divided|multiplied|to|up|until|before|per\s?mille|might|may|could|possibly|perhaps|maybe|probably|unknown|"
+    r"powers?|divided|divisible|multiplied|to|up|until|before|per\s?mille|might|may|could|possibly|perhaps|maybe|probably|unknown|"
     r"can|cannot|undefined|R)\b|n['’]t\b|[<>≤≥≠]|\\(?:le|ge|ne|pm|mid)\b",
     re.IGNORECASE,
 )
@@ -129,7 +130,7 @@ def value_of(clause: str) -> str | None:
     if not has_prose(masked := _masked(clause)) or _CHOICE.match(clause):
         return _bare(clause, spans) or None
     verb = _VERB.match(masked)
-    if verb and re.search(r"\d", masked[verb.end() :]):
+    if verb and not _DENIED.search(verb[0]) and re.search(r"\d", masked[verb.end() :]):
         clause = clause[verb.end() :].strip(" *_`")
         masked, spans = _masked(clause), formulas(clause)
         if not has_prose(masked):

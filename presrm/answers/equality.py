@@ -32,6 +32,7 @@ _COMMAND = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])|\\[A-Za-z]+|_\{[^{}]*
 _WORD = re.compile(r"[A-Za-z]{3,}|(?<![A-Za-z])(?:[A-Z][a-z]|no|on|so|it|is|do|go|of|to|up|us|we|he|me)(?![A-Za-z])")
 _MATHEMATICS = re.compile(r"[-+*/^=<>_\\{}()\[\]|]")
 _ORDER = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![a-z])")
+_OPERATION = re.compile(r"\\(?:cup|cap|setminus)(?![a-z])")
 _BOUND = re.compile(r"[<>]|\\(?:le|ge|ne)(?![a-z])")
 _AND_OR = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])")
 _TEXT = re.compile(r"\s*\$?\\text\s*\{[^{}]*[A-Za-z]{2}[^{}]*\}\$?\s*")
@@ -111,7 +112,7 @@ def _is_equal(reference: str, answer: str) -> bool:
     listing, single = (expected, answer) if expected else (given, reference)
     if listing and listing.kind != "set" and read_number(single) is not None:
         return False
-    return _verify(reference, answer)
+    return _verify(reference, answer) or (_are_regions(reference, answer) and bool(_same_region(reference, answer)))
 
 
 def _compare_plain(reference: str, answer: str) -> bool | None:
@@ -164,6 +165,14 @@ def _compare_regions(reference: str, answer: str) -> bool | None:
     r"""Compare what "and" and "or" join as sets: ``x<1 or x>2`` is a union; none for what they do not join."""
     if not any(_AND_OR.search(text) and (_ORDER.search(text) or text[:1] in "([") for text in (reference, answer)):
         return None
+    return _same_region(reference, answer)
+
+
+def _are_regions(reference: str, answer: str) -> bool:
+    return all(map(_ORDER.search, (reference, answer))) or bool(_OPERATION.search(reference + answer))
+
+
+def _same_region(reference: str, answer: str) -> bool | None:
     left, right = _region(reference), _region(answer)
     if left is None or right is None:
         return None
@@ -220,6 +229,8 @@ def _drop_name(text: str, other: str) -> str:
         if listing and len(listing.elements) == len(names):
             return "(" + ",".join(value for _, value in sorted(zip(names, listing.elements, strict=True))) + ")"
     sides = _EQUATION.split(text)
+    if len(sides) == 2 and read_number(sides[0]) is not None:
+        sides.reverse()
     is_named = len(sides) == 2 and not _EQUATION.search(other) and _NAME.fullmatch(sides[0])
     return sides[1].strip() if is_named else text
 

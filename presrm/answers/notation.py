@@ -29,6 +29,9 @@ _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     for pattern, new in (
         (r"\\\\(?=[A-Za-z])", r"\\"),  # a backslash escaped twice
         (r"\\(?:displaystyle|textstyle|limits|nolimits)(?![a-z])", " "),
+        (r"\\(?:text)?color\s*\{[^{}]*\}|\\underline(?![a-z])", ""),
+        (r"^\s*(?:\\text\{\s*)?all\s+real(?:\s+numbers|s)\s*\}?\s*$", r"\\mathbb{R}"),
+        (r"\\degrees?(?![a-z])", r"^\\circ "),
         (r"\\(?:text|mbox|textrm)\s*\{\s*([,;:])\s*\}", r"\1 "),
         (r",\s*\\!\s*|\\!\s*|\s*\{\s*,\s*\}\s*", ""),  # 10,\!000 and 10{,}000
         (r"(?<=[0-9])\\[, ;:](?=[0-9]{3}(?![0-9]))", ""),
@@ -66,6 +69,10 @@ _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         ),
         (rf"(?i)(?<=[0-9}})])\s*{_UNIT}(?:\s{_UNIT})*\.?(?:\s*\^\s*\{{?[23]\}}?)?(?![A-Za-z])(?=\s*(?:$|,))", ""),
         (rf"(?i)\s*\\text\{{\s*{_UNIT}(?:\s{_UNIT})*\s*\}}(?:\s*\^\s*\{{?[23]\}}?)?(?=\s*(?:$|,))", ""),
+        (
+            r"(\\(?:sin|cos|tan|cot|sec|csc))\s*\(?\s*([0-9.]+)\s*\^\s*\{?\s*\\circ\s*\}?\s*\)?",
+            r"\1(\\frac{\2\\pi}{180})",
+        ),
         (r"\s*\^\s*\{?\s*\\circ\s*\}?(?=\s*(?:$|[,.)]))", ""),
         (r"(?<=[0-9])[eE]([-+]?[0-9]{1,3})(?![\w.])", r" \\times 10^{\1}"),
         (r"(?<=[0-9])\s*[xX]\s*(?=10\s*\^)", r" \\times "),

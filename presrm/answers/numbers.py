@@ -20,7 +20,7 @@ _SYMBOLS = {
     "\u222a": r"\cup ", "\u2229": r"\cap ", "\u2208": r"\in ", "\u2248": r"\approx ", "\u222b": r"\int ",
     "\u211d": r"\mathbb{R}", "\u2124": r"\mathbb{Z}", "\u2205": r"\emptyset ", "\u2032": "'",
     "\uff08": "(", "\uff09": ")", "\uff0c": ", ", "\uff1a": ": ", "\uff1d": "=", "\uff05": "%", "\u066a": "%",
-    "\u066b": ".", "\u200b": "", "\u2061": "", "\ufeff": "",
+    "\u066b": ".", "\u00a2": " cents", "\u200b": "", "\u2061": "", "\ufeff": "",
 }  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")

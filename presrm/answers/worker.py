@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from errno import ENOMEM
 from importlib import import_module
+from mmap import mmap
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
@@ -121,8 +123,10 @@ def serve(descriptor: str, modules: str) -> None:
     try:
         for module in filter(None, modules.split(",")):
             import_module(module)
-        bytearray(_LEAST_MEMORY)
-    except MemoryError:
+        mmap(-1, _LEAST_MEMORY).close()  # address space, not memory
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != ENOMEM:
+            raise
         sys.exit(f"less than {_LEAST_MEMORY // 2**20} MiB are left of the memory limit (see ulimit -v)")
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it warns that the time limit is left to its caller
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libraries print what they cannot read

@@ -47,6 +47,11 @@ def test_a_heading_is_no_mark() -> None:
         (r"First \boxed{5}, now \boxed{}. So 7.", "7"),
         (r"\boxed{5}. The final answer is checked.", "5"),
         (r"\boxed{5}. The final answer is 7.", "7"),
+        (r"\boxed{5}. The answer is 7 where x = 2.", "5"),  # nothing takes the box back
+        ("#### 5\nThe answer is 7.", "5"),
+        ("The answer is 7.\nIt was $x = 3$ and 4.", "7"),
+        ("So $x = 3$ holds for 4.", "x = 3"),
+        ("2x + 1", "2x + 1"),
         ("It is 7.<|im_end|>\n<|im_start|>user\nAnd 8?", "7"),
         ("<think>It is 7.</think>", "7"),
         ("<think>It is 7.", None),

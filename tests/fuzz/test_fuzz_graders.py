@@ -55,6 +55,11 @@ def grader() -> MathGrader:
     return MathGrader(TIME_LIMIT)
 
 
+@cache
+def named(name: str):
+    return GRADERS.create(name)
+
+
 @given(TEXTS)
 @quick
 def test_any_text_is_read_in_little_time(text: str) -> None:
@@ -224,6 +229,61 @@ def test_the_same_value_in_another_notation_is_correct(pair: tuple[str, str]) ->
     assert grader().grade(f"\\boxed{{{answer}}}", reference) is Grade.CORRECT
 
 
+UNITS = ["apples", "cm", "hours", "dollars", "people", "ways", "m", "km/h", "square feet"]
+ANNOUNCED = ["The answer is %s.", "**Answer:** %s", "So the final answer is %s, as shown.", "#### Final Answer\n%s"]
+
+
+@st.composite
+def statements(draw: st.DrawFn) -> tuple[str, str, bool]:
+    """Draw what a clause says about a number, the number, and whether the clause states just that."""
+    n, m, unit = draw(st.integers(2, 99)), draw(st.integers(100, 999)), draw(st.sampled_from(UNITS))
+    said = [
+        (f"{n} {unit}", True),
+        (f"{n} {unit}, which is {m} less than {n + m}", True),
+        (f"{n} because {m} - {m - n} = {n}", True),
+        (f"not {m} but {n}", True),
+        (f"{n}, not {m}", True),
+        (f"{n} rather than {m}", True),
+        (f"{n} {unit} (that is, {m} fewer)", True),
+        (f"about {n} {unit}", True),
+        (f"{n} or {m}", False),
+        (f"{m} or {n}", False),
+        (f"{n} to {m} {unit}", False),
+        (f"between {n} and {m}", False),
+        (f"not {n}", False),
+        (f"more than {n} {unit}", False),
+        (f"at least {n}", False),
+        (f"{n} or more", False),
+        (f"half of {n}", False),
+        (f"{n} million {unit}", False),
+        (f"{n} feet {m} inches", False),
+        (f"{n}x {unit}", False),
+        (f"{n} + x {unit}", False),
+        (f"$\\sqrt{{{n}}}$ {unit}", False),
+        (f"${n}\\pi$ {unit}", False),
+        (f"$x^{{{n}}}$ {unit}", False),
+        (f"{m}, which is {n} less than {n + m}", False),
+        (f"{m} since {n} are left", False),
+    ]
+    statement, is_stated = draw(st.sampled_from(said))
+    return statement, str(n), is_stated
+
+
+@given(statements(), st.sampled_from(ANNOUNCED), st.sampled_from(["auto", "gsm8k"]))
+@quick
+def test_a_clause_counts_for_what_it_states(said: tuple[str, str, bool], announced: str, name: str) -> None:
+    statement, reference, is_stated = said
+    grade = named(name).grade(announced.replace("%s", statement), reference)
+    assert (grade is Grade.CORRECT) is is_stated
+
+
+@given(st.text(st.sampled_from("1 25.,/$%\\{}()and orisnthew\n*#-=<>:xq"), max_size=80), st.sampled_from(ANNOUNCED))
+@quick
+def test_any_clause_is_read(text: str, announced: str) -> None:
+    with within(TIME_LIMIT + START):
+        assert named("auto").grade(announced.replace("%s", text), "5") in Grade
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
@@ -238,6 +298,8 @@ def main() -> None:
         test_any_text_is_an_expression_or_is_not,
         test_a_near_miss_is_never_correct,
         test_the_same_value_in_another_notation_is_correct,
+        test_a_clause_counts_for_what_it_states,
+        test_any_clause_is_read,
     ]
     draw, began, counts = Random(options.seed), time.monotonic(), Counter[str]()
     while time.monotonic() - began < 60 * options.minutes:

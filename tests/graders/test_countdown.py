@@ -55,6 +55,13 @@ def test_a_solution_without_an_expression_has_no_answer() -> None:
     assert CountdownGrader().grade("It cannot be done.", GAME) is Grade.NO_ANSWER
 
 
+def test_brackets_and_numbers_may_be_as_deep_and_long_as_the_game_needs() -> None:
+    assert evaluate("(" * 40 + "1" + ")" * 40).result == 1
+    assert evaluate("12345678901234567890 - -1").result == 12345678901234567891
+    with pytest.raises(ValueError, match="number"):
+        evaluate("123456789012345678901")
+
+
 def test_fractions_are_exact() -> None:
     assert CountdownGrader().grade("8 / (3 - 8 / 3)", '{"numbers": [3, 3, 8, 8], "target": 24}') is Grade.CORRECT
 

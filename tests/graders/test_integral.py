@@ -28,6 +28,9 @@ def grader() -> IntegralGrader:
         ("1/6", r"\frac{1}{6}"),
         (r"\frac{\pi}{4}", r"\int_0^1 \frac{1}{1 + x^2} \, dx"),
         ("exp(2) - E", "e^{2}-e"),
+        (r"\ln(x - 20) + K", r"\ln|x - 20|"),
+        (r"\frac{a x^2}{2} + c", r"\frac{a x^2}{2}"),
+        ("0.69314718056", r"\ln 2"),
     ],
 )
 def test_the_same_integral_is_correct(grader: IntegralGrader, answer: str, reference: str) -> None:
@@ -44,6 +47,12 @@ def test_the_same_integral_is_correct(grader: IntegralGrader, answer: str, refer
         ("0.166", r"\frac{1}{6}"),
         ("9**9**9**9", "5"),
         ("F(x)", r"\frac{x^2}{2}"),
+        (r"\frac{x|x|}{2}", r"\frac{x^2}{2}"),  # equal for positive x alone
+        (r"\sqrt{x^2}", "x"),
+        ("x + Cx", "x"),
+        ("t^2", "x^2"),
+        ("ax^2", "bx^2"),
+        ("0.69", r"\ln 2"),
     ],
 )
 def test_another_function_or_value_is_not(grader: IntegralGrader, answer: str, reference: str) -> None:
@@ -72,6 +81,10 @@ def test_the_integral_handed_back_is_incorrect(grader: IntegralGrader, answer: s
 def test_a_blank_reference_is_refused() -> None:
     with pytest.raises(DataError, match="blank"):
         IntegralGrader().grade(r"\boxed{5}", " ")
+
+
+def test_functions_that_share_no_real_points_cannot_be_compared(grader: IntegralGrader) -> None:
+    assert grader.grade(r"\boxed{\sqrt{-1 - x^2}}", r"\sqrt{-1 - x^2}") is Grade.NO_ANSWER
 
 
 def test_what_cannot_be_read_is_no_answer(grader: IntegralGrader) -> None:

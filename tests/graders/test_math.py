@@ -143,6 +143,17 @@ def test_a_reference_may_state_a_tolerance(grader: MathGrader) -> None:
     assert grader.grade(r"\boxed{x}", "4.2 (tolerance 0.1)") is Grade.INCORRECT
 
 
+def test_numbers_of_mathematics_agree_to_six_digits(grader: MathGrader) -> None:
+    assert grader.grade(r"\boxed{1.4142138}", r"\sqrt{2}") is Grade.CORRECT
+    assert grader.grade(r"\boxed{1.41421}", r"\sqrt{2}") is Grade.INCORRECT
+    assert grader.grade(r"\boxed{-1.4142136}", r"\sqrt{2}") is Grade.INCORRECT
+
+
+def test_an_answer_of_thousands_of_characters_is_not_compared(grader: MathGrader) -> None:
+    assert grader.grade(f"\\boxed{{5{' ' * 400}+0}}", "5") is Grade.CORRECT
+    assert grader.grade(f"\\boxed{{5{' ' * 5000}+0}}", "5") is Grade.NO_ANSWER
+
+
 def test_a_blank_reference_is_refused() -> None:
     with pytest.raises(DataError, match="blank"):
         MathGrader().grade(r"\boxed{5}", " ")
