@@ -241,3 +241,45 @@ def test_every_expansion_gives_pairs_or_is_counted_once(
         assert 0 < pair.margin <= 1
         assert pair.margin >= min_margin
         assert pair.chosen.text != pair.rejected.text
+
+
+def test_of_several_candidates_on_the_way_to_solutions_the_best_is_chosen_and_the_first_of_several_best() -> None:
+    made = replace(expansion(None, {"a": 0.6, "b": 0.9, "c": 0.1, "d": 0.9}, 0), kept=(0, 1, 3))
+    beam = SearchTree(PROBLEM, (made,), solutions=((0, 0), (0, 1), (0, 3)))
+
+    [pair] = mine_pairs([beam], PairsConfig()).pairs
+    assert (pair.chosen.text, pair.rejected.text, pair.margin) == ("b", "c", pytest.approx(0.8))
+
+
+def test_a_kept_candidate_of_unknown_score_is_not_chosen_before_a_known_one() -> None:
+    made = replace(expansion(None, {"a": None, "b": 0.4, "c": 0.1}, 0), kept=(0, 1))
+    [pair] = mine_pairs([SearchTree(PROBLEM, (made,), solutions=((0, 0), (0, 1)))], PairsConfig()).pairs
+    assert (pair.chosen.text, pair.rejected.text) == ("b", "c")
+
+    mined = mine_pairs([SearchTree(PROBLEM, (made,), solutions=((0, 0),))], PairsConfig())
+    assert (mined.pairs, mined.dropped) == ((), {"unreadable": 1})
+
+
+def test_margins_are_kept_from_the_least_on() -> None:
+    [pair] = mine_pairs([MANY], PairsConfig(min_margin=0.75)).pairs
+    assert pair.margin == 0.75
+    assert mine_pairs([TREE], PairsConfig(max_per_problem=1)).dropped == {
+        "rolled_back": 1,
+        "tie": 1,
+        "over_max_per_problem": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("stops", "cause"),
+    [
+        ((Stop.NO_ROOM, Stop.NO_ROOM), "no_room"),
+        ((Stop.FILTERED, Stop.FILTERED), "filtered"),
+        ((Stop.MAX_TOKENS, Stop.FILTERED), "truncated"),
+        ((Stop.NO_ROOM, Stop.MAX_TOKENS), "truncated"),
+    ],
+)
+def test_why_no_candidate_is_whole_is_told_apart(stops: tuple[Stop, Stop], cause: str) -> None:
+    made = expansion(None, {"a": None, "b": None}, None, dict(zip("ab", stops, strict=True)))
+    tree = SearchTree(PROBLEM, (made,), given_up="no candidate is whole")
+    assert mine_pairs([tree], PairsConfig()).dropped == {cause: 1}

@@ -10,7 +10,7 @@ from shutil import copytree
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, Phi3Config
 
 from presrm.engines.drafting import step_end
 from presrm.engines.hf import HFEngine
@@ -460,3 +460,62 @@ def test_leaving_it_closes_it_and_it_says_what_ran(tiny_policy: Path) -> None:
     assert about["parameters"] > 1000
     with pytest.raises(EngineError, match="closed"):
         engine.generate([Request(ask())])
+
+
+def test_one_by_one_padded_rows_have_the_positions_that_they_have_alone(
+    tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On learned positions, which padding would shift, and for a model that takes no packs."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_policy)
+    torch.manual_seed(0)
+    size = {"n_positions": LONGEST, "n_embd": 32, "n_layer": 2, "n_head": 2, "initializer_range": 0.5}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **size, bos_token_id=None, eos_token_id=None)).eval()
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    monkeypatch.setattr("presrm.engines.hf.takes_packs", lambda model: False)
+    engine = HFEngine(Checkpoint(str(tmp_path)), device="cpu")
+    prompts, options = [ask(question) for question in QUESTIONS], ["A", "[[A]] and"]
+
+    rows = engine.logprobs(prompts, options)
+    total = 0
+    for prompt, row in zip(prompts, rows, strict=True):
+        for option, logp in zip(options, row, strict=True):
+            ids, target = engine.encoder.encode(prompt), engine.encoder.scaffold(option)
+            with torch.no_grad():
+                table = model(torch.tensor([[*ids, *target]])).logits[0].log_softmax(-1)
+            assert logp == pytest.approx(sum(float(table[len(ids) - 1 + i, t]) for i, t in enumerate(target)), abs=1e-3)
+            total += len(ids) + len(target)
+    assert engine.tokens_read == total
+
+
+def test_prompts_on_both_sides_of_a_change_of_rotary_factors_are_judged_as_alone(
+    tiny_policy: Path, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_policy)
+    torch.manual_seed(0)
+    config = Phi3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.3,
+        original_max_position_embeddings=64,
+        max_position_embeddings=512,
+        rope_scaling={"type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 9.0, 20.0, 40.0]},
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    engine = HFEngine(Checkpoint(str(tmp_path)), device="cpu")
+    prompts = [ask("Why?"), ask("Why is it? " * 12), ask("How?")]
+    lengths = [len(engine.encoder.encode(prompt)) for prompt in prompts]
+    assert min(lengths) < 60 < 70 < max(lengths)
+
+    together = engine.logprobs(prompts, ["A", "B"])
+    alone = [engine.logprobs([prompt], ["A", "B"])[0] for prompt in prompts]
+    for row, expected in zip(together, alone, strict=True):
+        assert row == pytest.approx(expected, abs=1e-4)

@@ -14,6 +14,7 @@ from transformers import (
     MambaConfig,
     MistralConfig,
     MptConfig,
+    Phi3Config,
     PreTrainedModel,
     Qwen3Config,
 )
@@ -156,3 +157,42 @@ def test_a_roomy_layer_holds_what_a_plain_one_holds() -> None:
     for layer, expected in zip(roomy.layers, plain.layers, strict=True):
         torch.testing.assert_close(layer.keys, expected.keys)
         torch.testing.assert_close(layer.values, expected.values)
+
+
+def test_a_prompt_that_all_others_begin_with_is_written_as_it_would_be_alone() -> None:
+    model, prompts = make_model("llama"), make_prompts(6)
+    prompts = [*prompts, prompts[0][:20]]
+    assert write(model, prompts) == [write_alone(model, prompt) for prompt in prompts]
+    drafts = [Draft(1, None, str, ENDS) for _ in prompts]
+    with torch.inference_mode():
+        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), range(7), shares=True)
+    assert num_read == 19 + sum(len(ids) - 19 for ids in set(prompts)), "its last token is left to read"
+
+
+@pytest.mark.parametrize(("num_shared", "is_shared"), [(15, False), (16, True)])
+def test_a_short_prefix_is_not_worth_a_pass_of_its_own(num_shared: int, is_shared: bool) -> None:
+    model = make_model("llama")
+    prompts = [(*range(1, 1 + num_shared), tail, 3, 4) for tail in (50, 51, 52)]
+    drafts = [Draft(1, None, str, ENDS) for _ in prompts]
+    with torch.inference_mode():
+        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), range(3), shares=True)
+    assert num_read == (num_shared + 9 if is_shared else 3 * (num_shared + 3))
+
+
+LONGROPE = {"type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 9.0, 20.0, 40.0]}
+
+
+@pytest.mark.parametrize(
+    ("first", "max_tokens", "is_shared"), [(64, 24, True), (64, 60, False), (50, 24, False), (24, 24, False)]
+)
+def test_no_prefix_is_shared_where_rotary_factors_change_between_it_and_the_end(
+    first: int, max_tokens: int, is_shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = SMALL | {"original_max_position_embeddings": first, "max_position_embeddings": 512}
+    monkeypatch.setitem(CONFIGS, "phi3", Phi3Config(**size, rope_scaling=LONGROPE, bos_token_id=1, eos_token_id=2))
+    model, prompts = make_model("phi3"), make_prompts(6)
+    drafts = [Draft(max_tokens, None, str, ENDS) for _ in prompts]
+    with torch.inference_mode():
+        num_read = decode(model, prompts, drafts, Sampling(max_tokens=max_tokens), range(6), shares=takes_packs(model))
+    apart = sum(map(len, set(prompts)))
+    assert num_read == (apart - 20 * (len(set(prompts)) - 1) if is_shared else apart)

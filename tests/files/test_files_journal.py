@@ -1,5 +1,6 @@
 """An output that grows by groups and is gone on with."""
 
+import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -134,3 +135,58 @@ def test_a_file_that_lost_rows_is_told(tmp_path: Path) -> None:
     path.write_text("")
     with pytest.raises(RunError, match="shorter"):
         Journal(path, {}).append(ROWS)
+
+
+def test_notes_stand_until_they_are_told_anew(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path, {}).append(ROWS, (), {"next_line": 3, "seen": ["a"]})
+    again = Journal(path, {})
+    again.append(ROWS, (), {"next_line": 5})
+    again.append(ROWS)
+    assert Journal(path, {}).notes == {"next_line": 5, "seen": ["a"]}
+
+
+def test_inside_of_a_block_what_is_older_than_a_second_is_synced_with_the_next_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(journal.time, "monotonic", lambda: now)
+    path = tmp_path / "rows.jsonl"
+    finished = []
+    with Journal(path, {}) as rows:
+        for now in (100.5, 100.9, 101.0, 101.9, 102.0):
+            rows.append([{"n": now}])
+            finished.append(Journal(path, {}).num_rows)
+    assert finished == [0, 0, 3, 3, 5], "every second, counted from the last time"
+
+
+def test_what_is_told_to_be_finished_is_on_the_disk_before_the_state_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced = tmp_path / "rows.jsonl", []
+
+    def sync(fd: int) -> None:
+        state = Path(f"{path}.state.json")
+        done = json.loads(state.read_text())["num_rows"] if state.exists() else 0
+        synced.append((Path(f"/proc/self/fd/{fd}").resolve().name, done))
+
+    monkeypatch.setattr("os.fsync", sync)
+    Journal(path, {}).append(ROWS, [BadRow(3, "no question", "{}")])
+    of_rows = [done for name, done in synced if name == "rows.jsonl"]
+    of_rejected = [done for name, done in synced if name == "rows.jsonl.rejected.jsonl"]
+    assert (of_rows, of_rejected) == ([0], [0])
+
+
+def test_a_state_of_another_version_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path, {}).append(ROWS)
+    state = Path(f"{path}.state.json")
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"format": 1}))
+    with pytest.raises(RunConfigError, match="another version of presrm"):
+        Journal(path, {})
+
+
+def test_an_output_in_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "er" / "rows.jsonl"
+    Journal(path, {}).append(ROWS)
+    assert Journal(path, {}).num_rows == 2

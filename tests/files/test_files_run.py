@@ -1,13 +1,14 @@
 """A run folder trusts its manifest and nothing else."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from presrm.config import Config
 from presrm.errors import RunConfigError, RunError
-from presrm.files.run import RunDir, replace_file
+from presrm.files.run import RunDir, hash_path, replace_file
 from presrm.types import Checkpoint, Problem
 
 PROBLEMS = [Problem(f"p{i}", f"question {i}") for i in range(6)]
@@ -189,3 +190,103 @@ def test_inputs_are_bound_by_content_once_something_was_made(tmp_path: Path) -> 
         RunDir(tmp_path / "run", Config(), inputs={"problems.train": "a", "prompts": "b"})
     with RunDir(tmp_path / "run", Config(), inputs={"problems.train": "c", "prompts": "b"}):
         pass
+
+
+def test_a_policy_whose_files_were_renamed_or_moved_or_added_to_is_not_what_the_run_wrote(tmp_path: Path) -> None:
+    def full(out: Path) -> Checkpoint:
+        (out / "deep").mkdir(parents=True)
+        (out / "a").write_text("w")
+        (out / "b").write_text("v")
+        return Checkpoint(str(out))
+
+    with RunDir(tmp_path / "run", Config()) as run:
+        run.iteration(2).policy(full)
+    folder = tmp_path / "run/iterations/2/policy"
+
+    def is_refused() -> bool:
+        with RunDir(tmp_path / "run", Config()) as run:
+            try:
+                run.iteration(2).policy(lambda out: pytest.fail("made again"))
+            except RunError as error:
+                assert "is not what the run wrote" in str(error)  # noqa: PT017
+                return True
+        return False
+
+    assert not is_refused()
+    (folder / "b").rename(folder / "c")
+    assert is_refused(), "its order among the others is the same"
+    (folder / "c").rename(folder / "deep/b")
+    assert is_refused()
+    (folder / "deep/b").rename(folder / "b")
+    assert not is_refused()
+    (folder / "empty").touch()
+    assert is_refused()
+
+
+def test_a_hash_goes_by_every_byte_of_a_large_file(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(bytes(3_000_000))
+    before = hash_path(path)
+    assert before == sha256(bytes(3_000_000)).hexdigest()
+    path.write_bytes(bytes(2_999_999) + b"x")
+    assert hash_path(path) != before
+
+
+def test_a_run_of_another_version_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    RunDir(tmp_path / "run", Config()).__exit__(None, None, None)
+    path = tmp_path / "run/manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"format": 1}))
+    with pytest.raises(RunError, match=r"another version of presrm \(format 1, this one writes 2\)"):
+        RunDir(tmp_path / "run", Config())
+    del manifest["format"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match=r"manifest\.json is damaged"):
+        RunDir(tmp_path / "run", Config())
+
+
+def test_rows_that_are_none_are_made_once(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert run.iteration(1).rows(Problem, "pairs.jsonl", lambda have: []) == []
+        assert run.iteration(1).is_done("pairs.jsonl")
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert run.iteration(1).rows(Problem, "pairs.jsonl", lambda have: pytest.fail("made again")) == []
+
+
+def test_another_policy_of_an_iteration_stands_beside_the_first(tmp_path: Path) -> None:
+    def made(out: Path) -> Checkpoint:
+        out.mkdir()
+        (out / "weights").write_text(out.name)
+        return Checkpoint(str(out))
+
+    with RunDir(tmp_path / "run", Config()) as run:
+        first, other = run.iteration(1).policy(made), run.iteration(1).policy(made, "seed")
+        assert Path(first.model).name == "policy"
+        assert Path(other.model).name == "seed"
+        assert run.iteration(1).policy(made, "seed") == other
+
+
+def test_the_lock_is_given_back_where_a_run_cannot_be_opened(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        run.iteration(1).value("scores.json", dict)
+    with pytest.raises(RunConfigError):
+        RunDir(tmp_path / "run", Config(seed=7))
+    with RunDir(tmp_path / "run", Config()):
+        pass
+
+
+def test_every_group_is_on_the_disk_before_the_manifest_counts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    with RunDir(tmp_path / "run", Config()) as run:
+
+        def sync(fd: int) -> None:
+            file = Path(f"/proc/self/fd/{fd}").resolve()
+            if file.name == "trees.jsonl":
+                entry = json.loads((tmp_path / "run/manifest.json").read_text())["artefacts"].get("1/trees.jsonl", {})
+                counted.append((len(file.read_text().splitlines()), entry.get("rows", 0)))
+
+        monkeypatch.setattr("os.fsync", sync)
+        run.iteration(1).rows(Problem, "trees.jsonl", groups_from)
+    assert counted == [(2, 0), (4, 2), (6, 4)]

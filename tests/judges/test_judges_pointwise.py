@@ -69,3 +69,30 @@ def test_equal_candidates_are_judged_once_and_share_the_judgement() -> None:
 
     assert [[judgement.score for judgement in judgements] for judgements in judged] == [[0.0, 1.0, 0.0], [1.0], []]
     assert sorted(asked) == ["bad", "good", "good"]
+
+
+@pytest.mark.parametrize("verdict", ["direct", "explained"])
+def test_each_way_to_a_verdict_has_its_own_question(verdict: str) -> None:
+    asked: list[Prompt] = []
+
+    def reply(prompt: Prompt, rng: object) -> str:
+        asked.append(prompt)
+        return "[[yes]]"
+
+    def options(prompt: Prompt, words: Sequence[str]) -> tuple[float, float]:
+        asked.append(prompt)
+        return 0.5, 0.5
+
+    PointwiseJudge(ScriptedEngine(reply, options), PROMPTS, verdict=verdict).judge([item("Step 2: 5")])
+    expected = {
+        way: PROMPTS.pointwise(PREFIX, Step("Step 2: 5"), direct=way == "direct") for way in ("direct", "explained")
+    }
+    assert asked == [expected[verdict]]
+    assert expected["direct"] != expected["explained"]
+
+
+@pytest.mark.parametrize("word", ["YES", "Yes", "yes", " yes ", "**Yes**"])
+def test_however_a_word_is_written_it_is_read(word: str) -> None:
+    judge = PointwiseJudge(ScriptedEngine(lambda prompt, rng: f"So [[{word}]]."), PROMPTS)
+    [(judgement,)] = judge.judge([item("Step 2: 5")])
+    assert judgement.score == 1.0

@@ -23,7 +23,15 @@ from small_models import (
     tree_of_pairs,
 )
 from torch import nn
-from transformers import AttentionMaskInterface, BloomConfig, GPT2Config, LlamaConfig, MistralConfig, PreTrainedConfig
+from transformers import (
+    AttentionMaskInterface,
+    BloomConfig,
+    GPT2Config,
+    Llama4TextConfig,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedConfig,
+)
 
 from presrm.packing import forward as packed_forward
 from presrm.packing.forward import accept_packs, packed_logps, rotary_group, takes_packs, tree_attention_in
@@ -319,3 +327,21 @@ def test_a_sequence_at_the_edge_of_a_rotary_group_gives_the_same_in_any_company_
     for group in groups.values():
         alone = torch.cat([run([sequence]) for sequence in group])
         torch.testing.assert_close(run(group), alone, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("chunk", [16, 64, 8192])
+def test_attention_in_chunks_is_refused_however_long_they_are(chunk: int) -> None:
+    """A chunk may be longer than any tree that is tried out, and shorter than what is trained on."""
+    config = Llama4TextConfig(
+        **SMALL, head_dim=8, attention_chunk_size=chunk, num_local_experts=2, intermediate_size_mlp=32
+    )
+    assert not takes_packs(make_model(config))
+
+
+def test_a_models_own_scale_of_attention_counts() -> None:
+    model, sequences = make_model(CONFIGS["gemma3"]), tree_of_pairs()
+    for layer in model.model.layers:
+        layer.self_attn.scaling *= 3
+    with torch.no_grad(), tree_attention_in(model):
+        logps = packed_logps(model, pack(sequences))
+    torch.testing.assert_close(logps, one_by_one(model, sequences), rtol=0, atol=1e-4)
