@@ -183,7 +183,7 @@ LONGROPE = {"type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 
 
 
 @pytest.mark.parametrize(
-    ("first", "max_tokens", "is_shared"), [(64, 24, True), (64, 60, False), (50, 24, False), (24, 24, False)]
+    ("first", "max_tokens", "is_shared"), [(64, 24, True), (64, 60, False), (40, 24, False), (24, 24, False)]
 )
 def test_no_prefix_is_shared_where_rotary_factors_change_between_it_and_the_end(
     first: int, max_tokens: int, is_shared: bool, monkeypatch: pytest.MonkeyPatch
