@@ -71,7 +71,7 @@ SWAPPED = {
 LIBRARIES = ("torch", "transformers.models.llama.modeling_llama", "peft", "hypothesis.strategies", "pydantic", "yaml")
 OTHER_NAME = {"min": "max", "max": "min", "any": "all", "all": "any"}
 LAST_MAY_GO = {"enumerate", "derive_seed"}
-SAY_NOTHING = {"strict", "encoding"}  # keywords that only guard, or that the system sets alike
+SAY_NOTHING = {"strict", "encoding", "indent"}  # keywords that only guard, are what the system does, or are for the eye
 
 
 @dataclass(frozen=True)

@@ -190,3 +190,18 @@ def test_an_output_in_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     path = tmp_path / "new" / "er" / "rows.jsonl"
     Journal(path, {}).append(ROWS)
     assert Journal(path, {}).num_rows == 2
+
+
+def test_what_was_set_aside_stays_through_groups_that_set_nothing_aside(tmp_path: Path) -> None:
+    rows = Journal(tmp_path / "rows.jsonl", {})
+    rows.append(ROWS, [BadRow(3, "no question", "{}")])
+    rows.append(ROWS)
+    again = Journal(rows.path, {})
+    again.append(ROWS)
+    again.append(ROWS, [BadRow(9, "no answer", "{}")])
+    assert [json.loads(line)["line"] for line in again.rejected.read_text().splitlines()] == [3, 9]
+
+
+def test_what_was_never_begun_can_be_discarded(tmp_path: Path) -> None:
+    Journal(tmp_path / "rows.jsonl", {}).discard()
+    assert list(tmp_path.iterdir()) == []
