@@ -20,6 +20,8 @@ from presrm.answers.clauses import first_clause, formulas, last_value, state, va
         ("-$40.", "-$40"),
         ("a total of 12 apples.", "12"),
         ("half of 12.", "half of 12"),
+        ("$5$ boxes of 6", "5 boxes of 6"),
+        ("$5$ boxes", "5"),
         ("3 out of 5", "3 out of 5"),
         ("1,234.5 km.", "1234.5"),
         ("5! ways", "5! ways"),

@@ -17,7 +17,7 @@ from presrm.answers.numbers import bare_separators, equal_numbers, find_numbers,
         ("3/4 of .5", ["3/4", ".5"]),
         ("8 m^2, m^{3}, x_1 and 1.2.3", ["8", "1.2"]),
         ("2 1/2, 2½, ½ and 3 and a half", ["5/2", "5/2", "1/2", "7/2"]),
-        (r"\frac{3}{4}, 2\frac58 and -1\tfrac{3}{4}", ["3/4", "21/8", "-7/4"]),
+        (r"\frac{3}{4}, \frac34, 2\frac58 and -1\tfrac{3}{4}", ["3/4", "3/4", "21/8", "-7/4"]),
         ("1.2e3, 1.2 x 10^5, 3×10⁻² and 2e", ["1200", "120000", "3/100", "2"]),
         ("2.5 million, 3 dozen, two hundred and 5 thousand million", ["2500000", "36", "5000000000"]),
         ("25% and 12.5 percent", ["25%", "12.5%"]),
@@ -59,7 +59,7 @@ def test_a_number_is_read(text: str, value: Fraction) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "18 dollars", "5, 6", "2^3", "1/0", "\\frac10", "9" * 5000, "1 2", "2 5/3", "(5)"]
+    "text", ["", "x", "18 dollars", "5, 6", "2^3", "1/0", "\\frac10", "9" * 5000, "1 2", "2 5/3", "2 5/5", "(5)"]
 )
 def test_any_other_text_is_no_number(text: str) -> None:
     assert read_number(text) is None
