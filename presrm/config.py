@@ -20,6 +20,14 @@ from presrm.errors import ConfigError
 from presrm.registry import nearest
 
 FREE: JsonDict = {"resume": "free"}
+# The options that belong to the part which each of these keys names.
+_OPTIONS_OF = {
+    "kind": "options",
+    "engine": "engine_options",
+    "splitter": "splitter_options",
+    "train": "train_options",
+    "held_out": "held_out_options",
+}
 FreeShare = Annotated[float, Field(ge=0, le=1, json_schema_extra=FREE)]
 
 
@@ -34,25 +42,37 @@ class ModelConfig(Section):
 
     id: str = Field("embedded", description="Hub id, folder, .gguf file, 'embedded', or http://host/v1#name.")
     tokenizer: str | None = Field(
-        None, description="Of a model behind http: Hub id or folder; with it, a server that can is asked by token ids."
+        None,
+        description="Tokenizer of a model behind http: a Hub id or a folder. With it, prompts are sent as token ids to "
+        "servers that accept them.",
     )
     engine: str = Field(
         "hf",
-        description="Registered engine that runs the policy: hf (transformers), vllm (a server started for it), ...",
+        description="Registered engine that runs the policy, for example hf (transformers) or vllm (starts a server).",
         json_schema_extra=FREE,
     )
     engine_options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of vllm or of a server, see docs/servers.md.", json_schema_extra=FREE
+        default_factory=dict,
+        description="Options of the engine; docs/servers.md lists those of vllm and of servers.",
+        json_schema_extra=FREE,
     )
     chat_template: str | None = Field(
-        None, description="'chatml', 'plain' (a base model) or a Jinja file; none: the tokenizer's own."
+        None,
+        description="Chat template: chatml, plain (for a base model) or a Jinja file; none: that of the tokenizer.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="auto: bf16 on a GPU, else fp32."
+        "auto", description="Number format of the weights; auto: bfloat16 on a GPU, float32 elsewhere."
     )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.", json_schema_extra=FREE)
+    device: str = Field(
+        "auto",
+        description="Device that runs the policy: auto (a GPU if there is one), cpu, cuda, cuda:1 or mps.",
+        json_schema_extra=FREE,
+    )
     batch_tokens: int = Field(
-        65_536, gt=0, description="Tokens in one generation or scoring batch.", json_schema_extra=FREE
+        65_536,
+        gt=0,
+        description="Largest number of tokens in one batch of generation or scoring.",
+        json_schema_extra=FREE,
     )
 
 
@@ -60,19 +80,29 @@ class ProblemsConfig(Section):
     """Where problems come from. A source is a registered name, or ``name:PATH`` for a local file in its format."""
 
     train: str = Field(
-        "arithmetic", description="Source of the problems to search: arithmetic, gsm8k:PATH, jsonl:PATH."
+        "arithmetic", description="Problems to train on, for example arithmetic, gsm8k, gsm8k:PATH or jsonl:PATH."
     )
     num_train: int = Field(
-        200, gt=0, description="Problems searched in each iteration; every iteration takes new ones."
+        200,
+        gt=0,
+        description="Number of problems searched in each iteration; every iteration takes new ones as long as there "
+        "are any.",
     )
     train_options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the source, as its factory takes."
+        default_factory=dict, description="Options of the source of training problems."
     )
-    held_out: str = Field("arithmetic", description="Source of the problems that score every iteration.")
-    num_held_out: int = Field(500, gt=0, description="Problems scored.")
-    held_out_options: dict[str, Any] = Field(default_factory=dict, description="Options of that source.")
+    held_out: str = Field(
+        "arithmetic", description="Held-out problems on which every policy is scored; named as those of train."
+    )
+    num_held_out: int = Field(500, gt=0, description="Number of held-out problems.")
+    held_out_options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the source of held-out problems."
+    )
     num_validation: int = Field(
-        0, ge=0, description="Further problems of the held-out source, never reported, by which policies are chosen."
+        0,
+        ge=0,
+        description="Number of further problems of the held-out source on which policies are chosen; their scores are "
+        "never reported.",
     )
 
 
@@ -101,49 +131,82 @@ class SeedConfig(Section):
 class SearchConfig(Section):
     """Search over partial trajectories (paper section 3.3)."""
 
-    kind: str = Field("greedy", description="Registered searcher: greedy, beam, best-of-n.")
+    kind: str = Field("greedy", description="Registered searcher, for example greedy, beam or best-of-n.")
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Options of that searcher. greedy: max_rollbacks, unanimous; beam: beam_width.",
+        description="Options of the searcher. greedy has max_rollbacks and unanimous; beam has beam_width.",
     )
-    num_candidates: int = Field(6, ge=2, description="Candidates a step, w; best-of-n: solutions.")
-    temperature: float = Field(0.5, gt=0, description="Of the candidates.")
-    top_p: float = Field(0.95, gt=0, le=1, description="Of the candidates.")
-    max_steps: int = Field(20, gt=0, description="Steps a solution may have.")
+    num_candidates: int = Field(
+        6, ge=2, description="Number of candidates sampled for each step; for best-of-n, of whole solutions."
+    )
+    temperature: float = Field(0.5, gt=0, description="Sampling temperature for candidate steps.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus (top-p) sampling threshold for candidate steps.")
+    max_steps: int = Field(20, gt=0, description="Largest number of steps in a solution.")
     max_step_tokens: int = Field(
-        256, gt=0, description="Tokens a step may have; a longer one is truncated, never judged."
+        256, gt=0, description="Largest number of tokens in a step; a longer step is cut off and never judged."
     )
-    answer_marks: tuple[str, ...] = Field((), description="A step that holds one of these ends the solution.")
-    group_size: int = Field(64, gt=0, description="Problems in one lockstep group: the unit of batching and of replay.")
+    answer_marks: tuple[str, ...] = Field(
+        (), description="A step that contains one of these texts is the last step of its solution."
+    )
+    group_size: int = Field(
+        64,
+        gt=0,
+        description="Number of problems searched together as one group; an interrupted run resumes after the last "
+        "finished group.",
+    )
 
 
 class JudgeConfig(Section):
     """How the policy judges its own steps."""
 
-    kind: str = Field("pairwise", description="Registered judge: pairwise, pointwise, first-error, ...")
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of that judge, as its factory takes.")
+    kind: str = Field(
+        "pairwise", description="Registered judge, for example pairwise, pointwise or first-error (docs/judges.md)."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the judge; docs/judges.md lists them for each kind."
+    )
     verdict: Literal["explained", "direct"] = Field(
-        "explained", description="Written out, or read from token probabilities."
+        "explained",
+        description="explained: the judge writes an explanation that ends with its verdict; direct: the verdict is "
+        "read from the token probabilities.",
     )
     tie_tolerance: float | None = Field(
-        None, ge=0, description="max - min up to this is a tie; none: 0 explained, 0.02 direct."
+        None,
+        ge=0,
+        description="Candidates are tied if their highest and lowest score differ by at most this; none: 0 for "
+        "explained verdicts, 0.02 for direct ones.",
     )
-    threshold: float = Field(0.5, ge=0, le=1, description="judge-steps: a step scored below this is an error.")
-    votes: int = Field(1, gt=0, description="Explained verdicts drawn for each question; above 1, temperature > 0.")
-    temperature: float = Field(0.0, ge=0, description="Of explained verdicts.")
-    max_tokens: int = Field(512, gt=0, description="Longest explanation.")
+    threshold: float = Field(
+        0.5, ge=0, le=1, description="presrm judge-steps counts a step as wrong if its score is below this."
+    )
+    votes: int = Field(
+        1,
+        gt=0,
+        description="Number of explained verdicts sampled for each question; more than 1 requires a temperature "
+        "above 0.",
+    )
+    temperature: float = Field(0.0, ge=0, description="Sampling temperature for explained verdicts; 0: greedy.")
+    max_tokens: int = Field(512, gt=0, description="Largest number of tokens in an explanation.")
 
 
 class PairsConfig(Section):
     """Which pairs an iteration trains on."""
 
     rejected: Literal["lowest", "all"] = Field(
-        "lowest", description="What the kept candidate is paired with: the lowest, or all that score below it."
+        "lowest",
+        description="Candidates that the kept one is paired with: the one with the lowest score, or all with a lower "
+        "score.",
     )
     min_margin: float = Field(
-        0.0, ge=0, le=1, description="Pairs of a smaller margin are dropped; expansions left without one are counted."
+        0.0,
+        ge=0,
+        le=1,
+        description="Pairs with a smaller margin (difference of scores) are dropped, and the expansions that lose all "
+        "their pairs are counted.",
     )
-    max_per_problem: int | None = Field(None, gt=0, description="At most this many a problem, widest margin first.")
+    max_per_problem: int | None = Field(
+        None, gt=0, description="Largest number of pairs per problem, widest margins first; none: all pairs."
+    )
 
 
 class LoraConfig(Section):
@@ -196,96 +259,119 @@ class TrainingConfig(Section):
 class MethodConfig(Section):
     """How M(t) is made from M(t-1)."""
 
-    kind: str = Field("presrm", description="Registered method.")
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of that method, as its factory takes.")
+    kind: str = Field("presrm", description="Registered method that makes each policy from the one before.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the method.")
 
 
 class PoliciesConfig(Section):
-    """Which policy an iteration starts from, what it is held to, and what it is trained on.
+    """Which policy an iteration starts from, which policy is its reference, and which lessons it trains on.
 
-    What is decided by answers is decided on ``problems.num_validation`` problems that are never reported.
+    Decisions that depend on answers use the ``problems.num_validation`` problems, whose scores are never reported.
     """
 
     go_on_from: Literal["last", "best"] = Field(
         "last",
-        description="The policy that an iteration starts from: the last, or the best on the validation problems.",
+        description="Policy that an iteration starts from: the last one, or the best one on the validation problems.",
     )
     reference: Literal["previous", "initial", "ema"] = Field(
         "previous",
-        description="The reference of the objective: the policy the iteration starts from, M1, or a moving average "
-        "of all policies so far (full weights only).",
+        description="Reference policy of the objective: the policy that the iteration starts from, M1 (initial), or a "
+        "moving average of all policies so far (ema; full weights only).",
     )
-    ema_decay: float = Field(0.9, ge=0, lt=1, description="Weight of the average so far, for reference: ema.")
+    ema_decay: float = Field(
+        0.9, ge=0, lt=1, description="With reference: ema, the weight of the average so far when a policy is added."
+    )
     lessons: Literal["fresh", "all", "mix"] = Field(
         "fresh",
-        description="What to train on: the lessons of this iteration, those of all iterations so far, or as many "
-        "earlier ones as fresh ones, drawn at random.",
+        description="Lessons to train on: those of this iteration (fresh), those of all iterations so far (all), or "
+        "those of this iteration and equally many earlier ones drawn at random (mix).",
     )
     replay: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Share of the lessons that teach to judge: verdicts on steps of training problems with solutions "
-        "in which one number was changed.",
+        description="Share of the lessons that train the policy as a judge: verdicts on steps of reference solutions, "
+        "with and without one changed number.",
     )
     on_regression: Literal["continue", "stop", "rollback"] = Field(
         "continue",
-        description="What happens when a policy solves significantly fewer validation problems than the one it was "
-        "made from (p < 0.05): nothing, the run ends, or the next iteration starts from that one again.",
+        description="What to do when a policy solves significantly fewer validation problems than the policy it was "
+        "made from (p < 0.05): continue, stop the run, or start the next iteration from the earlier policy (rollback).",
     )
 
 
 class EvaluationConfig(Section):
     """How every iteration is scored."""
 
-    grader: str = Field("auto", description="Registered grader: auto, gsm8k, math, exact.")
-    max_tokens: int = Field(512, gt=0, description="Longest greedy solution.")
-    group_size: int = Field(128, gt=0, description="Problems in one lockstep group where nothing is searched.")
-    num_judge_problems: int = Field(200, ge=0, description="Held-out problems on which the judge is tested.")
+    grader: str = Field("auto", description="Registered grader, for example auto, gsm8k, math or exact.")
+    max_tokens: int = Field(512, gt=0, description="Largest number of tokens in a solution that is sampled whole.")
+    group_size: int = Field(
+        128, gt=0, description="Number of problems solved together as one group when no search is used."
+    )
+    num_judge_problems: int = Field(200, ge=0, description="Number of held-out problems on which the judge is tested.")
 
 
 class WatchConfig(Section):
-    """Signs of a judge that goes bad, measured for every policy, and the bounds beyond which they raise an alarm.
+    """Signs that a judge degrades, measured for every policy, and the bounds beyond which they raise an alarm.
 
-    An alarm takes `min_count` cases and, where a figure has a 95 % interval, all of that beyond the bound.
+    A figure raises an alarm if it was measured on at least `min_count` cases and, where it has a 95 % interval, the
+    whole interval lies beyond the bound.
     """
 
     on_alarm: Literal["warn", "stop"] = Field(
         "warn",
-        description="warn: say so and go on; stop: end the run, which the same command with warn takes up.",
+        description="warn: report the alarm and continue; stop: end the run. To resume a stopped run, set this to "
+        "warn and run the same command again.",
         json_schema_extra=FREE,
     )
     num_problems: int = Field(
-        32, ge=0, description="Held-out problems searched to watch the judge; 0: it is not.", json_schema_extra=FREE
+        32,
+        ge=0,
+        description="Number of held-out problems searched to measure the signs of the judge; 0: no signs are measured.",
+        json_schema_extra=FREE,
     )
     num_rejudged: int = Field(
-        64, ge=0, description="Expansions of the last search that the new judge judges again.", json_schema_extra=FREE
+        64,
+        ge=0,
+        description="Number of expansions of the last search that the new judge judges again, to measure agreement.",
+        json_schema_extra=FREE,
     )
-    min_count: int = Field(20, gt=0, description="Fewer cases raise no alarm.", json_schema_extra=FREE)
-    min_readable: FreeShare = Field(0.8, description="Share of judgements that can be read.")
+    min_count: int = Field(
+        20, gt=0, description="A figure measured on fewer cases raises no alarm.", json_schema_extra=FREE
+    )
+    min_readable: FreeShare = Field(0.8, description="Lowest acceptable share of readable judgements.")
     min_spread: float = Field(
-        0.05, ge=0, description="Standard deviation of the scores; a constant verdict has 0.", json_schema_extra=FREE
+        0.05,
+        ge=0,
+        description="Lowest acceptable standard deviation of the scores; it is 0 if every verdict is the same.",
+        json_schema_extra=FREE,
     )
     max_first_shown: float = Field(
         0.75,
         ge=0.5,
         le=1,
-        description="Share of pairwise verdicts for the step shown first, or for the second.",
+        description="Highest acceptable share of pairwise verdicts for the step shown first, or for the one shown "
+        "second.",
         json_schema_extra=FREE,
     )
     max_order_flips: FreeShare = Field(
-        0.5, description="Share of pairs whose verdict turns round with the order shown."
+        0.5, description="Highest acceptable share of pairs of steps whose verdict changes with the order shown."
     )
-    max_by_length: FreeShare = Field(0.5, description="Correlation, either way, of score and length.")
-    min_caught: FreeShare = Field(0.5, description="Share of planted errors scored below the right step.")
+    max_by_length: FreeShare = Field(
+        0.5, description="Highest acceptable correlation of score and length, positive or negative."
+    )
+    min_caught: FreeShare = Field(
+        0.5, description="Lowest acceptable share of planted errors that score below the right step."
+    )
     max_talked_into: FreeShare = Field(
-        0.5, description="Share of wrong steps that score higher once they praise themselves."
+        0.5, description="Highest acceptable share of wrong steps that score higher once they praise themselves."
     )
     min_agreement: float = Field(
         0.0,
         ge=-1,
         le=1,
-        description="Kendall tau with the judge before, on the candidates that it judged.",
+        description="Lowest acceptable Kendall tau with the previous judge, on candidates that the previous judge "
+        "scored.",
         json_schema_extra=FREE,
     )
 
@@ -293,18 +379,24 @@ class WatchConfig(Section):
 class Config(Section):
     """All settings of a run."""
 
-    name: str = Field("custom", description="Names the default run folder, runs/NAME.")
-    seed: int = Field(0, ge=0, description="Everything random derives from it.")
-    iterations: int = Field(3, ge=0, description="DPO iterations: 3 makes M1 -> M4.", json_schema_extra=FREE)
-    threads: int | None = Field(
-        None, gt=0, description="CPU threads; none: torch's own choice.", json_schema_extra=FREE
+    name: str = Field("custom", description="Name of the config; the default run folder is runs/NAME.")
+    seed: int = Field(0, ge=0, description="Random seed from which every random draw of the run derives.")
+    iterations: int = Field(
+        3, ge=0, description="Number of iterations; 3 iterations make M2, M3 and M4 from M1.", json_schema_extra=FREE
     )
-    splitter: str = Field("newline", description="Registered step splitter.")
+    threads: int | None = Field(
+        None, gt=0, description="Number of CPU threads; none: PyTorch decides.", json_schema_extra=FREE
+    )
+    splitter: str = Field(
+        "newline", description="Registered step splitter, for example newline, paragraph, sentence or marker."
+    )
     splitter_options: dict[str, Any] = Field(default_factory=dict, description="Options of the splitter.")
-    prompts: str = Field("paper", description="Prompt set: paper, compact, plain, or a folder.")
+    prompts: str = Field("paper", description="Prompt set: paper, compact, plain, or the path of a folder.")
     model: ModelConfig = ModelConfig()
     problems: ProblemsConfig = ProblemsConfig()
-    seed_stage: SeedConfig | None = Field(None, description="none: the policy is already an M1.")
+    seed_stage: SeedConfig | None = Field(
+        None, description="Seed stage that makes M1 from M0; none: the policy is already an M1."
+    )
     search: SearchConfig = SearchConfig()
     judge: JudgeConfig = JudgeConfig()
     method: MethodConfig = MethodConfig()
@@ -321,8 +413,8 @@ class Config(Section):
         decides = self.policies.go_on_from == "best" or self.policies.on_regression != "continue"
         if decides and not self.problems.num_validation:
             raise ValueError(
-                "policies.go_on_from: best and policies.on_regression: stop or rollback need problems.num_validation: "
-                "the reported problems must not choose the policy"
+                "policies.go_on_from: best and policies.on_regression: stop or rollback need problems.num_validation "
+                "above 0, because the reported problems must not choose the policy"
             )
         return self
 
@@ -340,6 +432,8 @@ def load_config(
 ) -> Config:
     """Read a config by path or shipped name (none: `defaults`) and apply ``a.b=c`` overrides (values are YAML).
 
+    An override that chooses another part (a searcher, a judge, a splitter, ...) drops the options of the part before.
+
     Raises:
         ConfigError: naming the file, the key and what was expected.
     """
@@ -348,21 +442,19 @@ def load_config(
     if source is None:
         text, where = "", "config"
     elif path.is_file():
-        text, where = path.read_text("utf-8"), str(path)
+        text, where = _read(path), str(path)
     elif str(source) in shipped:
         text, where = shipped[str(source)], f"config {source!s}"
     else:
-        raise ConfigError(
-            f"no config {str(source)!r}: no such file, and no shipped config; {nearest(str(source), shipped)}"
-        )
+        raise ConfigError(f"{str(source)!r} is neither a file nor a shipped config; {nearest(str(source), shipped)}")
     try:
         values = yaml.safe_load(text) or dict(defaults)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{where} is not valid YAML: {_explain_yaml(error)}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{where}: expected keys and values, found {type(values).__name__}")
+        raise ConfigError(f"{where} must hold keys and values such as 'seed: 0', found {values!r:.80}")
     values.setdefault("name", path.stem)
-    for override in overrides:
+    for override in sorted(overrides, key=lambda text: not _chooses_part(text)):
         _override(values, override)
     return parse_config(values, where)
 
@@ -397,8 +489,11 @@ def _explain(details: Any, section: type[BaseModel], where: str) -> str:
     key = ".".join([*([where] if where else []), *sections, last])
     if details["type"] == "missing":
         return f"{key} is missing"
+    if details["type"] in ("model_type", "model_attributes_type"):
+        return f"{key} is a section of keys and values, found {details.get('input')!r:.80}"
     if details["type"] != "extra_forbidden":
-        return f"{key}: {details['msg']}, found {details.get('input')!r:.80}"
+        reason = str(details["msg"]).removeprefix("Value error, ").replace("Input should", "should", 1)
+        return f"{key}{' ' if reason.startswith('should') else ': '}{reason}, found {details.get('input')!r:.80}"
     inner: type[BaseModel] | None = section
     for name in sections:
         inner = _section_of(inner.model_fields[name].annotation) if inner and name in inner.model_fields else None
@@ -406,7 +501,10 @@ def _explain(details: Any, section: type[BaseModel], where: str) -> str:
     prefix = key[: -len(last)]
     close = get_close_matches(last, names, n=1)
     meant = f"did you mean {prefix + close[0]!r}? " if close else ""
-    return f"unknown key {key!r}; {meant}keys of {prefix.rstrip('.') or 'the config'}: {', '.join(names) or 'none'}"
+    parts = f"; options of the chosen kind belong under {prefix}options" if {"kind", "options"} <= {*names} else ""
+    parent = prefix.rstrip(".") or "the config"
+    known = f"the keys of {parent} are {', '.join(names)}" if names else f"{parent} has no keys here"
+    return f"unknown key {key!r}; {meant}{known}{parts}"
 
 
 def fields(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -446,13 +544,39 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
 def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set {override!r}: expected key=value, as in search.num_candidates=4")
-    node = values
+        raise ConfigError(f"--set {override!r}: expected key=value, for example search.num_candidates=4")
+    node, default = values, Config.model_fields
     *sections, last = key.strip().split(".")
     for section in sections:
         inner = node.get(section)
         node[section] = node = dict(inner) if isinstance(inner, dict) else {}
+        inner_section = _section_of(default[section].annotation) if section in default else None
+        default = inner_section.model_fields if inner_section else {}
     try:
-        node[last] = yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key}: {text!r} is not YAML") from error
+        raise ConfigError(f"--set {key}: {text!r} is not valid YAML: {_explain_yaml(error)}") from error
+    if last in _OPTIONS_OF and last in default:
+        before = node.get(last, default[last].default)
+        if str(value).partition(":")[0] != str(before).partition(":")[0]:
+            node.pop(_OPTIONS_OF[last], None)
+    node[last] = value
+
+
+def _chooses_part(override: str) -> bool:
+    return override.partition("=")[0].strip().rpartition(".")[2] in _OPTIONS_OF
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not a text file in UTF-8") from error
+
+
+def _explain_yaml(error: yaml.YAMLError) -> str:
+    """Say in one line what is wrong, and where if the parser knows."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}"
+    return " ".join(str(error).split())

@@ -8,12 +8,14 @@ from typing import Any
 from presrm.assembly.options import arguments_of, takes
 from presrm.config import ModelConfig
 from presrm.engines import ENGINES
-from presrm.errors import RequestError
+from presrm.errors import RequestError, UnknownNameError
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Engine
+from presrm.registry import nearest
 from presrm.types import Checkpoint
 
 _VERSIONED = ("presrm", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
+_OFFERED = ("chat_template", "dtype", "device", "batch_tokens")  # settings of the model, to an engine that takes them
 
 
 def open_engine(policy: Checkpoint, model: ModelConfig, *, lora_rank: int | None = None) -> Engine:
@@ -34,13 +36,26 @@ def open_engine(policy: Checkpoint, model: ModelConfig, *, lora_rank: int | None
     if kind in ("server", "vllm") and find_spec("openai") is None:
         raise RequestError(f"engine {kind!r} needs: pip install 'presrm[server]'")
     factory = ENGINES.factory(kind)
-    names = ("chat_template", "dtype", "device", "batch_tokens")
     offered: dict[str, Any] = {"checkpoint": policy, "encoder": None, "lora_rank": lora_rank}
-    offered |= {name: getattr(model, name) for name in names}
+    offered |= {name: getattr(model, name) for name in _OFFERED}
     tokenizer = model.tokenizer if kind == "server" else policy.model
     if tokenizer is not None and takes(factory, "encoder"):
         offered["encoder"] = open_encoder(tokenizer, model.chat_template)
     return factory(**arguments_of(factory, model.engine_options, offered, "model.engine_options"))
+
+
+def check_engine(model: ModelConfig) -> None:
+    """Refuse an engine that is not registered, and options that it does not take; import it only for its options.
+
+    Raises:
+        ConfigError: naming each wrong option and the nearest valid one.
+        UnknownNameError: naming the nearest engine.
+    """
+    if model.engine not in ENGINES.names():
+        raise UnknownNameError(f"unknown engine {model.engine!r}; {nearest(model.engine, ENGINES.names())}")
+    if model.engine_options:
+        offered = dict.fromkeys(("checkpoint", "encoder", "lora_rank", *_OFFERED))
+        arguments_of(ENGINES.factory(model.engine), model.engine_options, offered, "model.engine_options")
 
 
 def require_weights(model: str) -> None:

@@ -38,24 +38,43 @@ def make_judge(config: JudgeConfig, engine: Engine | None, prompts: PromptSet) -
     Raises:
         ConfigError: if the settings contradict each other, or the factory does not take the options.
     """
+    factory, arguments = _arguments(config, engine, prompts, make_judge)
+    if config.votes == 1 or "votes" in arguments:
+        return factory(**arguments)
+    assert engine is not None  # only a judge that asks one has votes
+    return VotedJudge(lambda reseeded: factory(**{**arguments, "engine": reseeded}), engine, config.votes)
+
+
+def check_judge(config: JudgeConfig, engine: Engine | None, prompts: PromptSet) -> None:
+    """Refuse what `make_judge` would refuse, without making the judge: neither a policy nor a function is loaded."""
+    _arguments(config, engine, prompts, check_judge)
+
+
+def _arguments(
+    config: JudgeConfig,
+    engine: Engine | None,
+    prompts: PromptSet,
+    make_member: Callable[[JudgeConfig, Engine | None, PromptSet], object],
+) -> tuple[Callable[..., Judge], dict[str, object]]:
+    """Give the factory of a judge and its arguments; `make_member` makes the members of a jury."""
     factory = JUDGES.factory(config.kind)
-    signature = inspect.signature(factory)
     keywords = _keywords(factory)
     _check_verdict(config, keywords)
     _check_votes(config, keywords)
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
-    ours: dict[str, object] = {"engine": engine, "prompts": prompts, "verdict": config.verdict, "sampling": sampling}
-    if counts_votes := "votes" in signature.parameters:
-        ours["votes"] = config.votes
+    offered: dict[str, object] = {
+        "engine": engine,
+        "prompts": prompts,
+        "verdict": config.verdict,
+        "sampling": sampling,
+    }
+    if "votes" in inspect.signature(factory).parameters:
+        offered["votes"] = config.votes
     options = dict(config.options)
     if "judges" in options:
         members, _ = _member_settings(config).items(), options.pop("judges")
-        ours["judges"] = {name: make_judge(member, engine, prompts) for name, member in members}
-    arguments = arguments_of(factory, options, ours, "judge.options")
-    if config.votes == 1 or counts_votes:
-        return factory(**arguments)
-    assert engine is not None  # only a judge that asks one has votes
-    return VotedJudge(lambda reseeded: factory(**{**arguments, "engine": reseeded}), engine, config.votes)
+        offered["judges"] = {name: make_member(member, engine, prompts) for name, member in members}
+    return factory, arguments_of(factory, options, offered, "judge.options")
 
 
 def _keywords(factory: Callable[..., Judge]) -> Collection[str]:

@@ -6,8 +6,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from presrm.assembly.engines import open_engine
-from presrm.assembly.judges import make_judge, tie_tolerance
+from presrm.assembly.engines import check_engine, open_engine
+from presrm.assembly.judges import check_judge, make_judge, tie_tolerance
 from presrm.assembly.options import arguments_of
 from presrm.checkers import CHECKERS
 from presrm.config import Config
@@ -20,7 +20,7 @@ from presrm.judging.health import Health, StepLabeller, judge_pairs, judge_sibli
 from presrm.judging.labels import demonstrations, explain, perturbed, questions
 from presrm.methods import METHODS
 from presrm.methods.stages import Progress
-from presrm.problems import load_problems
+from presrm.problems import PROBLEMS, load_problems
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import TurnSplitter
 from presrm.protocols import Engine, Grader, Judge, Method, Sampling, Searcher, StepSplitter, Trainer
@@ -33,8 +33,21 @@ from presrm.types import Checkpoint, Demonstration, Grade, Problem, SearchTree, 
 
 def make_splitter(name: str, options: Mapping[str, Any] | None = None) -> StepSplitter:
     """Make the registered splitter `name`."""
+    factory = SPLITTERS.factory(name)
+    arguments = arguments_of(factory, options or {}, {}, "splitter_options")
     with boundary(SplitterError, f"splitter {name!r}"):
-        return SPLITTERS.create(name, **(options or {}))
+        return factory(**arguments)
+
+
+def check_source(source: str, options: Mapping[str, Any], where: str) -> None:
+    """Refuse options that the problem set of `source` does not take; `where` is their key in the config.
+
+    Raises:
+        ConfigError: naming each wrong option and the nearest valid one.
+    """
+    name = source.partition(":")[0]
+    if options and name in PROBLEMS.names():
+        arguments_of(PROBLEMS.factory(name), options, dict.fromkeys(("path", "split", "num", "seed")), where)
 
 
 @dataclass
@@ -54,6 +67,23 @@ class Parts:
     def splitter(self) -> StepSplitter:
         """The splitter."""
         return make_splitter(self.config.splitter, self.config.splitter_options)
+
+    def check(self) -> None:
+        """Make or check every part that needs no policy, so that a wrong name or option is refused before any work.
+
+        Raises:
+            ConfigError: naming each wrong option and the nearest valid one.
+            UnknownNameError: naming the nearest registered part.
+        """
+        check_engine(self.config.model)
+        _ = self.method
+        self.searcher()
+        check_judge(self.config.judge, None, self.prompts)
+        make_objective(self.config.objective)
+        GRADERS.factory(self.config.evaluation.grader)
+        problems = self.config.problems
+        check_source(problems.train, problems.train_options, "problems.train_options")
+        check_source(problems.held_out, problems.held_out_options, "problems.held_out_options")
 
     def searcher(self, purpose: int | str = 0) -> Searcher:
         """The searcher; its draws derive from the run's seed and from what it is for: an iteration, or a purpose."""

@@ -1,18 +1,24 @@
-"""What a run would do, told without doing it."""
+"""The plan of a run: what it would do, without doing it."""
 
 from pathlib import Path
 
+from presrm.assembly.engines import require_weights
 from presrm.assembly.parts import Parts
 from presrm.config import Config
 from presrm.methods.stages import SilentProgress
 
 
 def plan(config: Config) -> list[tuple[str, str, str]]:
-    """Say what `train` would do: stage, what, amount. Loads the problems, not the policy.
+    """List what `train` would do: stage, input, amount. Loads the problems, not the policy.
 
     Token counts are upper bounds at the limits of the settings, for solutions of at most six steps.
+
+    Raises:
+        RequestError: if a part or an option of one does not exist, as `train` would.
     """
+    require_weights(config.model.id)
     stages = Parts(config, SilentProgress(), lambda **_: None)
+    stages.check()
     search, evaluation = config.search, config.evaluation
     held_out = stages.held_out()
     assessed = (f"{len(held_out)} of {config.problems.held_out}", _tokens(len(held_out) * evaluation.max_tokens))
@@ -25,15 +31,15 @@ def plan(config: Config) -> list[tuple[str, str, str]]:
     rows.append(("M1: assess", *assessed))
     for number in range(2, config.iterations + 2):
         num = len(stages.problems(number)) * min(search.max_steps, 6)
-        drawn = num * search.num_candidates
-        asked = drawn * ((search.num_candidates - 1) if config.judge.kind == "pairwise" else 1)
+        num_drawn = num * search.num_candidates
+        num_questions = num_drawn * ((search.num_candidates - 1) if config.judge.kind == "pairwise" else 1)
         verdict = config.judge.max_tokens if config.judge.verdict == "explained" else 1
         rows += [
-            (f"M{number}: search", f"problems of {config.problems.train}", _tokens(drawn * search.max_step_tokens)),
+            (f"M{number}: search", f"problems of {config.problems.train}", _tokens(num_drawn * search.max_step_tokens)),
             (
                 f"M{number}: judge",
                 f"{config.judge.kind}, {config.judge.verdict}",
-                _tokens(asked * verdict * config.judge.votes),
+                _tokens(num_questions * verdict * config.judge.votes),
             ),
             (f"M{number}: train", stages.objective.name, f"up to {num} pairs"),
             (f"M{number}: assess", *assessed),
@@ -45,11 +51,11 @@ def plan(config: Config) -> list[tuple[str, str, str]]:
 def _disk(config: Config, num_policies: int) -> tuple[str, str]:
     """What the policies of a run will take."""
     if config.training.lora is not None:
-        return f"{num_policies} adapters of rank {config.training.lora.r}", "small beside the policy"
+        return f"{num_policies} adapters of rank {config.training.lora.r}", "small compared with the policy"
     folder = Path(__file__).parents[1] / "embedded" if config.model.id == "embedded" else Path(config.model.id)
     files = [folder] if folder.is_file() else list(folder.glob("*.safetensors"))
     if not files:
-        return f"{num_policies} policies, float32", "unknown: the policy is not on this disk"
+        return f"{num_policies} policies, float32", "unknown: the policy is not stored on this machine"
     size = num_policies * sum(file.stat().st_size for file in files)
     return f"{num_policies} policies, float32", f"{size / 1e6:,.0f} MB, more if the policy is stored in fewer bits"
 

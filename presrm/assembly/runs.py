@@ -37,14 +37,13 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
     """
     require_weights(config.model.id)
     limit_threads(config.threads)
+    Parts(config, progress, lambda **_: None).check()
     with RunDir(out, config, versions(), hash_inputs(config)) as run:
         parts = Parts(config, progress, run.log)
-        method = parts.method
-        make_objective(config.objective)  # a wrong option is told at once, not after the search
         parts.held_out()
         if config.iterations:
-            parts.source(2)  # a misspelt file is told at once, not after M1 has been assessed
-        return run_loop(config, method, parts, run, progress, partial(write_report, config, run))
+            parts.source(2)  # a misspelt file is reported at once, not after M1 has been assessed
+        return run_loop(config, parts.method, parts, run, progress, partial(write_report, config, run))
 
 
 def write_report(config: Config, run: RunDir, rows: Sequence[IterationSummary]) -> None:

@@ -1,7 +1,7 @@
 """The command line: one module a verb, and here what holds for all of them.
 
-However a command ends, it ends by the contract: exit code 0 done, 1 the work failed, 2 the request was wrong,
-130 interrupted, and one plain line on standard error. ``--debug`` shows the traceback.
+Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted. A failure is one plain line on
+standard error; ``--debug`` shows the traceback.
 """
 
 import errno
@@ -24,25 +24,26 @@ from presrm.errors import PresrmError, UnknownNameError
 from presrm.registry import nearest
 
 _ANYWHERE = ("--debug", "--verbose", "-v")
-_GO_ON = "run the same command again to go on from there"
-_HELP = """Train a language model to reason, step by step, on its own judgement.
+_RESUME = "run the same command again to resume"
+_HELP = """Train a language model to reason step by step, with the model as its own judge.
 
-The loop: at each step of a problem the policy proposes several next steps and judges them itself; best and worst
-become a preference pair; step-wise DPO on the pairs makes the next policy; and again.
+At each step of a problem, the policy (the model that is trained) samples several candidate steps and judges them
+itself. The best and the worst candidate form a preference pair. Step-wise DPO on these pairs trains the next policy,
+and the loop repeats.
 
 \b
-  $ presrm train --dry-run                  see what would be done
-  $ presrm train                            the whole loop on the embedded policy, in minutes
-  $ presrm train gsm8k-small --model DIR    the same on GSM8K with a model of yours
+  $ presrm train --dry-run                  show the plan of a run
+  $ presrm train                            run the whole loop on the embedded policy
+  $ presrm train gsm8k-small --model DIR    run it on GSM8K with your own model
   $ presrm judge-steps solutions.jsonl      judge every step of the solutions in a file
-  $ presrm eval --model DIR --problems P    score a policy, greedy or by a search
+  $ presrm eval --model DIR --problems P    evaluate a policy on a benchmark
 
-The same command, run again, goes on where it was stopped.
+If a command is interrupted, run it again: it resumes where it stopped. 'presrm VERB --help' explains a verb.
 """
 
 
 class Verbs(TyperGroup):
-    """A group of verbs that answers an unknown one with the nearest."""
+    """A group of verbs; for an unknown verb it suggests the nearest one."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the verb that `args` begins with.
@@ -72,7 +73,7 @@ app.command("explain")(explain_verb)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("solve")(solve.solve)
-config_app = typer.Typer(cls=Verbs, rich_markup_mode=None, help="List, show and describe run configs.")
+config_app = typer.Typer(cls=Verbs, rich_markup_mode=None, help="List, print and describe configs.")
 config_app.command("list")(config.list_configs)
 config_app.command("show")(config.show_config)
 config_app.command("schema")(config.show_schema)
@@ -82,11 +83,11 @@ app.add_typer(config_app, name="config")
 @app.callback(invoke_without_command=True)
 def options(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is going on.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details of the work.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback if the command fails.")] = False,
 ) -> None:
-    """Hold the flags that may stand anywhere on the line."""
+    """Apply the flags that may appear anywhere in a command."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")
     logging.captureWarnings(capture=True)
     if not verbose:
@@ -100,7 +101,7 @@ def options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit by the contract.
+    """Run one command and exit with its exit code.
 
     Args:
         arguments: What follows ``presrm``; none: those of the process.
@@ -126,18 +127,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"presrm: {one_line(message)}", file=sys.stderr)
         raise SystemExit(code) from error
     if code == 130:
-        print(f"presrm: interrupted; nothing finished is lost, {_GO_ON}", file=sys.stderr)
+        print(f"presrm: interrupted; nothing finished is lost, {_RESUME}", file=sys.stderr)
     raise SystemExit(code or 0)
 
 
 def explain(error: Exception) -> tuple[int, str]:
-    """Say how a failure ends the command: exit code, and what a stranger needs to know."""
+    """Give the exit code of a failure, and a message for the user."""
     if isinstance(error, PresrmError):
         return error.exit_code, str(error)
     if isinstance(error, TyperException):
         return error.exit_code, _explain_usage(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return 1, f"the disk is full; nothing already computed is lost: make room and {_GO_ON}"
+        return 1, f"the disk is full; nothing already computed is lost: free some space and {_RESUME}"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return 1, f"{os.fsdecode(error.filename)}: {error.strerror}"
     return 1, f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)"

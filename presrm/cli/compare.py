@@ -17,15 +17,16 @@ _NUM_SHOWN = 10
 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A run, RUN/iterations/N, or the folder of presrm eval.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="The same of the other policy.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The same for the other policy.")],
     show_all: Annotated[
-        bool, typer.Option("--all", help="List every problem solved or lost, not the first ten.")
+        bool, typer.Option("--all", help="List all problems that only one policy solves, not just ten.")
     ] = False,
 ) -> None:
     """Compare two policies problem by problem.
 
-    Tells the difference B - A with its bootstrap interval over problems, the p-value of the exact McNemar test, and
-    which problems only one of them solves. Both must have answered the same problems. A run is its last policy.
+    Prints the difference of their scores (B - A) with a bootstrap interval over problems, the p-value of the exact
+    McNemar test, and the problems that only one of them solves. Both must have answered the same problems. A run folder
+    stands for its last policy.
 
     \b
       $ presrm compare runs/embedded/iterations/1 runs/embedded
@@ -41,7 +42,7 @@ def compare(
     both = [name for name in before if name in after]
     if not both:
         raise RequestError(
-            f"{first} tells of {', '.join(before)}, {second} of {', '.join(after)}: no benchmark in common"
+            f"{first} holds {', '.join(before)}, {second} holds {', '.join(after)}: no benchmark in common"
         )
     found = {}
     for name in both:
@@ -73,5 +74,5 @@ def _print(found: "dict[str, Comparison]", solved: dict[str, tuple[int, int]], s
             shown = names if show_all else names[:_NUM_SHOWN]
             more = f" and {len(names) - len(shown)} more (--all)" if len(names) > len(shown) else ""
             listed = ", ".join(map(one_line, shown)) or "none"
-            told = f"{name}, {what} ({len(names)}): {listed}{more}"
-            console.print(told, markup=False, highlight=False, soft_wrap=True)
+            line = f"{name}, {what} ({len(names)}): {listed}{more}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``presrm config``: what can be configured, and what is shipped."""
+"""``presrm config``: the shipped configs, and every setting."""
 
 import json
 from typing import Annotated
@@ -13,13 +13,16 @@ from presrm.registry import nearest
 
 
 def list_configs() -> None:
-    """List the shipped configs: presrm train NAME runs one."""
+    """List the shipped configs; presrm train NAME runs one."""
     rows = [(name, _headline(text)) for name, text in sorted(shipped_configs().items())]
     print_table(Console(), ("config", "what it is"), rows)
 
 
-def show_config(name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped config.")]) -> None:
-    """Print a shipped config, to copy and change: presrm config show embedded > mine.yaml."""
+def show_config(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped config.")]) -> None:
+    """Print a shipped config.
+
+    Save and edit it for a config of your own: presrm config show embedded > mine.yaml
+    """
     shipped = shipped_configs()
     if name not in shipped:
         raise UnknownNameError(f"no shipped config {name!r}; {nearest(name, shipped)}")
@@ -27,7 +30,7 @@ def show_config(name: Annotated[str, typer.Argument(metavar="NAME", help="A ship
 
 
 def show_schema() -> None:
-    """Print the JSON schema of a config: every key, its type, its default, what it means."""
+    """Print the JSON schema of configs: the type, default and meaning of every key."""
     print(json.dumps(Config.model_json_schema(), indent=2))
 
 

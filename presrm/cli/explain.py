@@ -1,4 +1,4 @@
-"""``presrm explain``: why a preference pair is one."""
+"""``presrm explain``: where a preference pair comes from."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,15 @@ _WIDTH_OF_PIPES = 100
 def explain(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     pair: Annotated[
-        str | None, typer.Argument(metavar="[PAIR]", help="The id of a pair, as in pairs.jsonl. [lists all]")
+        str | None, typer.Argument(metavar="[PAIR]", help="The id of a pair, from pairs.jsonl. [none: list all pairs]")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines instead of text.")] = False,
 ) -> None:
-    """Show why a preference pair is one.
+    """Explain where a preference pair comes from.
 
-    Problem, steps before, both steps, every verdict of the judge on them in both orders, and how the scores made the
-    pair. Without PAIR all pairs of the run are listed. A run that is going on can be asked, too.
+    Prints the problem, the steps before, both steps of the pair, every verdict of the judge on them in both orders, and
+    the scores that made the pair. Without PAIR, lists all pairs of the run. This also works while the run is in
+    progress.
 
     \b
       $ presrm explain runs/embedded

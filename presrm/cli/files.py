@@ -1,4 +1,4 @@
-"""Rows in and JSON Lines out of a verb: ``-`` is standard input or output, bad rows are set aside and summed up."""
+"""Reading rows and writing JSON Lines: ``-`` is standard input or output; bad rows are set aside and counted."""
 
 import shutil
 import sys
@@ -42,7 +42,7 @@ def transform_rows(source: Path, out: str | None, work: Callable[[dict[str, Any]
         DataError: if no row could be used.
     """
     if out not in (None, STANDARD) and Path(str(out)).resolve() == source.resolve():
-        raise RequestError(f"--out {out}: would overwrite the input")
+        raise RequestError(f"--out {out} would overwrite the input")
     rejected: list[BadRow] = []
     num_done = 0
     with _output(out) as write:
@@ -65,8 +65,8 @@ def warn_of_uncut(cutter: str, num_uncut: int, num: int) -> None:
     """Say on standard error where `cutter` found no boundary in most of `num` solutions."""
     if 2 * num_uncut > num:
         print(
-            f"presrm: {cutter} finds no boundary in {num_uncut} of {num} solutions, each of which is then one step; "
-            "--splitter names another (presrm split FILE --splitter S shows what it cuts)",
+            f"presrm: {cutter} finds no boundary in {num_uncut} of {num} solutions, so each of them is a single step; "
+            "choose another with --splitter (presrm split FILE --splitter S shows the steps)",
             file=sys.stderr,
         )
 

@@ -68,7 +68,7 @@ def _grade_to_file(source: Path, out: Path, name: str) -> None:
     from presrm.files.run import hash_path
 
     if out.resolve() == source.resolve():
-        raise RequestError(f"--out {out}: would overwrite the input")
+        raise RequestError(f"--out {out} would overwrite the input")
     num_rows = count_rows(source)
     journal = Journal(out, {"input_sha256": hash_path(source), "grader": name})
     reasons: list[str] = []

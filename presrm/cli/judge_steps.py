@@ -30,11 +30,14 @@ _POINTWISE = "pointwise"
 
 def judge_steps(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help=".jsonl, .json, .csv or .parquet; - is JSON Lines on standard input.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="A .jsonl, .json, .csv or .parquet file; - reads JSON Lines from standard input."
+        ),
     ],
     out: Annotated[
         str | None,
-        typer.Option("--out", metavar="FILE", help="Where rows go; - is standard output. [<stem>.judged.jsonl]"),
+        typer.Option("--out", metavar="FILE", help="Output file; - is standard output. [<stem>.judged.jsonl]"),
     ] = None,
     model: ModelOption = EMBEDDED,
     judge: Annotated[
@@ -42,32 +45,40 @@ def judge_steps(
     ] = None,
     compare: Annotated[
         str | None,
-        typer.Option("--compare", metavar="J1,J2,...", help="Judge with each, to <stem>.<judge>.judged.jsonl."),
+        typer.Option(
+            "--compare",
+            metavar="J1,J2,...",
+            help="Judge with each of these judges and compare them; writes <stem>.<judge>.judged.jsonl for each.",
+        ),
     ] = None,
     show: Annotated[
-        int, typer.Option("--show", metavar="N", min=0, help="Show the N worst solutions up to their wrong step.")
+        int,
+        typer.Option("--show", metavar="N", min=0, help="Show the N worst solutions, up to the wrong step of each."),
     ] = 0,
     splitter: Annotated[
-        str | None, typer.Option("--splitter", metavar="S", help="Cuts solutions that are text.")
+        str | None,
+        typer.Option("--splitter", metavar="S", help="Registered splitter for solutions that are text. [newline]"),
     ] = None,
     settings: SettingsOption = None,
 ) -> None:
     """Judge every step of the solutions in a file.
 
-    A row holds a question ('problem', 'question' or 'prompt') and a solution: 'steps', a list of texts (in CSV: a JSON
-    list), or text under 'solution', 'completion' or 'response', which --splitter cuts. Rows of PRM800K, TRL,
-    Math-Shepherd, RLHFlow, OpenR, OpenRLHF and BIG-Bench-Mistake are known, too (docs/formats.md has a row of each).
+    Each row has a question ('problem', 'question' or 'prompt') and a solution: either 'steps', a list of texts (in CSV,
+    a JSON list), or one text under 'solution', 'completion' or 'response', which --splitter cuts into steps. Rows of
+    PRM800K, TRL, Math-Shepherd, RLHFlow, OpenR, OpenRLHF and BIG-Bench-Mistake are recognised as well; docs/formats.md
+    shows one of each.
 
-    Rows come out as JSON Lines, in order and unchanged, with 'judged' (text, score, status and rationale of each step)
-    and 'first_error': the 0-based index of the first step scored below 0.5, -1 if there is none, null if an unreadable
-    step comes first. Unreadable is not wrong: it has no score.
+    The output is JSON Lines. Rows keep their order and content and gain 'judged' (text, score, status and rationale of
+    each step) and 'first_error': the 0-based index of the first step with a score below 0.5, -1 if there is none, null
+    if an unreadable step comes before it. A step whose verdict is unreadable is not wrong: it has no score.
 
-    Rows that cannot be judged go to <out>.rejected.jsonl, with line and reason. With a 'label' (0-based index of the
-    first wrong step, -1 for none) or 'labels' (one for each step) rows also make a judge card, <out>.card.json: how far
-    the judge can be trusted.
+    Rows that cannot be judged are written to <out>.rejected.jsonl, with line and reason. If rows have a 'label'
+    (0-based index of the first wrong step, -1 for none) or 'labels' (one for each step), a judge card is written to
+    <out>.card.json: it shows how far the judge can be trusted.
 
-    Stopped, the same command goes on behind the last group of rows that it finished. Another judge, model or input
-    needs another --out. A group has search.group_size rows: with a slow model a small one loses less.
+    If interrupted, run the same command again: it resumes after the last finished group of rows. A group has
+    search.group_size rows; with a slow model, a smaller group loses less work. Another judge, model or input needs
+    another --out.
 
     \b
       $ presrm judge-steps solutions.jsonl
@@ -113,12 +124,14 @@ def _kinds(compare: str | None, judge: str | None) -> list[str]:
         return [judge or _POINTWISE]
     kinds = [kind.strip() for kind in compare.split(",")]
     if len(kinds) < 2 or len(set(kinds)) < len(kinds):
-        raise RequestError(f"--compare {compare}: expected two or more different judges, as in pointwise,first-error")
+        raise RequestError(
+            f"--compare {compare}: expected two or more different judges, for example pointwise,first-error"
+        )
     return kinds
 
 
 def _settings(model: str, judge: str, splitter: str | None, settings: list[str]) -> Config:
-    """Settle the settings: of the shipped config with the embedded model, the defaults with any other."""
+    """Choose the settings: the shipped config for the embedded model, the defaults for any other."""
     flags = {"model.id": model, "judge.kind": judge, "splitter": splitter}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     return load_config(EMBEDDED if model == EMBEDDED else None, [*overrides, *settings])
@@ -134,7 +147,7 @@ def _require_absolute(configs: Mapping[str, Config]) -> None:
 
 @contextmanager
 def _shared_engine(config: Config) -> "Iterator[Callable[[], Engine]]":
-    """Give a function that gives the engine, loaded when it is first asked for."""
+    """Give a function that returns the engine and loads it on the first call."""
     from presrm.assembly import engines
     from presrm.engines.hf_files import policy_at
 
@@ -204,7 +217,7 @@ def _judge(
 
 
 def _compare(source: Path, configs: Mapping[str, Config], engine: "Callable[[], Engine]", show: int) -> None:
-    """Judge with each, and set them side by side."""
+    """Judge with each judge, and print the results side by side."""
     from presrm.judging.card import agreement
     from presrm.judging.solutions import read_first_errors
     from presrm.report.judged import agreement_table, comparison_table

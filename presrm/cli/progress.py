@@ -1,4 +1,4 @@
-"""What a long command tells while it works: a live bar on a terminal, now and then a line elsewhere."""
+"""Progress of a long command: a live bar on a terminal, a line every few seconds elsewhere."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 class RichProgress:
     """Shows stages, with rate and time left, on standard error.
 
-    The first count that a stage is told is what an earlier run had done already.
+    The first count of a stage is what an earlier start of the command had already done.
 
     Args:
         console: Where; none: standard error.

@@ -1,4 +1,4 @@
-"""What settings a policy is used with, where no config is named, and the options that several verbs share."""
+"""The settings that a policy is used with when no config is named, and the options that several verbs share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,8 @@ ModelOption = Annotated[
     str, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, http://host/v1#name or 'embedded'.")
 ]
 SettingsOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change any setting; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="a.b=c", help="Change any setting (see 'presrm config schema'). May be repeated."),
 ]
 
 
@@ -25,7 +26,7 @@ _TRUSTED_JUDGES = ("pairwise", "pointwise", "first-error", "additive", "listwise
 
 
 def settings_for(models: Sequence[str], overrides: Sequence[str]) -> Config:
-    """Settle the settings: those of the run that made the policies, of the shipped config, or the defaults.
+    """Choose the settings: those of the run that made the policies, the shipped config, or the defaults.
 
     A policy of a run (``RUN/iterations/3/policy``) was trained on that run's prompts and steps, and is used with them;
     so is the embedded policy. Of several policies the first decides. A run may come from someone else: its settings

@@ -1,4 +1,4 @@
-"""``presrm solve``: one problem, step by step, with what the judge thought of each step."""
+"""``presrm solve``: one problem, step by step, with the judge's score of each step."""
 
 import json
 import sys
@@ -22,19 +22,24 @@ _ONLY = "the only one"
 
 
 def solve(
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The problem; - reads it from standard input.")],
+    question: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="The text of the problem; - reads it from standard input.")
+    ],
     model: ModelOption = EMBEDDED,
-    search: Annotated[str, typer.Option("--search", metavar="S", help="greedy, beam or best-of-n.")] = "greedy",
+    search: Annotated[
+        str, typer.Option("--search", metavar="S", help="Searcher: greedy, beam or best-of-n.")
+    ] = "greedy",
     judge: Annotated[
-        str | None, typer.Option("--judge", metavar="J", help="Judges the candidates; beam needs an absolute one.")
+        str | None, typer.Option("--judge", metavar="J", help="Judge of the candidates; beam needs an absolute one.")
     ] = None,
-    tree: Annotated[bool, typer.Option("--tree", help="Draw the whole search.")] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Draw the whole search tree.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the search tree as one line of JSON.")] = False,
     settings: SettingsOption = None,
 ) -> None:
     """Solve one problem, step by step.
 
-    The policy searches and judges itself. Each step appears as it is chosen, with its score and the runners-up.
+    The policy samples candidate steps and judges them itself. Each chosen step is printed as soon as it is found, with
+    its score and the other candidates.
 
     \b
       $ presrm solve "Nora starts with 33 toys. Rosa gives Nora 50 toys. Nora loses 11. How many toys are there now?"
@@ -77,7 +82,7 @@ class _Live:
         """Print the candidates of one step, best first; before it, steps that there was no choice for."""
         depth = len(item.prefix.steps)
         if depth < self.num_shown:
-            self._console.print(Text(f"tied: back to step {depth + 1}", style="yellow"))
+            self._console.print(Text(f"all candidates are tied: back to step {depth + 1}", style="yellow"))
         for step in item.prefix.steps[self.num_shown :]:
             self._console.print(_line(step.text, None, _ONLY, is_kept=True), soft_wrap=True)
         ranked = sorted(

@@ -1,4 +1,4 @@
-"""``presrm split``: see the steps of solutions."""
+"""``presrm split``: cut solutions into steps."""
 
 import json
 import sys
@@ -24,30 +24,35 @@ _Work = Callable[[dict[str, Any]], dict[str, Any]]
 
 def split(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="JSON Lines with 'solution', 'completion' or 'response'.")
+        str, typer.Argument(metavar="FILE", help="JSON Lines whose rows have a 'solution', 'completion' or 'response'.")
     ],
     splitter: Annotated[
-        str | None, typer.Option("--splitter", metavar="S", help="A registered splitter. [newline]")
+        str | None, typer.Option("--splitter", metavar="S", help="Registered splitter that cuts by rules. [newline]")
     ] = None,
     out: Annotated[
-        str | None, typer.Option("--out", metavar="FILE", help="Where rows with 'steps' go; - is stdout.")
+        str | None,
+        typer.Option("--out", metavar="FILE", help="Output file for the rows with 'steps'; - is standard output."),
     ] = None,
     segmenter: Annotated[
         Literal["rules", "model"],
-        typer.Option("--segmenter", help="Who cuts: the splitter's rules, or a model that puts 'Step n:' markers."),
+        typer.Option("--segmenter", help="Cut by the rules of a splitter, or let a model insert 'Step n:' markers."),
     ] = "rules",
     model: Annotated[
-        str | None, typer.Option("--model", metavar="M", help="Of --segmenter model: Hub id, folder, ... [embedded]")
+        str | None,
+        typer.Option("--model", metavar="M", help="With --segmenter model: Hub id, folder or .gguf file. [embedded]"),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Of --segmenter model: change any setting.")
+        list[str] | None,
+        typer.Option("--set", metavar="a.b=c", help="With --segmenter model: change any setting. May be repeated."),
     ] = None,
 ) -> None:
     """Cut solutions into steps.
 
-    Shown in colours on a terminal; elsewhere, or with --out, written as JSON Lines that gain 'steps'. A model's reply
-    is taken only if it is the solution with markers and nothing else; rows then also gain 'segmented', the solution
-    with its markers, and the others are set aside.
+    On a terminal, the steps are shown in colours. Elsewhere, or with --out, the rows are written as JSON Lines with
+    'steps' added.
+
+    With --segmenter model, a reply is accepted only if it is the unchanged solution with markers. Rows then also gain
+    'segmented', the solution with its markers; rows whose reply is refused are set aside.
 
     \b
       $ presrm split solutions.jsonl --splitter marker
@@ -58,9 +63,9 @@ def split(
     console = Console()
     by_model = segmenter == "model"
     if by_model and splitter is not None:
-        raise RequestError("--splitter cuts by rules: leave it out with --segmenter model")
+        raise RequestError("--splitter cuts by rules; leave it out with --segmenter model")
     if not by_model and (model is not None or settings):
-        raise RequestError("--model and --set are read with --segmenter model only")
+        raise RequestError("--model and --set need --segmenter model")
     with input_file(file) as source, _by_model(source, model, settings) if by_model else _by_rules(splitter) as cut:
         num, num_uncut = 0, 0
 
@@ -88,7 +93,7 @@ def _by_rules(splitter: str | None) -> Iterator[_Work]:
 
 @contextmanager
 def _by_model(source: Path, model: str | None, settings: list[str] | None) -> Iterator[_Work]:
-    """Give what segments the rows of `source`, asked in their order; tell the counts at the end."""
+    """Give a function that segments the rows of `source` in their order; report the counts at the end."""
     from presrm.assembly.engines import limit_threads, open_engine
     from presrm.engines.hf_files import policy_at
     from presrm.files.jsonl import BadRow

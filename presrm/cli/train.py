@@ -1,4 +1,4 @@
-"""``presrm train``: the loop."""
+"""``presrm train``: run the loop."""
 
 import json
 from pathlib import Path
@@ -13,40 +13,56 @@ from presrm.cli.show import print_table
 from presrm.config import load_config
 
 _OTHER_MODEL = (
-    f"no CONFIG given: all settings but the model are those of '{EMBEDDED}', chosen for its 1M parameters; "
-    "'presrm config list' shows the others, as gsm8k-small"
+    f"no CONFIG given: all settings except the model are those of '{EMBEDDED}', which were chosen for a model of 1M "
+    "parameters; 'presrm config list' shows the other configs, for example gsm8k-small"
 )
 
 
 def train(
     config: Annotated[
-        str | None, typer.Argument(metavar="CONFIG", help="A YAML file or a shipped config. [embedded]")
+        str | None, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config. [embedded]")
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, or 'embedded'.")
+        str | None,
+        typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file or 'embedded'. [as in CONFIG]"),
     ] = None,
     problems: Annotated[
-        str | None, typer.Option("--problems", metavar="P", help="What to learn from, as gsm8k, or jsonl:PATH.")
+        str | None,
+        typer.Option(
+            "--problems", metavar="P", help="Problems to train on, for example gsm8k or jsonl:PATH. [as in CONFIG]"
+        ),
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option("--iterations", metavar="N", min=0, help="DPO iterations: 3 makes M1 -> M4.")
+        int | None,
+        typer.Option(
+            "--iterations", metavar="N", min=0, help="Number of iterations; 3 make M2, M3 and M4. [as in CONFIG]"
+        ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option("--method", metavar="NAME", help="How each policy is made from one before. [presrm]")
+        str | None,
+        typer.Option("--method", metavar="NAME", help="Method that makes each policy from the one before. [presrm]"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="RUN", help="The run folder. [runs/<config name>]")
+        Path | None, typer.Option("--out", metavar="RUN", help="Run folder, new or to be resumed. [runs/<config name>]")
     ] = None,
     settings: SettingsOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan of the run and do nothing.")] = False,
 ) -> None:
-    """Search, judge, pair, train, assess, and again: M1 -> M(N+1).
+    """Train a policy on its own judgements, for N iterations.
 
-    The same command goes on with a run that was stopped, prints the summary of one that is finished, and a larger N
-    extends it.
+    In each iteration the policy searches for solutions step by step and judges the candidate steps itself. The best and
+    the worst candidates form preference pairs, and training on them makes the next policy. Every policy is scored on
+    held-out problems, compared with the ones before it, and its judge is tested. The first policy, M1, is the given
+    model, or made from it by the seed stage of the config.
+
+    The run folder holds the policies, every intermediate file and a report. If interrupted, run the same command again:
+    it resumes after the last finished group of problems. If the run is finished, the command prints its summary; with a
+    larger N it adds iterations.
 
     \b
+      $ presrm train --dry-run
       $ presrm train --iterations 1
+      $ presrm train gsm8k-small --model DIR --problems gsm8k:train.jsonl
       $ presrm train --set search.num_candidates=4 --out runs/four
     """
     flags = {"model.id": model, "problems.train": problems, "iterations": iterations, "method.kind": method}

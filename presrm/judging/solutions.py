@@ -103,7 +103,7 @@ def judge_file(
         RunConfigError: if `out` was begun with another input or other settings.
     """
     if out.resolve() == source.resolve():
-        raise RequestError(f"--out {out}: would overwrite the input")
+        raise RequestError(f"--out {out} would overwrite the input")
     num_rows = count_rows(source)
     out.parent.mkdir(parents=True, exist_ok=True)
     request = {"input_sha256": hash_path(source), **settings, "group_size": group_size, "threshold": threshold}

@@ -1,4 +1,4 @@
-"""What a run would do, told without doing it."""
+"""The plan of a run: what it would do, and what it would refuse."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from presrm.assembly.plan import plan
+from presrm.assembly.runs import train
 from presrm.config import load_config
-from presrm.errors import DataError
+from presrm.errors import DataError, RequestError
+from presrm.methods.stages import SilentProgress
 
 
 def test_the_plan_names_every_stage_and_loads_no_policy() -> None:
@@ -41,3 +43,34 @@ def test_the_settings_of_the_paper_name_what_cannot_be_had_offline(monkeypatch: 
     monkeypatch.setattr("datasets.load_dataset", unreachable)
     with pytest.raises(DataError, match=r"from the Hub .* pass a local file: math:PATH"):
         plan(load_config("paper-7b"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.engine=hff", "unknown engine 'hff'; did you mean 'hf'"),
+        ("model.engine_options.x=1", "unknown key 'model.engine_options.x'"),
+        ("judge.kind=pairwse", "unknown judge 'pairwse'; did you mean 'pairwise'"),
+        ("judge.options.x=1", "unknown key 'judge.options.x'"),
+        ("judge.votes=3", "set judge.temperature above 0"),
+        ("method.kind=presrn", "unknown method 'presrn'; did you mean 'presrm'"),
+        ("method.options.x=1", "unknown key 'method.options.x'"),
+        ("search.kind=bream", "unknown searcher 'bream'; did you mean 'beam'"),
+        ("search.options.max_rollback=1", "did you mean 'search.options.max_rollbacks'"),
+        ("splitter=newlne", "unknown splitter 'newlne'; did you mean 'newline'"),
+        ("splitter_options.x=1", "unknown key 'splitter_options.x'"),
+        ("prompts=papr", "did you mean 'paper'"),
+        ("evaluation.grader=gsm9k", "unknown grader 'gsm9k'; did you mean 'gsm8k'"),
+        ("problems.train_options.x=1", "unknown key 'problems.train_options.x'"),
+        ("problems.held_out_options.x=1", "unknown key 'problems.held_out_options.x'"),
+        ("model.id=http://host/v1#name", "its weights cannot be trained"),
+    ],
+)
+def test_what_a_run_would_refuse_the_plan_refuses(tmp_path: Path, override: str, message: str) -> None:
+    config = load_config("embedded", [override])
+
+    with pytest.raises(RequestError, match=message):
+        plan(config)
+    with pytest.raises(RequestError, match=message):
+        train(config, tmp_path / "run", SilentProgress())
+    assert not (tmp_path / "run").exists()
