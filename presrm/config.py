@@ -109,23 +109,28 @@ class ProblemsConfig(Section):
 class SeedConfig(Section):
     """The seed stage, M0 -> M1: SFT on IFT (solve step by step) and EFT (judge a step)."""
 
-    ift: str | None = Field(None, description="Problem source with solutions to imitate; none: problems.train.")
-    num_ift: int = Field(1000, gt=0, description="Solutions to imitate.")
+    ift: str | None = Field(None, description="Source of problems with solutions to imitate; none: problems.train.")
+    num_ift: int = Field(1000, gt=0, description="Number of solutions to imitate.")
     eft: Literal["perturbed", "rows", "rollouts"] = Field(
         "perturbed",
-        description="Where step labels come from: a number changed, a labelled file, the policy's roll-outs.",
+        description="Source of step labels: right steps with one number changed (perturbed), a labelled file (rows) "
+        "or roll-outs of the policy (rollouts).",
     )
     eft_path: Path | None = Field(
-        None, description="Step-labelled rows for eft: rows, in any format that docs/formats.md lists."
+        None, description="File of step-labelled rows for eft: rows, in any format listed in docs/formats.md."
     )
-    num_eft: int = Field(500, gt=0, description="Pairs of steps to judge; each is asked in both orders.")
+    num_eft: int = Field(500, gt=0, description="Number of pairs of steps to judge; each is asked in both orders.")
     rationale: Literal["none", "self"] = Field(
-        "none", description="self: self-written, kept where both orders come out right."
+        "none",
+        description="Explanations before the verdicts: none, or written by the policy itself and kept if it is right "
+        "in both orders (self).",
     )
     learning_rate: float = Field(1e-5, gt=0, description="Peak learning rate.")
-    epochs: float = Field(1.0, gt=0, description="Passes over the data.")
-    batch_size: int = Field(32, gt=0, description="Examples an optimiser step.")
-    max_tokens: int = Field(1024, gt=0, description="Longest example; longer ones are left out and counted.")
+    epochs: float = Field(1.0, gt=0, description="Number of passes over the examples.")
+    batch_size: int = Field(32, gt=0, description="Number of examples per optimiser step.")
+    max_tokens: int = Field(
+        1024, gt=0, description="Largest number of tokens in an example; longer examples are left out and counted."
+    )
 
 
 class SearchConfig(Section):
@@ -212,15 +217,15 @@ class PairsConfig(Section):
 class LoraConfig(Section):
     """A LoRA adapter instead of full training."""
 
-    r: int = Field(16, gt=0, description="Rank.")
-    alpha: int = Field(32, gt=0, description="Scale.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout inside the adapter.")
+    r: int = Field(16, gt=0, description="Rank of the adapter.")
+    alpha: int = Field(32, gt=0, description="Scale of the adapter; its output is multiplied by alpha / r.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout rate inside the adapter.")
 
 
 class ObjectiveConfig(Section):
     """What training minimises (paper section 3.4: step-wise DPO)."""
 
-    kind: str = Field("dpo", description="Registered objective: dpo, ipo, imitation, policy-gradient.")
+    kind: str = Field("dpo", description="Registered objective: dpo, ipo, imitation or policy-gradient.")
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the objective, for example beta; see docs/objectives.md."
     )
@@ -230,30 +235,37 @@ class TrainingConfig(Section):
     """How the objective is minimised: optimiser, adapter, batches, packs."""
 
     learning_rate: float = Field(5e-7, gt=0, description="Peak learning rate.")
-    schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="Of the learning rate.")
-    warmup: float = Field(0.0, ge=0, lt=1, description="Share of the optimiser steps that warm up.")
-    epochs: int = Field(1, gt=0, description="Passes over the lessons.")
+    schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="Schedule of the learning rate.")
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="Share of the optimiser steps over which the learning rate rises to its peak."
+    )
+    epochs: int = Field(1, gt=0, description="Number of passes over the lessons.")
     shuffle: Literal["trees", "pairs"] = Field(
-        "trees", description="What an optimiser step draws: whole trees, or single lessons over all trees."
+        "trees",
+        description="Lessons of an optimiser step: whole trees, or single lessons drawn from all trees (pairs).",
     )
     batch_pairs: int = Field(
-        32, gt=0, description="Lessons an optimiser step; whole trees are taken until it is reached."
+        32, gt=0, description="Number of lessons per optimiser step; whole trees are added until it is reached."
     )
     pack_tokens: int = Field(
         8192,
         gt=0,
-        description="Tokens in one packed row; a tree too long for it is cut at a step boundary.",
+        description="Largest number of tokens in one packed row; a longer tree is cut at a step boundary.",
         json_schema_extra=FREE,
     )
     max_tokens: int = Field(
         2048,
         gt=0,
-        description="Longest prompt, prefix and step together, if the model reads as many tokens; "
-        "longer lessons are left out and counted.",
+        description="Largest number of tokens in prompt, prefix and step together, or the context of the model if that "
+        "is shorter; longer lessons are left out and counted.",
     )
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
-    gradient_checkpointing: bool = Field(False, description="Trade time for memory.", json_schema_extra=FREE)
-    lora: LoraConfig | None = Field(None, description="none: all weights are trained.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Norm to which gradients are clipped.")
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Recompute activations in the backward pass: slower, with less memory.",
+        json_schema_extra=FREE,
+    )
+    lora: LoraConfig | None = Field(None, description="LoRA adapter to train; none: all weights are trained.")
 
 
 class MethodConfig(Section):

@@ -155,7 +155,9 @@ def heed(row: IterationSummary, config: Config, iteration: IterationDir, progres
     if row.regression:
         text = f"{row.name} solves fewer validation problems than {row.parent} (p={row.regression.p_value:.3f})"
         if config.policies.on_regression == "stop":
-            raise AlarmError(f"{text}; to continue all the same, set policies.on_regression=continue and another --out")
+            raise AlarmError(
+                f"{text}; to continue anyway, set policies.on_regression=continue and choose another --out"
+            )
         progress.note(f"regression: {text}")
     alarms = row.health.alarms
     if not alarms:
