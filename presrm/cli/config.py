@@ -30,7 +30,7 @@ def show_config(name: Annotated[str, typer.Argument(metavar="NAME", help="Name o
 
 
 def show_schema() -> None:
-    """Print the JSON schema of configs: the type, default and meaning of every key."""
+    """Describe every key of a config, as a JSON schema."""
     print(json.dumps(Config.model_json_schema(), indent=2))
 
 

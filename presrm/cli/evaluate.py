@@ -33,10 +33,10 @@ def evaluate(
         int | None, typer.Option("--num", metavar="N", min=1, help="Problems of each benchmark, drawn by seed. [all]")
     ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", metavar="K", min=1, help="Solutions a problem; 1 is greedy.")
+        int, typer.Option("--samples", metavar="K", min=1, help="Number of solutions per problem; 1 is greedy.")
     ] = 1,
     search: Annotated[
-        str | None, typer.Option("--search", metavar="S", help="Solve by a search: greedy, beam or best-of-n.")
+        str | None, typer.Option("--search", metavar="S", help="Solve with a search: greedy, beam or best-of-n.")
     ] = None,
     judge: Annotated[
         str | None, typer.Option("--judge", metavar="J", help="Judge of the search. Beam needs an absolute one.")
@@ -45,11 +45,12 @@ def evaluate(
         int | None, typer.Option("--shots", metavar="N", min=0, help="Worked examples before every question. [0]")
     ] = None,
     examples: Annotated[
-        str | None, typer.Option("--examples", metavar="P", help="Their source, for example gsm8k:train.jsonl.")
+        str | None,
+        typer.Option("--examples", metavar="P", help="Source of the worked examples, for example gsm8k:train.jsonl."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Gets samples and results of each policy.")] = Path(
-        "evals"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Output folder for the samples and results.")
+    ] = Path("evals"),
     settings: SettingsOption = None,
 ) -> None:
     """Score policies on benchmarks.
@@ -57,14 +58,16 @@ def evaluate(
     Every share comes with its 95 % interval. If interrupted, run the same command again: it resumes after the last
     finished group of problems.
 
-    Greedy by default. With --samples K also pass@k and maj@k, unbiased. With --search the policy judges at test time,
-    as --judge says: step by step (greedy, the paper's way), by beams, or among whole solutions (best-of-n, which also
-    gives the judge-weighted vote). Samples and results.json have the shape of lm-evaluation-harness. Solutions are read
-    by a second, independent extractor too; audit_*.jsonl lists where it leads to another grade.
+    By default, solutions are generated greedily. --samples K also gives unbiased pass@k and maj@k. With --search, the
+    policy judges (--judge) at test time: step by step (greedy, as in the paper), with beams, or among whole solutions
+    (best-of-n, which also gives the judge-weighted vote). Samples and results.json have the shape of
+    lm-evaluation-harness. A second, independent extractor also reads every solution; audit_*.jsonl lists the solutions
+    that it grades differently.
 
-    --shots N shows the same N worked examples before every question, which then stands without instructions. They are
-    drawn by seed from --examples; problems that also stand in the benchmark are passed over. For a base model add --set
-    model.chat_template=plain: "Question: ... Answer: ..." without chat markup; the next "Question:" ends a reply.
+    --shots N shows the same N worked examples before every question, without further instructions. The examples are
+    drawn from --examples by seed; problems that also occur in the benchmark are skipped. For a base model, add --set
+    model.chat_template=plain: the prompt is then "Question: ... Answer: ..." without chat markup, and the next
+    "Question:" ends a reply.
 
     \b
       $ presrm eval
@@ -76,9 +79,11 @@ def evaluate(
     """
     chosen = models or [EMBEDDED]
     if samples > 1 and search is not None:
-        raise RequestError("--samples and --search exclude each other; best-of-n takes --set search.num_candidates=K")
+        raise RequestError(
+            "--samples and --search exclude each other; for best-of-n, use --set search.num_candidates=K"
+        )
     if (shots is None) is not (examples is None):
-        raise RequestError("--shots N and --examples P need each other: how many, and what they are drawn from")
+        raise RequestError("--shots N and --examples P need each other: the number of examples and their source")
     flags = {"search.kind": search, "judge.kind": judge or ("pointwise" if search in ("beam", "best-of-n") else None)}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     config = settings_for(chosen, [*overrides, *(settings or [])])

@@ -1,4 +1,4 @@
-"""``presrm fit``: step-wise DPO on preference pairs from anywhere."""
+"""``presrm fit``: step-wise DPO on preference pairs of presrm or of other tools."""
 
 import json
 import sys
@@ -25,13 +25,16 @@ _VERBATIM = "plain"
 
 def fit(
     file: Annotated[
-        str, typer.Argument(metavar="PAIRS", help=".jsonl, .json, .csv or .parquet; - is JSON Lines on standard input.")
+        str,
+        typer.Argument(
+            metavar="PAIRS", help="A .jsonl, .json, .csv or .parquet file; - reads JSON Lines from standard input."
+        ),
     ],
     model: Annotated[
         str | None, typer.Option("--model", metavar="M", help="Hub id, folder, .gguf file, or 'embedded'.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where the policy goes: a new or empty folder.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Output folder for the trained policy, new or empty.")
     ] = None,
     config: Annotated[
         str | None, typer.Option("--config", metavar="CONFIG", help="A YAML file or a shipped config.")
@@ -41,7 +44,7 @@ def fit(
         typer.Option(
             "--prompts",
             metavar="SET",
-            help="How questions are shown. [as they are ('plain'); pairs of a run: as the config says]",
+            help="Prompt set that shows the questions. [plain: unchanged; for pairs of a run: that of the config]",
         ),
     ] = None,
     terminal: Annotated[
@@ -50,7 +53,7 @@ def fit(
     ] = Terminal.AUTO,
     settings: SettingsOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what packing saves on this file and do nothing.")
+        bool, typer.Option("--dry-run", help="Print the tokens that packing saves on this file and do nothing.")
     ] = False,
 ) -> None:
     """Train a policy on preference pairs by step-wise DPO.
@@ -86,22 +89,22 @@ def fit(
 
 def _new_folder(out: Path | None) -> Path:
     if out is None:
-        raise RequestError("--out DIR is missing: say where the policy goes, or ask for --dry-run")
+        raise RequestError("--out DIR is missing: name a folder for the policy, or use --dry-run")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise RequestError(f"--out {out}: is there already; give a new folder, as what is in it would be lost")
+        raise RequestError(f"--out {out} is there already; choose a new folder, because its content would be lost")
     return out
 
 
 def _settings(
     config: str | None, model: str | None, prompts: str | None, pairs: PairFile, settings: Sequence[str]
 ) -> Config:
-    """Settle the settings; without a config: those of the shipped one with the embedded model, else the defaults."""
+    """Choose the settings; without a config: the shipped config for the embedded model, else the defaults."""
     num_foreign = len(pairs.pairs) - pairs.num_own
     if prompts is None and num_foreign:
         if pairs.num_own:
             raise RequestError(
-                f"{pairs.num_own} rows are pairs of a run and {num_foreign} are not: say with --prompts how all their "
-                "questions are to be shown, or fit them one file after the other"
+                f"{pairs.num_own} rows are pairs of a run and {num_foreign} are not: choose with --prompts how all "
+                "questions are shown, or put the two kinds in separate files"
             )
         prompts = _VERBATIM
     if config is None and model in (None, EMBEDDED):

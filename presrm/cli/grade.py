@@ -27,16 +27,20 @@ _Done = tuple[list[dict[str, Any]], list[BadRow]]
 
 
 def grade(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Rows with 'solution' and 'answer'; - is stdin.")],
-    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where graded rows go; - is standard output.")],
-    grader: Annotated[str, typer.Option("--grader", metavar="G", help="A registered grader.")] = "auto",
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Rows with 'solution' and 'answer'; - is standard input.")
+    ],
+    out: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="Output file for the graded rows; - is standard output.")
+    ],
+    grader: Annotated[str, typer.Option("--grader", metavar="G", help="Registered grader.")] = "auto",
 ) -> None:
     """Compare final answers with references.
 
     Rows (JSON Lines, a JSON list, CSV or Parquet) gain 'grade' (correct, incorrect or no_answer) and 'extracted', the
-    answer that was found. The 'answer' is text, a number, a list of them, or an object (countdown: numbers and target);
-    a number under 'tolerance' is how far off counts as correct. Bad rows are set aside. All cores work; the same
-    command goes on where it was stopped.
+    answer that was found. 'answer' is text, a number, a list of these, or an object (for countdown, numbers and
+    target). A number under 'tolerance' is the largest difference that counts as correct. Bad rows are set aside. All
+    cores are used. If interrupted, run the same command again: it resumes after the last finished group of rows.
 
     \b
       $ presrm grade solved.jsonl --grader gsm8k --out graded.jsonl

@@ -42,8 +42,8 @@ def solve(
     its score and the other candidates.
 
     \b
-      $ presrm solve "Nora starts with 33 toys. Rosa gives Nora 50 toys. Nora loses 11. How many toys are there now?"
-      $ presrm solve --tree --search beam "Will starts with 27 coins. Will finds 17. How many has he?"
+      $ presrm solve "Will starts with 27 coins. Will finds 17. How many has he?"
+      $ presrm solve "What is 7 times 8?" --tree --search beam
       $ echo "What is 7 times 8?" | presrm solve - --model DIR --json
     """
     text = sys.stdin.read().strip() if question == _STANDARD else question.strip()
