@@ -130,8 +130,8 @@ def test_the_counts_are_told_even_where_no_row_is_left(run, old_solutions, model
     ("flags", "message"),
     [
         (["--segmenter", "model", "--splitter", "marker"], "--splitter cuts by rules"),
-        (["--model", "embedded"], "read with --segmenter model only"),
-        (["--set", "seed=1"], "read with --segmenter model only"),
+        (["--model", "embedded"], "need --segmenter model"),
+        (["--set", "seed=1"], "need --segmenter model"),
         (["--segmenter", "modle"], "modle"),
     ],
 )
