@@ -228,3 +228,15 @@ def test_a_long_reply_is_read_at_once(text: str) -> None:
     start = time.monotonic()
     read(text, Stop.EOS)
     assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize(("yes", "no", "word"), [(0.6, 0.4, "yes"), (0.4, 0.6, "no"), (0.5, 0.5, "yes or no")])
+def test_of_two_words_that_are_equally_likely_the_ledger_hears_both(yes: float, no: float, word: str) -> None:
+    class Listening(ScriptedEngine):
+        def tell(self, readings: Sequence[Reading]) -> None:
+            heard.extend(readings)
+
+    heard: list[Reading] = []
+    engine = Listening(lambda prompt, rng: "", lambda prompt, words: (yes, no))
+    ask_direct(engine, [Prompt((Part("Is it?"),))], ("yes", "no"))
+    assert [reading.verdict for reading in heard] == [word]
