@@ -113,15 +113,16 @@ class HFEngine:
             EngineError: if memory does not suffice for one row, or the model has no embedding for a token.
             SplitterError: if a splitter raises or breaks its law.
         """
-        groups: defaultdict[Sampling, list[_Row]] = defaultdict(list)
+        groups: defaultdict[tuple[Sampling, Hashable], list[_Row]] = defaultdict(list)
         found: list[list[Completion]] = []
         for index, (request, ids) in enumerate(zip(requests, self._read(r.prompt for r in requests), strict=True)):
             room = self._longest - len(ids)
             found.append([Completion("", (), Stop.NO_ROOM)] * request.num)
             if room > 0:
                 sampling = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, room))
-                groups[sampling] += [_Row(index, number, request, ids, sampling) for number in range(request.num)]
-        for sampling, rows in groups.items():
+                rows = [_Row(index, number, request, ids, sampling) for number in range(request.num)]
+                groups[sampling, self._alike(len(ids), sampling.max_tokens)] += rows
+        for (sampling, _), rows in groups.items():
             rows.sort(key=lambda row: -len(row.ids))
             for row, completion in self._in_batches(rows, self._complete, sampling.max_tokens):
                 found[row.index][row.number] = completion
@@ -175,6 +176,12 @@ class HFEngine:
                 f"({names}; it has {num_known})"
             )
         return read
+
+    def _alike(self, length: int, max_tokens: int) -> Hashable:
+        """What prompts, of `length` tokens, may be written in one batch: rotary factors may go by its longest row."""
+        key = rotary_group(self._running())
+        before, behind = key(length), key(length + max_tokens)  # the last token is not read
+        return before if before == behind else (length, behind)
 
     def _running(self) -> PreTrainedModel:
         if self._model is None:

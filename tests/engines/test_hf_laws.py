@@ -11,6 +11,7 @@ from transformers import (
     GPT2Config,
     MambaConfig,
     MistralConfig,
+    Phi3Config,
     PreTrainedConfig,
     Qwen3Config,
 )
@@ -40,6 +41,20 @@ CONFIGS: dict[str, tuple[type[PreTrainedConfig], dict[str, object]]] = {
     ),
     "mistral": (MistralConfig, SMALL | {"sliding_window": 64}),
     "gpt2": (GPT2Config, {"n_embd": 32, "n_layer": 2, "n_head": 2, "initializer_range": 0.2}),
+    "longrope": (
+        Phi3Config,
+        SMALL
+        | {
+            "original_max_position_embeddings": 40,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 10_000.0,
+                "short_factor": [1.0] * 4,
+                "long_factor": [4.0] * 4,
+                "original_max_position_embeddings": 40,
+            },
+        },
+    ),
     "mamba": (MambaConfig, {"hidden_size": 32, "num_hidden_layers": 2, "initializer_range": 0.2}),
 }
 
