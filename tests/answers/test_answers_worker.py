@@ -148,6 +148,22 @@ def test_a_script_without_a_guard_and_one_from_standard_input_grade(tmp_path: Pa
         assert (done.stdout, done.stderr) == ("correct\n", "")
 
 
+def test_a_fork_has_a_worker_of_its_own() -> None:
+    script = """
+import os
+from presrm.answers.worker import Worker
+worker = Worker(5)
+first = worker.run(os.getpid)
+if child := os.fork():
+    assert os.waitpid(child, 0)[1] == 0
+    assert worker.run(os.getpid) == first
+else:
+    os._exit(worker.run(os.getpid) == first)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_two_threads_share_a_worker(worker: Worker) -> None:
     results: list[int | None] = []
     threads = [threading.Thread(target=lambda n=n: results.append(worker.run(double, n))) for n in range(8)]

@@ -29,6 +29,7 @@ def grader() -> IntegralGrader:
         (r"\frac{\pi}{4}", r"\int_0^1 \frac{1}{1 + x^2} \, dx"),
         ("exp(2) - E", "e^{2}-e"),
         (r"\ln(x - 20) + K", r"\ln|x - 20|"),
+        ("x + 3", "x + 1"),
         (r"\frac{a x^2}{2} + c", r"\frac{a x^2}{2}"),
         ("0.69314718056", r"\ln 2"),
     ],
