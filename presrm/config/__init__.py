@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -102,7 +103,11 @@ def load_config(
     if not isinstance(values, dict):
         raise ConfigError(f"{where} must hold keys and values such as 'seed: 0', found {values!r:.80}")
     values.setdefault("name", path.stem)
-    for override in sorted(overrides, key=lambda text: not _chooses_part(text)):
+    values, chosen = deepcopy(values), deepcopy(values)
+    for override in overrides:
+        _override(chosen, override)
+    _forget_options(values, chosen, Config)
+    for override in overrides:
         _override(values, override)
     return parse_config(values, where)
 
@@ -193,26 +198,27 @@ def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {override!r}: expected key=value, for example search.num_candidates=4")
-    node, default = values, Config.model_fields
+    node = values
     *sections, last = key.strip().split(".")
     for section in sections:
         inner = node.get(section)
         node[section] = node = dict(inner) if isinstance(inner, dict) else {}
-        inner_section = _section_of(default[section].annotation) if section in default else None
-        default = inner_section.model_fields if inner_section else {}
     try:
-        value = yaml.safe_load(text)
+        node[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {key}: {text!r} is not valid YAML: {_explain_yaml(error)}") from error
-    if last in _OPTIONS_OF and last in default:
-        before = node.get(last, default[last].default)
-        if str(value).partition(":")[0] != str(before).partition(":")[0]:
-            node.pop(_OPTIONS_OF[last], None)
-    node[last] = value
 
 
-def _chooses_part(override: str) -> bool:
-    return override.partition("=")[0].strip().rpartition(".")[2] in _OPTIONS_OF
+def _forget_options(values: dict[str, Any], chosen: Mapping[str, Any], section: type[BaseModel]) -> None:
+    """Drop the options of parts that are not `chosen` any more; another file of the same problem set keeps them."""
+    for name, field in section.model_fields.items():
+        inner, before, after = _section_of(field.annotation), values.get(name), chosen.get(name)
+        if inner and isinstance(before, dict):
+            _forget_options(before, after if isinstance(after, dict) else {}, inner)
+        elif name in _OPTIONS_OF:
+            old, new = (str(field.default if value is None else value).partition(":")[0] for value in (before, after))
+            if old != new:
+                values.pop(_OPTIONS_OF[name], None)
 
 
 def _read(path: Path) -> str:

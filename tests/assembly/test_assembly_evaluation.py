@@ -62,7 +62,7 @@ def test_a_run_and_presrm_eval_give_the_same_rows(
     rows = [{"id": f"p{n}", "question": f"{n} + {n * n}?" + " " * (n % 4), "answer": str(n + n * n)} for n in range(9)]
     problems.write_text("".join(json.dumps(row) + "\n" for row in rows))
     for module in (parts_module, evaluation_module):
-        monkeypatch.setattr(module, "open_engine", lambda policy, model: Engine(write))
+        monkeypatch.setattr(module, "open_engine", lambda policy, model, **kwargs: Engine(write))
     settings = [f"model.id={tiny_policy}", f"model.chat_template={template}", f"problems.held_out={problems}"]
     settings += ["iterations=0", "evaluation.num_judge_problems=0", "watch.num_problems=0", "evaluation.group_size=4"]
     settings += ["evaluation.max_tokens=100", "evaluation.grader=gsm8k", "splitter=sentence"]

@@ -247,7 +247,7 @@ def test_other_formats_are_told_by_their_suffix(run, rows):
 
 def test_help_teaches_formats_and_what_comes_out(run):
     text = " ".join(run("judge-steps", "--help").out.split())
-    for word in (".parquet", "--compare", "--show", "first_error", "rejected", "judge card", "goes on"):
+    for word in (".parquet", "--compare", "--show", "first_error", "rejected", "judge card", "resumes"):
         assert word in text
 
 

@@ -111,7 +111,7 @@ def test_the_settings_name_the_members_with_their_own_options_and_votes() -> Non
         ({"judges": []}, "a jury needs a judge"),
         ({"judges": "pointwise"}, "expected a list of kinds"),
         ({"judges": [3]}, "expected a list of kinds"),
-        ({"judges": ["pointwise"], "rule": "loudest"}, "Input should be 'mean' or 'majority'"),
+        ({"judges": ["pointwise"], "rule": "loudest"}, "should be 'mean' or 'majority'"),
         ({"judges": [{"kind": "pointwise", "vote": 3}]}, "number 1: unknown key 'judge.vote'; did you mean"),
         ({"judges": [{"kind": "pointwise", "votes": 3}]}, "judge.temperature"),
     ],

@@ -92,7 +92,7 @@ def test_settings_name_it_and_its_options(made: list[FakeScorer]) -> None:
         ({}, "judge.options.model is missing"),
         (
             {"model": "x", "format": "qwen"},
-            "options.format: Input should be 'auto', 'token-classification'",
+            "options.format should be 'auto', 'token-classification'",
         ),
         ({"model": "x", "tag": "+"}, "unknown key 'judge.options.tag'"),
     ],
