@@ -257,7 +257,7 @@ def make_trainer(
         model = get_peft_model(model, LORA)
     steps = [tuple(range(half)), tuple(range(half, 2 * half))]
     pack_tokens = TrainingConfig().pack_tokens
-    return LessonTrainer(model, arguments, pairs, steps, pack_tokens=pack_tokens, pad_id=0, callbacks=[callback])
+    return LessonTrainer(model, arguments, pairs, steps, pack_tokens=pack_tokens, callbacks=[callback])
 
 
 def trl_trainer(
