@@ -8,6 +8,7 @@ r"""Where solutions put their final answer.
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+from unicodedata import category
 
 from presrm.answers.clauses import Span, first_clause, formulas, has_prose, last_value, state, value_of
 
@@ -113,11 +114,16 @@ def find_answer(solution: str, *, prefers_hashes: bool = False) -> str | None:
     if marked := after_hashes(text):
         return state(marked)
     if phrase := next(_phrases(text), None):
-        return phrase.statement
+        return phrase.statement if _says_something(phrase.statement or "") else None
     bare = text.strip()
-    if bare and "\n" not in bare and not has_prose(bare):
+    if "\n" not in bare and not has_prose(bare) and _says_something(bare):
         return bare
     return _last_run(text, formulas(text)) or _last_number(text)
+
+
+def _says_something(text: str) -> bool:
+    """Whether there is more than marks: a letter, a digit or a mathematical sign."""
+    return any(c.isalnum() or category(c) == "Sm" for c in text)
 
 
 def last_boxed(text: str) -> str | None:

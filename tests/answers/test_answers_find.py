@@ -115,3 +115,13 @@ def test_hostile_text_is_read_in_linear_time(fragment: str) -> None:
         began = process_time()
         read(f"1 {text}x")
         assert process_time() - began < 10
+
+
+@pytest.mark.parametrize("text", ["#### ", "####", "---", "**", "$$", "Answer: $", "...", " \n"])
+def test_marks_alone_are_no_answer(text: str) -> None:
+    assert find_answer(text) is None
+
+
+@pytest.mark.parametrize("text", ["x", "∞", "∅", "7"])
+def test_a_single_sign_can_be_one(text: str) -> None:
+    assert find_answer(text) == text
