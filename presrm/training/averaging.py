@@ -28,9 +28,9 @@ def average_weights(policies: Sequence[Checkpoint], decay: float, out: Path) -> 
         raise ConfigError("policies.reference: ema needs whole policies; with training.lora choose previous or initial")
     average, tokenizer = load_policy(policies[0], dtype="float32", device="cpu")
     for policy in policies[1:]:
-        weights = load_policy(policy, dtype="float32", device="cpu")[0].state_dict()
-        for name, mean in average.state_dict().items():
-            mean.lerp_(weights[name], 1 - decay) if mean.is_floating_point() else mean.copy_(weights[name])
+        weights = dict(load_policy(policy, dtype="float32", device="cpu")[0].named_parameters())
+        for name, mean in average.named_parameters():  # tied weights once
+            mean.lerp_(weights[name], 1 - decay)
     with whole_folder(out, PartialState()) as folder:
         average.save_pretrained(str(folder))
         tokenizer.save_pretrained(folder)

@@ -8,8 +8,10 @@ import pytest
 
 from presrm.checkers.arithmetic import ArithmeticChecker
 from presrm.engines.scripted import ScriptedEngine
+from presrm.errors import DataError
 from presrm.judging.labels import (
     LabelledSteps,
+    demonstrations,
     explain,
     perturbed,
     questions,
@@ -21,7 +23,7 @@ from presrm.problems.arithmetic import load_arithmetic
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Sampling
 from presrm.splitters.newline import NewlineSplitter
-from presrm.types import Grade, Problem, Step, Trajectory
+from presrm.types import Candidates, Grade, Problem, Step, Stop, Trajectory
 
 PROMPTS = PromptSet("compact")
 SPLITTER = NewlineSplitter()
@@ -181,3 +183,24 @@ def test_what_was_cut_off_is_not_labelled_wrong(where: str) -> None:
     engine = ScriptedEngine(reply)
     assert list(rollouts([GSM8K], engine, LastNumber(), PROMPTS, SPLITTER, sampling, num_candidates=8, seed=0)) == []
     assert len(proposed) == 2
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_judgement_is_a_solution_too(direct: bool) -> None:
+    """A demonstration of a verdict asks just what the judge is asked, and ends only where the verdict does."""
+    prompts = PromptSet("compact")
+    (labelled,) = perturbed(load_arithmetic(num=1, seed=1), SPLITTER, 1, seed=0)
+    asked = questions(labelled, prompts, direct=direct)
+    lessons = demonstrations(asked, "replay/2")
+    assert [lesson.id for lesson in lessons] == [f"replay/2/{number}" for number in range(4)]
+    assert [prompts.solve(lesson.prefix) for lesson in lessons] == [question.prompt for question in asked]
+    assert [lesson.prefix.problem.answer for lesson in lessons] == ["A", "B", "yes", "no"]
+    ends = None if direct else Stop.EOS
+    assert [(lesson.reply.text, lesson.reply.stop) for lesson in lessons] == [(one.reply, ends) for one in asked]
+
+
+def test_a_judgement_of_an_unknown_kind_is_refused() -> None:
+    shown = Candidates(Trajectory(Problem("p", "?")), (Step("a"),))
+    for kind in ("pairwise", "criticwise", "pointwise-loudly"):
+        with pytest.raises(DataError):
+            PromptSet("compact").solve(Trajectory(Problem("j", "?", kind=kind, shown=shown)))
