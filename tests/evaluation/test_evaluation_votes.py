@@ -3,6 +3,7 @@
 import pytest
 
 from presrm.engines.scripted import ScriptedEngine
+from presrm.errors import DataError
 from presrm.evaluation.answers import evaluate
 from presrm.evaluation.samples import summarize
 from presrm.evaluation.votes import Votes
@@ -111,3 +112,32 @@ def test_the_number_of_comparisons_is_bounded_and_the_commonest_come_first() -> 
     common = [("1000", WRONG)] * 3 + [("2000", WRONG)] * 2
     grouped = Votes(Counting()).group([*many, *common])
     assert grouped[500:] == [grouped[500]] * 5, "the commonest are compared however many others there are"
+
+
+class Choosy:
+    """Takes only `right` for each other, in that direction; some references are none to it."""
+
+    def __init__(self, right: tuple[str, str]) -> None:
+        self.right = right
+
+    def extract(self, solution: str) -> str | None:
+        return solution
+
+    def grade(self, solution: str, answer: str) -> Grade:
+        if "?" in answer:
+            raise DataError("no reference")
+        return RIGHT if (solution, answer) == self.right else WRONG
+
+
+@pytest.mark.parametrize("right", [("a", "b"), ("b", "a")])
+def test_one_direction_is_enough_for_two_answers_to_be_equal(right: tuple[str, str]) -> None:
+    assert Votes(Choosy(right)).group([("a", WRONG), ("b", WRONG), ("c", WRONG)]) == [0, 0, 2]
+
+
+def test_what_is_no_reference_equals_nothing_but_itself() -> None:
+    assert Votes(Choosy(("a", "?"))).group([("a", WRONG), ("?", WRONG), ("?", WRONG)]) == [0, 1, 1]
+
+
+def test_right_answers_and_those_that_give_none_join_no_group_of_wrong_ones() -> None:
+    votes = Votes(Choosy(("a", "b")))
+    assert votes.group([("b", WRONG), ("a", RIGHT), ("z", RIGHT), (None, WRONG), ("q", NONE)]) == [0, 1, 1, None, None]
