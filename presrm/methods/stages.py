@@ -134,7 +134,7 @@ class Stages:
         parts: What the run is put together from.
         run: Its folder.
         progress: Where to tell what is going on.
-        names: What the policies are called: ``M1``, ``M2``, ...
+        names: What the ledger calls the policies of the run: ``M1``, ``M2``, ...; another one goes by its model.
     """
 
     def __init__(self, parts: Parts, run: RunDir, progress: Progress) -> None:
@@ -298,7 +298,7 @@ class Stages:
         return RecordingEngine(
             engine,
             self.run.ledger,
-            policy=self.names[policy],
+            policy=self.names.get(policy, policy.model),
             stage=stage,
             template_hash=self.parts.prompts.hash,
             iteration=iteration.number,

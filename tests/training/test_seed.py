@@ -1,7 +1,7 @@
 """The seed stage: what the policy is shown, and that it learns it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,6 @@ CPU = ModelConfig(device="cpu", dtype="float32")
 PROBLEMS = load_arithmetic(num=6, seed=0)
 Row = dict[str, float]
 ADAPTER = {"adapter_config.json", "adapter_model.safetensors", "base.json"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The packed trainer against a naive computation, lesson by lesson, without padding, batching or a Trainer."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -37,14 +37,6 @@ PROMPTS = PromptSet("compact")
 CPU = ModelConfig(device="cpu", dtype="float32")
 Row = dict[str, float]
 ADAPTER = {"adapter_config.json", "adapter_model.safetensors", "base.json"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make_pairs(num_problems: int, wrong: str = "7") -> list[PreferencePair]:
