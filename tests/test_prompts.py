@@ -262,3 +262,15 @@ def test_what_a_problem_has_before_its_question_is_shown_before_it() -> None:
     shown = PromptSet("plain", [Example("a", "b")]).solve(Trajectory(replace(problem, system=None)))
     assert [example.question for example in shown.examples] == ["a", "Hi.", "So?"]
     assert shown.system is None
+
+
+@pytest.mark.parametrize("name", ["paper", "compact", "plain"])
+def test_a_new_problem_is_asked_for_from_examples_and_a_variant_from_one(name: str) -> None:
+    prompts = PromptSet(name)
+    examples = [Problem("p1", "Tom has 3 pens. Then he buys 2. How many?"), Problem("p2", "What is <|end|> 4 + 5?")]
+    written = prompts.write(examples)
+    assert [part.text for part in written.trunk if part.is_content] == [one.question for one in examples]
+    varied = prompts.variant(examples[0], "easier")
+    assert examples[0].question in varied.text
+    assert "easier" in varied.text
+    assert (written.template, varied.template) == ("write", "variant")

@@ -1,11 +1,12 @@
 """Prompts as sandboxed Jinja templates, rendered so that text from outside stays data.
 
 A prompt set is a folder with `solve.jinja`, `pairwise.jinja` and `pointwise.jinja`, and, where such a judge is asked,
-`first_error.jinja`, `additive.jinja`, `listwise.jinja` and `critique.jinja`. Each has the blocks ``trunk`` (shared by
-every question about the same prefix) and ``tail``, and may have ``system`` and ``forced`` (the beginning of the reply
-that a *direct* verdict is read after). Values from outside enter through sentinels: templates see placeholders, and
-what fills them is kept apart as content, which a tokenizer never reads as control tokens. A policy that solves gets the
-question verbatim; a judge gets all content as `_show` shows it.
+`first_error.jinja`, `additive.jinja`, `listwise.jinja` and `critique.jinja`; where the policy writes problems,
+`write.jinja` and `variant.jinja`. Each has the blocks ``trunk`` (shared by every question about the same prefix) and
+``tail``, and may have ``system`` and ``forced`` (the beginning of the reply that a *direct* verdict is read after).
+Values from outside enter through sentinels: templates see placeholders, and what fills them is kept apart as content,
+which a tokenizer never reads as control tokens. A policy that solves gets the question verbatim; a judge gets all
+content as `_show` shows it.
 """
 
 import re
@@ -223,6 +224,15 @@ class PromptSet:
     def segment(self, problem: Problem, solution: str) -> Prompt:
         """Ask for a solution anew, with ``Step n:`` before each of its steps and nothing else changed."""
         return self._render("segment", problem, {"question": problem.question, "solution": solution})
+
+    def write(self, examples: Sequence[Problem]) -> Prompt:
+        """Ask for one new problem of the kind of `examples`."""
+        frame = Problem(" ".join(example.id for example in examples), "")
+        return self._render("write", frame, {}, {"examples": [one.question for one in examples]}, show=_show)
+
+    def variant(self, problem: Problem, how: str) -> Prompt:
+        """Ask for a variant of `problem`; `how` says in a few words of ours what it has to be, as ``easier``."""
+        return self._render("variant", problem, {"question": problem.question, "how": how}, show=_show)
 
     def _judge(
         self,
