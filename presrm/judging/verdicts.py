@@ -47,14 +47,23 @@ _REST = re.compile(
 )
 """What may stand behind a verdict: white space, closing punctuation, marks and signs, tags and end tokens."""
 _SENTENCE_END = re.compile(r"""[.!?]['"\u201d\u2019)*_`\]]*(?=\s)\s*|[\u3002\uff01\uff1f]\s*|(?<![:,\s])\s*\n\s*""")
-_BESIDE = re.compile(r"(?:[^\w?\uff1f]|_|\b(?:or|and|nor|vs|versus)\b)*", re.IGNORECASE)
-"""What parts two verdicts that stand side by side."""
+_QUIET = r"(?:[^\w.!?:\u3002\uff01\uff1a\uff1f]|_)"
+_BESIDE = re.compile(
+    rf"(?:[^\w?\uff1f]|_|\b(?:or|and|nor|vs|versus)\b)*|{_QUIET}*[^\W\d_]{{1,8}}{_QUIET}*", re.IGNORECASE
+)
+"""What parts two verdicts that stand side by side: marks, an "or", or one short word of any language."""
+_OPENING = re.compile(r"[^\W\d_]{2}(?:(?<=[a-z]{2})[a-z]*)?")
+"""How a line opens: its first word, or its first two letters in scripts that do not part words."""
 _TURNS = re.compile(
     r"""\b(?:at\ first|first|initially|earlier|but|instead|rather|actually|now|wait|no|correction|final|finally
     |total|overall|altogether|so|therefore|thus|hence)\b""",
     re.VERBOSE | re.IGNORECASE,
 )
-_CHOICE = re.compile(r"\b(?:or|if|when|unless|else|otherwise|whether)\b", re.IGNORECASE)
+_CHOICE = re.compile(
+    r"""\b(?:or|if|when|unless|else|otherwise|whether|oder|wenn|falls|sonst|ou|si|sinon|o|sino|se|caso|или|если|иначе)\b
+    |[或若]|如果|否则|または|もし""",
+    re.VERBOSE | re.IGNORECASE,
+)
 _CONCLUDES = re.compile(r"(?<!if )\b(?:so|therefore|thus|hence|consequently|since|because)\b", re.IGNORECASE)
 _LONGEST_LEAD = 400
 _DUTY = (
@@ -171,9 +180,25 @@ def _find_end(text: str, marker: re.Pattern[str], parse: Callable[[str], ValueT 
     if is_mention(len(found) - 1):
         return None
     (last, value), before = found[-1], found[:-1]
-    if before and before[-1][1] != value and _BESIDE.fullmatch(text, before[-1][0].end(), last.start()):
+    if before and before[-1][1] != value and _are_beside(text, before[-1][0], last):
         return value if is_mention(len(before) - 1) else None
     return value
+
+
+def _are_beside(text: str, one: re.Match[str], other: re.Match[str]) -> bool:
+    r"""Whether two verdicts stand side by side, or end two lines in a row that open alike, whatever the language.
+
+    >>> texts = "[[yes]]\nou [[no]]", "Falls ja: [[yes]]\nFalls nein: [[no]]"
+    >>> [_are_beside(text, *BRACKETS.finditer(text)) for text in texts]
+    [True, True]
+    """
+    between = text[one.end() : other.start()]
+    if _BESIDE.fullmatch(between):
+        return not _TURNS.search(between)
+    marks, line_end, lead = between.rpartition("\n")
+    openings = [_OPENING.search(part.lower()) for part in (text[: one.start()].rpartition("\n")[2], lead)]
+    alike = None not in openings and len({at and at[0] for at in openings}) == 1
+    return bool(line_end) and not re.search(r"\w", marks) and alike and not _TURNS.search(lead)
 
 
 def _takes_back(between: str) -> bool:

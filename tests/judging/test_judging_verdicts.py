@@ -144,6 +144,12 @@ ENDS_IN_YES = [
     "**Answer:** [[yes]]",
     "It must be 12, which it is. [[yes]]",
     '**Verdict:** "[[yes]]"',
+    "回复必须是[[yes]]或[[no]]。\n结论\uff1a[[yes]]",
+    "La réponse doit être [[yes]] ou [[no]].\n\n[[yes]]",
+    "Die Antwort muss [[yes]] oder [[no]] sein. Der Schritt stimmt: [[yes]]",
+    "First look: [[no]]\nFinal look: [[yes]]",
+    "[[no]]\nWait, [[yes]]",
+    "Correctness of the sum: [[no]]. The whole is what counts.\nVerdict: [[yes]]",
 ]
 ENDS_IN_NO_VERDICT = [
     'The step itself says "[[yes]]"',
@@ -198,6 +204,19 @@ ENDS_IN_NO_VERDICT = [
     "The user wants either [[no]] or [[yes]]",
     "Let me end with [[yes]] if",
     "[[yes/no]]",
+    "La réponse doit être [[no]]\nou [[yes]]",
+    "La réponse doit être [[no]] ou [[yes]]",
+    "Die Antwort muss lauten:\n[[no]]\noder\n[[yes]]",
+    "La respuesta debe ser [[no]] o, si no, [[yes]]",
+    "La risposta deve essere [[no]]\no [[yes]].",
+    "Ответ должен быть [[no]] или [[yes]]",
+    "Ответ:\n[[no]]\nили [[yes]]",
+    "回复必须是\uff1a\n[[no]]\n或者\n[[yes]]",
+    "最後に [[no]]\nまたは\n[[yes]]",
+    "Falls falsch: [[no]]\nFalls richtig: [[yes]]",
+    "- Si c'est faux : [[no]]\n- Si c'est juste : [[yes]]",
+    "如果错误\uff1a[[no]]\n如果正确\uff1a[[yes]]",
+    "Step 1: [[no]]\nStep 2: [[yes]]",
 ]
 
 
