@@ -27,7 +27,7 @@ from presrm.files.run import RunDir
 from presrm.graders import GRADERS
 from presrm.iteration import IterationSummary, train
 from presrm.judges import JUDGES
-from presrm.judging.health import Health, judge_pairs, judge_siblings
+from presrm.judging.health import Health, LabelledCandidates, judge_pairs, judge_siblings, sample_siblings
 from presrm.methods.presrm import Presrm
 from presrm.methods.stages import SilentProgress
 from presrm.problems.arithmetic import Plan, load_arithmetic
@@ -196,11 +196,12 @@ class FakeParts:
             start=start,
         )
 
-    def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
-        siblings = judge_siblings(
+    labeller = staticmethod(is_right)
+
+    def siblings(self, engine: Engine) -> Iterator[list[LabelledCandidates]]:
+        return sample_siblings(
             self.held_out()[:4],
             engine,
-            judge,
             self.prompts,
             self.splitter,
             is_right,
@@ -209,7 +210,18 @@ class FakeParts:
             max_steps=5,
             seed=0,
         )
-        return Health(judge_pairs([], judge), siblings)
+
+    def health(
+        self,
+        engine: Engine,
+        judge: Judge,
+        calls: Iterable[Call],
+        last: Sequence[SearchTree],
+        own: Sequence[LabelledCandidates],
+        first: Sequence[LabelledCandidates],
+    ) -> Health:
+        same = judge_siblings(first, judge).accuracy
+        return Health(judge_pairs([], judge), judge_siblings(own, judge), first_siblings=same)
 
 
 def run(out: Path, bomb: Bomb | None = None, config: Config = CONFIG, **parts: float) -> list[object]:
@@ -234,8 +246,9 @@ def test_the_loop_leaves_its_artefacts(tmp_path: Path) -> None:
     summaries = run(tmp_path / "run")
     assert [summary.name for summary in summaries] == ["M1", "M2", "M3"]
     folder = tmp_path / "run" / "iterations"
-    assert {path.name for path in (folder / "1").iterdir()} == {"answers.jsonl", "scores.json", "health.json"}
-    made = {"problems.jsonl", "trees.jsonl", "pairs.jsonl", "policy", "answers.jsonl", "scores.json", "health.json"}
+    assessed = {"answers.jsonl", "scores.json", "siblings.jsonl", "health.json"}
+    assert {path.name for path in (folder / "1").iterdir()} == assessed
+    made = {"problems.jsonl", "trees.jsonl", "pairs.jsonl", "policy", *assessed}
     assert {path.name for path in (folder / "3").iterdir()} == made
     assert summaries[0].vs_first is None
     assert summaries[2].vs_first.difference.num == 12

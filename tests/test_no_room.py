@@ -9,7 +9,7 @@ from presrm.evaluation.answers import evaluate, score
 from presrm.evaluation.samples import summarize
 from presrm.graders import GRADERS
 from presrm.judges.pointwise import PointwiseJudge
-from presrm.judging.health import judge_siblings
+from presrm.judging.health import judge_siblings, sample_siblings
 from presrm.judging.labels import rollouts
 from presrm.prompts import PromptSet
 from presrm.protocols import Sampling
@@ -82,10 +82,9 @@ def test_a_path_that_grows_too_long_ends_there() -> None:
 
 def test_judge_health_takes_the_other_problems_on() -> None:
     engine = policy()
-    found = judge_siblings(
+    sampled = sample_siblings(
         PROBLEMS,
         engine,
-        PointwiseJudge(engine, PROMPTS),
         PROMPTS,
         SPLITTERS.create("newline"),
         lambda prefix, step: True,
@@ -94,6 +93,7 @@ def test_judge_health_takes_the_other_problems_on() -> None:
         max_steps=4,
         seed=0,
     )
+    found = judge_siblings([one for depth in sampled for one in depth], PointwiseJudge(engine, PROMPTS))
     assert (found.num_expansions, found.num_with_pair) == (4 * 2 + 1, 0)
 
 

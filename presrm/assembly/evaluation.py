@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from presrm.assembly.engines import limit_threads, open_engine, versions
+from presrm.assembly.judges import tie_tolerance
 from presrm.assembly.parts import Parts
 from presrm.config import Config
 from presrm.engines.hf_files import policy_at, policy_hash
@@ -21,9 +22,10 @@ from presrm.judges import JUDGES
 from presrm.methods.stages import Progress, SilentProgress
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
-from presrm.protocols import Engine, Grader, Judge, ask_judge, composition_of
+from presrm.prompts.encoding import TurnSplitter
+from presrm.protocols import Engine, Grader, Judge, Request, ask_judge, composition_of
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Judgement, Problem, SearchTree
+from presrm.types import Candidates, Judgement, Problem, SearchTree, Step, Trajectory
 
 Watch = Callable[[Candidates, Sequence[Judgement]], None]
 
@@ -216,7 +218,25 @@ def _drop(**row: Any) -> None:
     """Evaluation keeps no metrics.jsonl."""
 
 
-def solve_one(question: str, config: Config, watch: Watch | None = None) -> SearchTree:
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """What became of one question.
+
+    Attributes:
+        tree: The search.
+        tie_tolerance: Spread of scores up to which its candidates were tied.
+        unjudged: Where the search gave up for want of a choice: the steps that it kept, the first candidate of the
+            last expansion, and what the policy writes after it; none otherwise.
+        num_kept: Steps of `unjudged` that the search kept.
+    """
+
+    tree: SearchTree
+    tie_tolerance: float
+    unjudged: Trajectory | None = None
+    num_kept: int = 0
+
+
+def solve_one(question: str, config: Config, watch: Watch | None = None) -> Solved:
     """Solve one question by the search that `config` names.
 
     Args:
@@ -234,7 +254,23 @@ def solve_one(question: str, config: Config, watch: Watch | None = None) -> Sear
         judge = parts.judge(engine)
         watched = judge if watch is None else _Watched(judge, watch)
         (tree,) = parts.searcher("solve").search([Problem("question", question)], engine, watched)
-    return tree
+        if not (tree.given_up and tree.expansions and tree.expansions[-1].whole):
+            return Solved(tree, tie_tolerance(config.judge))
+        last = len(tree.expansions) - 1
+        first = next(i for i, one in enumerate(tree.expansions[last].candidates) if one.step.is_whole)
+        start = tree.trajectory((last, first))
+        return Solved(tree, tie_tolerance(config.judge), _finish(start, parts, engine), len(start.steps) - 1)
+
+
+def _finish(start: Trajectory, parts: Parts, engine: Engine) -> Trajectory:
+    """Let the policy write the rest of a solution greedily, without a judge."""
+    if start.is_complete:
+        return start
+    turns = TurnSplitter() if parts.config.model.chat_template == "plain" else None
+    request = Request(parts.prompts.solve(start), 1, parts.solution_sampling(1), turns)
+    ((written,),) = engine.generate([request])
+    steps = [Step(text) for text in parts.splitter.split(written.text)]
+    return Trajectory(start.problem, (*start.steps, *steps))
 
 
 class _Watched:

@@ -16,7 +16,15 @@ from presrm.evaluation.answers import Answer, evaluate
 from presrm.evaluation.decontamination import decontaminate
 from presrm.files.ledger import Call
 from presrm.graders import GRADERS
-from presrm.judging.health import Health, StepLabeller, judge_pairs, judge_siblings, measure_signs
+from presrm.judging.health import (
+    Health,
+    LabelledCandidates,
+    StepLabeller,
+    judge_pairs,
+    judge_siblings,
+    measure_signs,
+    sample_siblings,
+)
 from presrm.judging.labels import demonstrations, explain, perturbed, questions
 from presrm.methods import METHODS
 from presrm.methods.stages import Progress
@@ -258,27 +266,46 @@ class Parts:
             turns=TurnSplitter() if self.config.model.chat_template == "plain" else None,
         )
 
-    def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
+    @cached_property
+    def labeller(self) -> StepLabeller | None:
+        """What tells right steps of the problems that test the judge from wrong ones; none where nothing can."""
+        return step_labeller(self._judge_problems)
+
+    @property
+    def _judge_problems(self) -> list[Problem]:
+        return self.held_out()[: self.config.evaluation.num_judge_problems]
+
+    def siblings(self, engine: Engine) -> Iterator[list[LabelledCandidates]]:
+        """Sample the policy's own candidates on held-out problems, and label them."""
+        search, label = self.config.search, self.labeller
+        assert label is not None
+        return sample_siblings(
+            self._judge_problems,
+            engine,
+            self.prompts,
+            self.splitter,
+            label,
+            num=search.num_candidates,
+            sampling=Sampling(search.temperature, search.top_p, search.max_step_tokens),
+            max_steps=search.max_steps,
+            seed=derive_seed(self.config.seed, "health"),
+        )
+
+    def health(
+        self,
+        engine: Engine,
+        judge: Judge,
+        calls: Iterable[Call],
+        last: Sequence[SearchTree],
+        own: Sequence[LabelledCandidates],
+        first: Sequence[LabelledCandidates],
+    ) -> Health:
         """Measure the judge on held-out problems: on a fixed set, on the policy's own siblings, and its habits."""
-        search, watch = self.config.search, self.config.watch
-        problems = self.held_out()[: self.config.evaluation.num_judge_problems]
+        watch = self.config.watch
+        problems = self._judge_problems
         seed = derive_seed(self.config.seed, "health")
         fixed = perturbed(problems, self.splitter, len(problems), seed)
-        label = step_labeller(problems)
-        siblings = None
-        if label is not None:
-            siblings = judge_siblings(
-                problems,
-                engine,
-                judge,
-                self.prompts,
-                self.splitter,
-                label,
-                num=search.num_candidates,
-                sampling=Sampling(search.temperature, search.top_p, search.max_step_tokens),
-                max_steps=search.max_steps,
-                seed=seed,
-            )
+        siblings = judge_siblings(own, judge) if own else None
         accuracy = judge_pairs(fixed, judge)
         signs = None
         if watch.num_problems:
@@ -287,7 +314,8 @@ class Parts:
             signs = measure_signs(
                 judge, trees, fixed, accuracy, last, calls, self._is_right, watch, tie_tolerance=tolerance, seed=seed
             )
-        return Health(accuracy if fixed else None, siblings, signs)
+        same = siblings if first is own else judge_siblings(first, judge) if first else None
+        return Health(accuracy if fixed else None, siblings, signs, first_siblings=same.accuracy if same else None)
 
     def judge_lessons(self, engine: Engine, num: int, iteration: int) -> list[Demonstration]:
         """Make up to `num` demonstrations of right verdicts on steps of training problems.

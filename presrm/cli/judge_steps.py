@@ -103,12 +103,13 @@ def judge_steps(
                 with path.open("rb") as rows:
                     shutil.copyfileobj(rows, sys.stdout.buffer)
                 _print_summary(judged, None, Console(stderr=True))
-                _print_worst(path, show, config, Console(stderr=True))
+                _print_worst(path, show, judged, config, Console(stderr=True))
         else:
             path = source.with_name(f"{source.stem}.judged.jsonl") if out is None else Path(out)
             [config] = configs.values()
-            _print_summary(_judge(source, path, config, engine), path, Console())
-            _print_worst(path, show, config, Console())
+            judged = _judge(source, path, config, engine)
+            _print_summary(judged, path, Console())
+            _print_worst(path, show, judged, config, Console())
 
 
 def _refuse_with_compare(file: str, out: str | None, judge: str | None) -> None:
@@ -233,7 +234,7 @@ def _compare(source: Path, configs: Mapping[str, Config], engine: "Callable[[], 
     for kind, config in configs.items():
         if show:
             console.print(f"{kind}:", style="bold", markup=False, highlight=False)
-        _print_worst(paths[kind], show, config, console)
+        _print_worst(paths[kind], show, judged[kind], config, console)
 
 
 def _print_line(judged: "JudgedFile", out: Path | None, console: Console) -> None:
@@ -251,14 +252,16 @@ def _print_line(judged: "JudgedFile", out: Path | None, console: Console) -> Non
 def _print_summary(judged: "JudgedFile", out: Path | None, console: Console) -> None:
     """Print what came out, and the card; `out` is where rows went, none for standard output."""
     from presrm.report.judged import card_table, tally_tables
+    from presrm.report.verdicts import card_verdict
 
     _print_line(judged, out, console)
     console.print(tally_tables(judged.tally))
     if judged.card is not None:
         console.print(card_table(judged.card))
+        console.print(f"Verdict: {card_verdict(judged.card)}\n", markup=False, highlight=False)
 
 
-def _print_worst(path: Path, num: int, config: Config, console: Console) -> None:
+def _print_worst(path: Path, num: int, judged: "JudgedFile", config: Config, console: Console) -> None:
     """Print the `num` worst solutions of a judged file."""
     if not num:
         return
@@ -266,8 +269,11 @@ def _print_worst(path: Path, num: int, config: Config, console: Console) -> None
     from presrm.judging.solutions import find_worst
     from presrm.report.judged import WIDTH, wrong_step
 
-    worst = find_worst(path, num, parts.make_splitter(config.splitter, config.splitter_options))
+    threshold = config.judge.threshold
+    worst = find_worst(path, num, parts.make_splitter(config.splitter, config.splitter_options), threshold)
     if not worst:
-        console.print(f"no step has a score below {config.judge.threshold:g}", highlight=False)
+        unscored = judged.tally.num_steps - judged.tally.num_scored
+        without = f"; {unscored} of {judged.tally.num_steps} steps have no score" if unscored else ""
+        console.print(f"no step has a score below {threshold:g}{without}", highlight=False)
     for rank, found in enumerate(worst, 1):
         console.print(wrong_step(found, f"{rank} of {len(worst)}"), width=min(WIDTH, console.width))

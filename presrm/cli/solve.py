@@ -15,6 +15,7 @@ from presrm.cli.show import visible
 from presrm.errors import RequestError
 
 if TYPE_CHECKING:
+    from presrm.assembly.evaluation import Solved
     from presrm.types import Candidates, Judgement, SearchTree
 
 _STANDARD = "-"
@@ -38,8 +39,9 @@ def solve(
 ) -> None:
     """Solve one problem, step by step.
 
-    The policy samples candidate steps and judges them itself. Each chosen step is printed as soon as it is found, with
-    its score and the other candidates.
+    The policy samples candidate steps and judges them itself. The candidates of a step are printed as soon as they are
+    judged, each with its score; '>' marks the one that is kept. If all candidates are tied, the command says so, and if
+    the search ends there it finishes the first of them without the judge; '~' marks those steps.
 
     \b
       $ presrm solve "Will starts with 27 coins. Will finds 17. How many has he?"
@@ -54,13 +56,15 @@ def solve(
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     config = settings_for([model], [*overrides, *(settings or [])])
     from presrm.assembly.evaluation import solve_one
+    from presrm.assembly.judges import tie_tolerance
     from presrm.files.jsonl import dump
 
     console = Console()
-    live = None if as_json or tree or search != "greedy" else _Live(console)
+    live = None if as_json or tree or search != "greedy" else _Live(console, tie_tolerance(config.judge))
     if not as_json and not tree:
         console.print(Text(visible(text), style="bold"), soft_wrap=True)
-    found = solve_one(text, config, live.show if live else None)
+    solved = solve_one(text, config, live.show if live else None)
+    found = solved.tree
     if as_json:
         print(dump(found))
     elif tree:
@@ -68,21 +72,22 @@ def solve(
     else:
         _print_rest(found, live.num_shown if live else 0, console)
     if found.given_up is not None and not as_json:
-        console.print(Text(f"no solution: {found.given_up}", style="red"))
+        _print_given_up(solved, console)
 
 
 class _Live:
     """Prints every expansion of a greedy search as soon as it is judged."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, tie_tolerance: float) -> None:
         self._console = console
+        self._tie_tolerance = tie_tolerance
         self.num_shown = 0
 
     def show(self, item: "Candidates", judgements: Sequence["Judgement"]) -> None:
         """Print the candidates of one step, best first; before it, steps that there was no choice for."""
         depth = len(item.prefix.steps)
         if depth < self.num_shown:
-            self._console.print(Text(f"all candidates are tied: back to step {depth + 1}", style="yellow"))
+            self._console.print(Text(f"back to step {depth + 1}", style="yellow"))
         for step in item.prefix.steps[self.num_shown :]:
             self._console.print(_line(step.text, None, _ONLY, is_kept=True), soft_wrap=True)
         ranked = sorted(
@@ -90,10 +95,29 @@ class _Live:
             key=lambda of: -1 if of[1].score is None else of[1].score,
             reverse=True,
         )
+        scores = [judgement.score for judgement in judgements if judgement.score is not None]
+        is_tied = len(scores) > 1 and max(scores) - min(scores) <= self._tie_tolerance
         for place, (step, judgement) in enumerate(ranked):
-            is_best = place == 0 and judgement.score is not None
+            is_best = place == 0 and judgement.score is not None and not is_tied
             self._console.print(_line(step.text, judgement.score, judgement.status, is_kept=is_best), soft_wrap=True)
+        if is_tied:
+            tied = f"tied: the scores differ by at most {self._tie_tolerance:g} (judge.tie_tolerance), so none is kept"
+            self._console.print(Text(tied, style="yellow"))
         self.num_shown = depth + 1
+
+
+def _print_given_up(solved: "Solved", console: Console) -> None:
+    """Say why there is no solution, and what the policy writes without the judge from where the search ended."""
+    within = (
+        f" (scores within {solved.tie_tolerance:g}, judge.tie_tolerance)" if "tie" in str(solved.tree.given_up) else ""
+    )
+    console.print(Text(f"no solution: {solved.tree.given_up}{within}", style="red"))
+    if solved.unjudged is None:
+        return
+    console.print(Text("finished from the first candidate, without the judge:", style="yellow"))
+    for place, step in enumerate(solved.unjudged.steps):
+        mark = ">" if place < solved.num_kept else "~"
+        console.print(Text(f"{mark} {visible(step.text.strip()) or '(end)'}"), soft_wrap=True)
 
 
 def _print_rest(found: "SearchTree", num_shown: int, console: Console) -> None:

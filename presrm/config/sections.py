@@ -322,7 +322,9 @@ class WatchConfig(Section):
     num_problems: int = Field(
         32,
         ge=0,
-        description="Number of held-out problems searched to measure the signs of the judge; 0: no signs are measured.",
+        description="Number of held-out problems searched to measure the signs of the judge. 0: no signs are measured "
+        "and no alarm is raised, but the accuracy of the judge is still measured "
+        "(evaluation.num_judge_problems: 0 turns that off).",
         json_schema_extra=FREE,
     )
     num_rejudged: int = Field(

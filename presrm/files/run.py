@@ -5,8 +5,8 @@ config.yaml      resolved settings
 manifest.json    versions, what M1 ran on, hashes, finished artefacts; replacing it, synced, is the only commit point
 metrics.jsonl    one row an event, with clocks
 ledger.sqlite    every question to a judge and what came back, with clocks
-iterations/1     M1: answers.jsonl scores.json health.json
-iterations/<t>   M(t): problems.jsonl trees.jsonl pairs.jsonl policy/ answers.jsonl scores.json health.json
+iterations/1     M1: answers.jsonl scores.json siblings.jsonl health.json
+iterations/<t>   M(t): problems.jsonl trees.jsonl pairs.jsonl policy/, then what M1 has
 report.md report.json
 ```
 """

@@ -1,14 +1,15 @@
 """Is the judge any good? Measured on held-out problems, never trained on.
 
-Two figures: on a fixed set of made-up pairs, and, the one that counts, on the policy's own sibling candidates of which
-exactly one is right. A judge can have the first and lack the second. Then the signs of a judge that goes bad
-(`presrm.judging.signs`), which need no labels.
+On a fixed set of made-up pairs, and, what counts, on the policy's own sibling candidates of which exactly one is right.
+A judge can have the first and lack the second. The siblings of a better policy are fewer and harder, so every judge is
+measured on those of the first policy, too: there a figure that falls is the judge's. Then the signs of a judge that
+goes bad (`presrm.judging.signs`), which need no labels.
 """
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations
 
 from presrm.config import WatchConfig
 from presrm.files.ledger import Call
@@ -55,6 +56,26 @@ class JudgeAccuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledCandidates:
+    """A policy's own candidates for one step, distinct and whole: right, wrong, or none where that cannot be told."""
+
+    candidates: Candidates
+    labels: tuple[bool | None, ...]
+
+    @property
+    def pairs(self) -> list[LabelledSteps]:
+        """Every two of them of which exactly one is right."""
+        found = []
+        for (one, one_label), (other, other_label) in combinations(
+            zip(self.candidates.steps, self.labels, strict=True), 2
+        ):
+            if {one_label, other_label} == {True, False}:
+                good, bad = (one, other) if one_label else (other, one)
+                found.append(LabelledSteps(self.candidates.prefix, good, bad))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Siblings:
     """The judge on the policy's own candidates.
 
@@ -78,12 +99,14 @@ class Health:
         siblings: On the policy's own candidates.
         signs: Of a judge that goes bad; none in runs from before they were watched.
         alarms: The signs out of bounds, by the settings when it was measured.
+        first_siblings: On the candidates of the run's first policy, the same pairs for every judge.
     """
 
     fixed: JudgeAccuracy | None
     siblings: Siblings | None
     signs: Signs | None = None
     alarms: tuple[Alarm, ...] = ()
+    first_siblings: JudgeAccuracy | None = None
 
 
 def judge_pairs(pairs: Sequence[LabelledSteps], judge: Judge) -> JudgeAccuracy:
@@ -204,10 +227,9 @@ def _append(step: Step, text: str) -> Step:
     return Step(f"{body}{text}{step.text[len(body) :]}")
 
 
-def judge_siblings(
+def sample_siblings(
     problems: Sequence[Problem],
     generator: Generator,
-    judge: Judge,
     prompts: PromptSet,
     splitter: StepSplitter,
     label: StepLabeller,
@@ -216,15 +238,14 @@ def judge_siblings(
     sampling: Sampling,
     max_steps: int,
     seed: int,
-) -> Siblings:
-    """Sample candidates along a path of each problem, and judge every two siblings of which exactly one is right.
+) -> Iterator[list[LabelledCandidates]]:
+    """Sample and label candidates along a path of each problem, depth by depth.
 
     The path continues with the first candidate. All problems advance by one step at a time.
 
     Args:
         problems: Held-out problems.
         generator: Proposes the steps.
-        judge: Is measured.
         prompts: Renders the question.
         splitter: Cuts the steps.
         label: Tells right from wrong.
@@ -233,37 +254,32 @@ def judge_siblings(
         max_steps: Longest path.
         seed: Of the draws.
     """
-    pairs: list[LabelledSteps] = []
-    num_expansions = num_with_pair = 0
     live = [Trajectory(problem) for problem in problems]
-    for depth in range(max_steps):
+    for depth in range(max_steps if live else 0):
         requests = [
             Request(
                 prompts.solve(prefix), num, sampling, splitter, derive_seed(seed, "siblings", prefix.problem.id, depth)
             )
             for prefix in live
         ]
-        following = []
-        for prefix, candidates in zip(live, generator.generate(requests), strict=True):
-            num_expansions += 1
-            steps = [Step(candidate.text, candidate.tokens, candidate.stop) for candidate in candidates]
-            whole = {step.text: step for step in steps if step.is_whole}
-            found = _label_pairs(prefix, list(whole.values()), label)
-            num_with_pair += bool(found)
-            pairs += found
+        found, following = [], []
+        for prefix, completions in zip(live, generator.generate(requests), strict=True):
+            steps = [Step(completion.text, completion.tokens, completion.stop) for completion in completions]
+            whole = tuple({step.text: step for step in steps if step.is_whole}.values())
+            found.append(LabelledCandidates(Candidates(prefix, whole), tuple(label(prefix, step) for step in whole)))
             if steps[0].stop is None:
                 following.append(prefix.extend(steps[0]))
+        yield found
         live = following
         if not live:
             break
-    return Siblings(judge_pairs(pairs, judge), num_expansions, num_with_pair)
 
 
-def _label_pairs(prefix: Trajectory, steps: Sequence[Step], label: StepLabeller) -> list[LabelledSteps]:
-    labels = [label(prefix, step) for step in steps]
-    pairs = []
-    for a, b in combinations(range(len(steps)), 2):
-        if {labels[a], labels[b]} == {True, False}:
-            good, bad = (a, b) if labels[a] else (b, a)
-            pairs.append(LabelledSteps(prefix, steps[good], steps[bad]))
-    return pairs
+def judge_siblings(sampled: Sequence[LabelledCandidates], judge: Judge) -> Siblings:
+    """Let `judge` compare every two siblings of which exactly one is right.
+
+    Raises:
+        JudgeError: if the judge raises, or does not give one judgement for each step.
+    """
+    pairs = [one.pairs for one in sampled]
+    return Siblings(judge_pairs([*chain.from_iterable(pairs)], judge), len(sampled), sum(map(bool, pairs)))

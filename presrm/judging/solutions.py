@@ -39,7 +39,7 @@ class JudgedFile:
 
 @dataclass(frozen=True, slots=True)
 class WrongStep:
-    """A step found wrong, the first of its solution.
+    """A step found wrong, the first of its solution; steps before it may have no score.
 
     Attributes:
         place: Number of the row among those judged, from 1.
@@ -57,6 +57,11 @@ class WrongStep:
     def score(self) -> float:
         """The score of the step."""
         return float(self.judgements[-1]["score"])
+
+    @property
+    def num_unscored(self) -> int:
+        """Steps before it without a score: with one or more, ``first_error`` of the row is null."""
+        return sum(judgement["score"] is None for judgement in self.judgements)
 
 
 def require_absolute(name: str, judge: Any) -> None:
@@ -135,22 +140,30 @@ def judge_file(
     return JudgedFile(tally, _write_card(out, splitter) if tally.num_labelled else None, tuple(rejected))
 
 
-def find_worst(out: Path, num: int, splitter: StepSplitter) -> list[WrongStep]:
-    """Find the steps of a judged file with the lowest scores among first errors, lowest first, at most `num`.
+def find_worst(out: Path, num: int, splitter: StepSplitter, threshold: float = 0.5) -> list[WrongStep]:
+    """Find the steps of a judged file with the lowest scores among the first wrong ones, lowest first, at most `num`.
+
+    A row whose ``first_error`` is null, because a step before has no score, counts like any other.
 
     Args:
         out: As `judge_file` wrote it.
         num: How many.
         splitter: As for `judge_file`.
+        threshold: As for `judge_file`.
     """
-    wrong = (item for item in enumerate(_judged_rows(out), 1) if item[1]["first_error"] not in (None, -1))
-    worst = nsmallest(num, wrong, key=lambda item: item[1]["judged"][item[1]["first_error"]]["score"])
+    found = ((place, row, _first_below(row, threshold)) for place, row in enumerate(_judged_rows(out), 1))
+    wrong = ((place, row, index) for place, row, index in found if index is not None)
+    worst = nsmallest(num, wrong, key=lambda item: item[1]["judged"][item[2]]["score"])
     return [
-        WrongStep(
-            place, read_solution(row, splitter), row["first_error"], tuple(row["judged"][: row["first_error"] + 1])
-        )
-        for place, row in worst
+        WrongStep(place, read_solution(row, splitter), index, tuple(row["judged"][: index + 1]))
+        for place, row, index in worst
     ]
+
+
+def _first_below(row: Mapping[str, Any], threshold: float) -> int | None:
+    """Find the first step of a judged row with a score below the threshold; none if there is none."""
+    scores = (step["score"] for step in row["judged"])
+    return next((i for i, score in enumerate(scores) if score is not None and score < threshold), None)
 
 
 def read_first_errors(out: Path) -> list[int | None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from presrm.types import Judgement
+from presrm.types import Judgement, Status
 
 NUM_POSITIONS = 10
 """Steps from here on are counted together, as "later"."""
@@ -73,6 +73,16 @@ class JudgeTally:
     def num_rejected(self) -> int:
         """Rows set aside."""
         return sum(self.reasons.values())
+
+    @property
+    def num_steps(self) -> int:
+        """Steps judged."""
+        return sum(self.statuses.values())
+
+    @property
+    def num_scored(self) -> int:
+        """Steps with a score."""
+        return self.statuses.get(Status.OK, 0)
 
     @property
     def num_erroneous(self) -> int:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeVar
@@ -14,7 +15,7 @@ from presrm.errors import RunError
 from presrm.evaluation.answers import Answer
 from presrm.files.ledger import Call, CallStage
 from presrm.files.run import IterationDir, RunDir
-from presrm.judging.health import Health, with_alarms
+from presrm.judging.health import Health, LabelledCandidates, StepLabeller, with_alarms
 from presrm.judging.recording import RecordingEngine
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, Searcher, Trainer
@@ -99,10 +100,33 @@ class Parts(Protocol):
         """Solve problems greedily and grade them, in lockstep groups; `start` is the number of the first one."""
         ...
 
-    def health(self, engine: Engine, judge: Judge, calls: Iterable[Call], last: Sequence[SearchTree]) -> Health:
-        """Measure the judge on held-out problems, and against the judge before on what that judged in `last`.
+    @property
+    def labeller(self) -> StepLabeller | None:
+        """What tells right steps of held-out problems from wrong ones; none where nothing can."""
+        ...
 
-        `calls` gives the judge's pairwise calls up to when it is first read.
+    def siblings(self, engine: Engine) -> Iterator[list[LabelledCandidates]]:
+        """Sample the policy's own candidates on held-out problems, and label them; only with a `labeller`."""
+        ...
+
+    def health(
+        self,
+        engine: Engine,
+        judge: Judge,
+        calls: Iterable[Call],
+        last: Sequence[SearchTree],
+        own: Sequence[LabelledCandidates],
+        first: Sequence[LabelledCandidates],
+    ) -> Health:
+        """Measure the judge on held-out problems.
+
+        Args:
+            engine: Runs the policy.
+            judge: That it is as a judge.
+            calls: The judge's pairwise calls up to when it is first read.
+            last: What the judge before judged, for a comparison with it.
+            own: The policy's own candidates.
+            first: Those of the run's first policy.
         """
         ...
 
@@ -286,10 +310,30 @@ class Stages:
             engine = self.engine(policy)
             with self._recording(policy, engine, iteration, "health") as recording:
                 judge = self.parts.judge(recording)
+                own = self._siblings(policy, iteration)
+                first = own if number == 1 else self._siblings(None, self.run.iteration(1))
                 health = timed(
-                    iteration, "health", "health.json", lambda: self.parts.health(engine, judge, calls, last)
+                    iteration,
+                    "health",
+                    "health.json",
+                    lambda: self.parts.health(engine, judge, calls, last, own, first),
                 )
         return with_alarms(health, self.parts.config.watch)
+
+    def _siblings(self, policy: Checkpoint | None, iteration: IterationDir) -> list[LabelledCandidates]:
+        """The policy's own candidates, each right or wrong: ``siblings.jsonl``.
+
+        Empty where nothing can label them, and, without a `policy` to sample them, where a run has none.
+        """
+        if self.parts.labeller is None or (policy is None and not iteration.is_done("siblings.jsonl")):
+            return []
+
+        def make(have: int) -> Iterator[list[LabelledCandidates]]:
+            assert policy is not None
+            sampled = chain.from_iterable(self.parts.siblings(self.engine(policy)))
+            return iter([list(islice(sampled, have, None))])
+
+        return iteration.rows(LabelledCandidates, "siblings.jsonl", make)
 
     def _recording(
         self, policy: Checkpoint, engine: Engine, iteration: IterationDir, stage: CallStage

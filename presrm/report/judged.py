@@ -16,7 +16,6 @@ from presrm.judging.tally import NUM_POSITIONS, JudgeTally
 from presrm.prompts.escaping import escape_controls
 from presrm.report.figures import Unit, figure_text, interval_text, value_text
 from presrm.statistics import Figure
-from presrm.types import Status
 
 WIDTH = 120
 """Columns at most: longer lines of text are hard to read."""
@@ -70,8 +69,8 @@ def comparison_table(tallies: Mapping[str, JudgeTally], cards: Mapping[str, Judg
     columns = ("F1 [95 %]", "error", "clean", "AUC [95 %]") if cards else ("no error",)
     table = _table("judge", "unread", *columns, width=12)
     for name, tally in tallies.items():
-        num_steps = sum(tally.statuses.values())
-        cells = [value_text(1 - tally.statuses.get(Status.OK, 0) / num_steps if num_steps else None, "share")]
+        unread = 1 - tally.num_scored / tally.num_steps if tally.num_steps else None
+        cells = [value_text(unread, "share")]
         if card := cards.get(name):
             cells += [
                 figure_text(card.f1, "share"),
@@ -114,6 +113,8 @@ def wrong_step(found: WrongStep, rank: str) -> RenderableType:
     )
     if solution.id is not None:
         title.append(f" ({_cut(solution.id, 60)})".replace("\n", " "))
+    if found.num_unscored:
+        title.append(f"   {found.num_unscored} before unscored", style="yellow")
     if solution.label is not None:
         title.append(f"   {_label(solution.label, found.index)}", style="dim")
     steps = Table.grid(padding=(0, 1))
@@ -125,7 +126,11 @@ def wrong_step(found: WrongStep, rank: str) -> RenderableType:
     if first:
         steps.add_row("", "", Text(f"... {first} step{'s' if first > 1 else ''} before ...", "dim"))
     for place in range(first, found.index):
-        score = Text(value_text(found.judgements[place]["score"], "number"), "green")
+        judgement = found.judgements[place]
+        unscored = judgement["score"] is None
+        score = (
+            Text(judgement["status"], "yellow") if unscored else Text(value_text(judgement["score"], "number"), "green")
+        )
         steps.add_row(str(place + 1), score, _text(solution.steps[place], _STEP))
     mark = Text(f"-> {found.index + 1}", _WRONG)
     score = Text(f"{value_text(found.score, 'number')} wrong", _WRONG)

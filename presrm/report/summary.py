@@ -16,6 +16,7 @@ from presrm.iteration import IterationSummary
 from presrm.judging.health import JudgeAccuracy
 from presrm.judging.signs import CASES
 from presrm.report.figures import Unit, figure_text, value_text
+from presrm.report.verdicts import judge_verdict, siblings_verdict
 
 _SHORT = {
     "correct": "correct [95 %]",
@@ -24,12 +25,15 @@ _SHORT = {
     "judge, fixed": "fixed",
     "lessons": "learnt",
 }
+_ONLY_IN_MARKDOWN = "judge, M1's siblings"
 _COLUMNS = {
     "model": "M1 is the policy the loop starts from; M(t) is made from a policy before it.",
     "correct": "Greedy accuracy on the held-out problems, with its 95 % Wilson interval.",
     "no answer": "Solutions without a final answer. They are not correct; they are not wrong answers either.",
     "judge, own siblings": "How often the judge prefers the right one of two candidates of its own policy, of which "
     "exactly one is right, on held-out problems. The figure that counts.",
+    _ONLY_IN_MARKDOWN: "The same on the siblings of M1, the same pairs for every judge: a figure that falls here is "
+    "the judge's. A better policy leaves fewer and harder pairs, so the figure on own siblings may fall without that.",
     "judge, fixed": "The same on reference steps against the same steps with a number changed.",
     "lessons": "Lessons of its iteration that this policy was trained on; for PReSRM, preference pairs.",
     "steps": "Mean steps a solution x mean tokens a step. A judge that likes long steps shows here.",
@@ -51,15 +55,7 @@ _SIGNS = {
     "agreement": "Kendall tau with the judge before, on candidates of that judge's search.",
 }
 _SHARES = {"readable", "order_flips", "first_shown", "ties", "saturated", "caught", "talked_into"}
-_IN_SHORT = {
-    "readable": "readable",
-    "order_flips": "flips",
-    "first_shown": "first",
-    "ties": "ties",
-    "by_length": "length",
-    "talked_into": "swayed",
-    "agreement": "tau",
-}
+_IN_SHORT = ("readable", "order_flips", "first_shown", "ties", "by_length", "talked_into", "agreement")
 _ELSEWHERE = (
     "Device, dtype and parameters, where given, are those of M1. Tokens and times, and what later policies ran on: "
     "metrics.jsonl."
@@ -77,10 +73,11 @@ def to_table(summaries: Sequence[IterationSummary]) -> Table:
     table = Table(
         box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption=_caption(summaries), caption_justify="left"
     )
-    for column in _COLUMNS:
+    for column in (column for column in _COLUMNS if column != _ONLY_IN_MARKDOWN):
         table.add_column(_SHORT.get(column, column), justify="left" if column == "model" else "right", no_wrap=True)
     for summary in summaries:
-        table.add_row(*_cells(summary))
+        cells = zip(_COLUMNS, _cells(summary), strict=True)
+        table.add_row(*(cell for column, cell in cells if column != _ONLY_IN_MARKDOWN))
     return table
 
 
@@ -104,6 +101,9 @@ def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str])
             f"{summary.num_lessons} lessons; expansions without a lesson: {dropped or 'none'}."
         )
     lines += _steered(summaries)
+    lines += ["", "## Whether to trust the judge", ""]
+    lines += [f"- {judge_verdict(summary)}" for summary in summaries]
+    lines += [f"- {why}" for why in [siblings_verdict(summaries)] if why]
     lines += ["", "## Behind the figures", ""]
     lines += [line for summary in summaries for line in _details(summary)]
     lines += _signs(summaries)
@@ -150,16 +150,18 @@ def _details(summary: IterationSummary) -> list[str]:
             "expansions on held-out problems hold a right and a wrong candidate; of their pairs, "
             f"{_counts(siblings.accuracy)}"
         )
+    if summary.health.first_siblings is not None and summary.health.first_siblings != (siblings and siblings.accuracy):
+        lines.append(f"- **{summary.name}**, judge, M1's siblings: {_counts(summary.health.first_siblings)}")
     if fixed is not None:
         lines.append(f"- **{summary.name}**, judge, fixed: {_counts(fixed)}")
     return lines
 
 
 def _signs(summaries: Sequence[IterationSummary]) -> list[str]:
-    """The judge's habits, a row a sign; nothing for runs in which they were not watched."""
+    """The judge's habits, a row a sign; a sentence where they were not watched."""
     watched = [(summary.name, summary.health.signs) for summary in summaries if summary.health.signs]
     if not watched:
-        return []
+        return ["", "The habits of the judge were not measured (`watch.num_problems: 0`); its accuracy was, see above."]
     lines = [
         "",
         "## Habits of the judge",
@@ -189,15 +191,15 @@ def _alarms(summaries: Sequence[IterationSummary]) -> list[str]:
 def _caption(summaries: Sequence[IterationSummary]) -> str:
     """What it comes to, how the last judge is, and every alarm."""
     last = summaries[-1]
-    lines = [_verdict(summaries)]
+    lines = [_verdict(summaries), judge_verdict(last)]
     if signs := last.health.signs:
-        known = {sign: getattr(signs, sign).value for sign in _IN_SHORT}
+        measured = {sign: getattr(signs, sign) for sign in _IN_SHORT}
         told = [
-            f"{_IN_SHORT[sign]} {f'{value:.0%}' if sign in _SHARES else f'{value:+.2f}'}"
-            for sign, value in known.items()
-            if value is not None
+            f"{sign} {figure_text(replace(figure, interval=None), _unit(sign), with_num=True)}"
+            for sign, figure in measured.items()
+            if figure.value is not None
         ]
-        lines.append(f"Judge of {last.name}: {', '.join(told) or 'nothing was judged'}")
+        lines.append(f"Habits: {', '.join(told) or 'nothing was judged'}.")
     return "\n".join([*lines, *_alarms(summaries)])
 
 
@@ -230,6 +232,7 @@ def _cells(summary: IterationSummary) -> tuple[str, ...]:
         figure_text(scores.accuracy, "share"),
         f"{scores.no_answer}/{scores.accuracy.num}",
         _accuracy(health.siblings.accuracy if health.siblings else None),
+        _accuracy(health.first_siblings),
         _accuracy(health.fixed),
         "-" if summary.num_lessons is None else str(summary.num_lessons),
         "-" if scores.mean_steps is None else f"{scores.mean_steps:.1f}x{_or_dash(scores.mean_step_tokens)}",

@@ -62,6 +62,7 @@ def test_rows_go_to_the_stem_and_labels_make_a_card(run, rows):
     assert judged[0]["judged"][0]["score"] == pytest.approx(0.9)
     assert "50.0 %" in ended.out
     assert "100.0 %" in ended.out
+    assert "Verdict: AUC " in ended.out
     card = json.loads(rows.with_name("rows.judged.jsonl.card.json").read_text())
     assert card["f1"]["value"] == pytest.approx(2 / 3)
 

@@ -70,3 +70,33 @@ def test_an_empty_question_is_refused(run):
     ended = run("solve", " ", *CALL)
     assert ended.code == 2
     assert "empty" in ended.err
+
+
+class OneScoreJudge:
+    """Sees no difference between the candidates."""
+
+    scale = "absolute"
+
+    def __init__(self, spread=0.0):
+        self.spread = spread
+
+    def judge(self, batch):
+        return [tuple(Judgement(0.5 + self.spread * i) for i, _ in enumerate(item.steps)) for item in batch]
+
+
+def test_on_a_tie_nothing_is_marked_as_kept_and_the_first_candidate_is_finished_without_the_judge(run, monkeypatch):
+    monkeypatch.setattr(parts, "make_judge", lambda config, engine, prompts: OneScoreJudge(0.01))
+    ended = run("solve", "why?", *CALL, "--set", "judge.verdict=direct")
+    assert ended.code == 0, ended.err
+    lines = ended.out.splitlines()
+    assert not any(line.startswith(">") for line in lines)
+    assert "tied: the scores differ by at most 0.02 (judge.tie_tolerance), so none is kept" in lines
+    assert "no solution: a tie at the first step (scores within 0.02, judge.tie_tolerance)" in lines
+    assert lines[-3:] == ["finished from the first candidate, without the judge:", "~ half", "~ \\x1b[31m#### 2"]
+
+
+def test_a_spread_above_the_tolerance_is_no_tie(run, monkeypatch):
+    monkeypatch.setattr(parts, "make_judge", lambda config, engine, prompts: OneScoreJudge(0.03))
+    ended = run("solve", "why?", *CALL, "--set", "judge.verdict=direct")
+    assert "tied" not in ended.out
+    assert "> 0.530  two" in ended.out

@@ -18,6 +18,7 @@ from presrm.judging.health import (
     judge_siblings,
     judge_solicited,
     measure_signs,
+    sample_siblings,
 )
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Completion, Request, Sampling
@@ -236,10 +237,9 @@ def siblings(reply: str, judge: Table, *, label=None, engine=ScriptedEngine, **o
     def draw(prompt: Prompt, rng: random.Random) -> str:
         return rng.choice(reply.split()) + "\n" + ("more" if len(prompt.reply) < 2 else "")
 
-    return judge_siblings(
+    sampled = sample_siblings(
         [Problem(str(n), f"question {n}") for n in range(5)],
         engine(draw),
-        judge,
         PromptSet("compact"),
         SPLITTERS.create("newline"),
         label or (lambda prefix, step: step.text.strip().isupper()),
@@ -248,6 +248,7 @@ def siblings(reply: str, judge: Table, *, label=None, engine=ScriptedEngine, **o
         seed=1,
         **{"max_steps": 2, **options},
     )
+    return judge_siblings([one for depth in sampled for one in depth], judge)
 
 
 def test_only_siblings_of_which_exactly_one_is_right_are_judged() -> None:

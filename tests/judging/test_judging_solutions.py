@@ -337,8 +337,10 @@ def test_the_worst_are_the_first_errors_with_the_lowest_scores(tmp_path):
     )
     judge(source, tmp_path / "out.jsonl", NumberJudge())
     worst = find_worst(tmp_path / "out.jsonl", 3, LineSplitter())
-    assert [(step.place, step.index, step.score) for step in worst] == [(5, 1, 0.1), (6, 0, 0.1), (2, 0, 0.2)]
-    assert [step["score"] for step in worst[0].judgements] == [0.9, 0.1]
-    assert worst[0].solution.id == "4"
-    assert len(find_worst(tmp_path / "out.jsonl", 99, LineSplitter())) == 4
+    assert [(step.place, step.index, step.score) for step in worst] == [(4, 1, 0.0), (5, 1, 0.1), (6, 0, 0.1)]
+    assert [step["score"] for step in worst[1].judgements] == [0.9, 0.1]
+    assert [step.num_unscored for step in worst] == [1, 0, 0], "the first row has an unreadable step before"
+    assert worst[1].solution.id == "4"
+    assert len(find_worst(tmp_path / "out.jsonl", 99, LineSplitter())) == 5
+    assert find_worst(tmp_path / "out.jsonl", 99, LineSplitter(), threshold=0.0) == []
     assert read_first_errors(tmp_path / "out.jsonl") == [1, 0, -1, None, 1, 0]

@@ -1,5 +1,6 @@
 """What a person sees of judged files: the right figures, at 80 and 160 columns, and nothing obeyed."""
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -122,3 +123,12 @@ def test_long_texts_lose_their_middle_and_say_so():
     assert " end" in text
     assert "characters ..." in text
     assert len(text) < 4000
+
+
+def test_a_step_before_without_a_score_is_said_and_shown_by_its_status():
+    found = wrong(index=1)
+    before = {**found.judgements[0], "score": None, "status": "truncated"}
+    text = shown(wrong_step(replace(found, judgements=(before, found.judgements[1])), "1 of 5"))
+    assert "1 before unscored" in text
+    assert "truncated 17 + 5 = 23" in " ".join(text.split())
+    assert "unscored" not in shown(wrong_step(found, "1 of 5"))

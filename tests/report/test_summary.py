@@ -158,12 +158,18 @@ def test_the_same_run_gives_the_same_bytes() -> None:
         "siblings": None,
         "signs": None,
         "alarms": [],
+        "first_siblings": None,
     }
 
 
 def test_the_table_tells_in_a_line_how_the_last_judge_is_and_every_alarm() -> None:
     lines = [line.strip() for line in drawn(100, SECOND, WATCHED).splitlines()]
-    assert "Judge of M1: readable 98%, flips 86%, first 93%, ties 5%, length -0.12, swayed 10%, tau +0.71" in lines
+    told = " ".join(lines)
+    assert "Judge of M1: prefers the right step in 90.0 % [85.0, 93.0] of 200 pairs of the fixed set: better" in told
+    assert (
+        "Habits: readable 98.0 % of 130, order_flips 86.0 % of 95, first_shown 93.0 % of 190, ties 5.0 % of 60," in told
+    )
+    assert "by_length -0.12 of 127, talked_into 10.0 % of 30, agreement 0.71 of 40." in told
     assert sum(line.startswith("Alarm, judge of M1: ") for line in lines) == 2
 
 
@@ -178,5 +184,7 @@ def test_markdown_shows_the_habits_of_the_judge_with_count_and_interval_and_alar
 
 
 def test_what_was_not_watched_is_not_shown() -> None:
-    assert "Habits" not in to_markdown([FIRST, SECOND], {})
-    assert "Judge of" not in drawn(100)
+    text = to_markdown([FIRST, SECOND], {})
+    assert "## Habits" not in text
+    assert "The habits of the judge were not measured (`watch.num_problems: 0`); its accuracy was, see above." in text
+    assert "Habits" not in drawn(100)
