@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from presrm.cli.files import report_rejected, telling_rejected
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED, SettingsOption, settings_for
 from presrm.cli.show import print_table
@@ -88,6 +89,8 @@ def evaluate(
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
     config = settings_for(chosen, [*overrides, *(settings or [])])
     from presrm.assembly.evaluation import evaluate_policies, load_benchmark, load_examples
+    from presrm.evaluation.benchmark import distinguish
+    from presrm.formats.problems import collect_rejected
 
     if problems is None and config.name == "custom":
         raise RequestError(
@@ -95,7 +98,12 @@ def evaluate(
         )
     own = load_config(None, settings or []).evaluation  # those of a run's config are for its own problems
     grader = own.grader if "grader" in own.model_fields_set else None
-    benchmarks = [load_benchmark(source, config, num, grader) for source in problems or [config.problems.held_out]]
+    with collect_rejected() as set_aside, telling_rejected(out / "problems.rejected.jsonl"):
+        benchmarks = [load_benchmark(source, config, num, grader) for source in problems or [config.problems.held_out]]
+    benchmarks = distinguish(benchmarks)
+    for each in benchmarks:
+        path = each.source if each.source in set_aside else each.source.partition(":")[2]
+        report_rejected(set_aside.get(path, ()), out / f"{each.name}.rejected.jsonl", path)
     progress, shown = RichProgress(), {}
     if examples is not None and shots:
         shown = {each.source: load_examples(examples, shots, each, config, progress) for each in benchmarks}

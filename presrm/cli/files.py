@@ -1,4 +1,4 @@
-"""Reading rows and writing JSON Lines: ``-`` is standard input or output; bad rows are set aside and counted."""
+"""Reading rows and writing JSON Lines, alike for all verbs: ``-`` is a standard stream, bad rows are set aside."""
 
 import shutil
 import sys
@@ -6,46 +6,118 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from presrm.cli.show import one_line
 from presrm.errors import DataError, RequestError
-from presrm.files.jsonl import BadRow, dump_row, explain_rejected
-from presrm.files.tables import read_table
+from presrm.files.journal import read_request
+from presrm.files.jsonl import BadRow, NoGoodRowError, dump_row, explain_rejected
+from presrm.files.run import hash_path
+from presrm.files.tables import SUFFIXES, read_table
 
 STANDARD = "-"
 
+FileArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="FILE",
+        help="A .jsonl, .json, .csv or .parquet file of solutions, or one solution as a .txt or .md file; - reads JSON "
+        "Lines from standard input.",
+    ),
+]
+SolutionOption = Annotated[
+    str | None, typer.Option("--solution", metavar="TEXT", help="A single solution, in place of FILE.")
+]
+QuestionOption = Annotated[
+    str | None,
+    typer.Option("--question", metavar="TEXT", help="The question of --solution, or of rows without a question."),
+]
+
 
 @contextmanager
-def input_file(name: str) -> Iterator[Path]:
-    """Give the path of an input: the named file, or a copy of standard input that lives as long as the block."""
-    if name != STANDARD:
-        yield Path(name)
+def input_file(name: str | None, row: dict[str, Any] | None = None) -> Iterator[Path]:
+    """Give the path of an input: the named file, or a file that lives as long as the block.
+
+    Args:
+        name: A path, ``-``, or none.
+        row: The only row, in place of a file.
+
+    Raises:
+        RequestError: if there is neither a file nor a row, or there are both.
+    """
+    if (name is None) is (row is None):
+        is_missing = name is None
+        raise RequestError(
+            "FILE is missing: name a file, or give a single --solution (see --help)"
+            if is_missing
+            else "FILE and --solution exclude each other"
+        )
+    if name not in (None, STANDARD):
+        yield Path(str(name))
         return
     with tempfile.TemporaryDirectory(prefix="presrm-") as folder:
         path = Path(folder) / "stdin.jsonl"
         with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield path
+            if row is None:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            else:
+                file.write(dump_row(row))
+        try:
+            yield path
+        except DataError as error:  # nobody knows the copy by its name
+            shown = "standard input" if row is None else "--solution"
+            error.args = (str(error).replace(str(path), shown),)
+            raise
 
 
-def transform_rows(source: Path, out: str | None, work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def default_out(file: str, what: str) -> Path:
+    """Name the output for an input: ``<stem>.<what>.jsonl`` beside it.
+
+    Where that was made from another input there with the same stem, it is ``<name>.<what>.jsonl``.
+    """
+    path = Path(file)
+    out = path.with_name(f"{path.stem}.{what}.jsonl")
+    source = read_request(out).get("input_sha256")
+    others = (path.with_suffix(suffix) for suffix in SUFFIXES if suffix != path.suffix)
+    if source is None or not path.is_file() or hash_path(path) == source:
+        return out
+    is_taken = any(other.is_file() and hash_path(other) == source for other in others)
+    return path.with_name(f"{path.name}.{what}.jsonl") if is_taken else out
+
+
+def rejected_path(file: str | None, out: Path | str | None) -> Path | None:
+    """Name the file of rows set aside: that of the output, or of the input where the output is a stream.
+
+    None for a single ``--solution`` that goes to a stream: what is wrong with it is on the screen.
+    """
+    if out not in (None, STANDARD):
+        return Path(f"{out}.rejected.jsonl")
+    if file is None:
+        return None
+    return Path(f"{'stdin' if file == STANDARD else file}.rejected.jsonl")
+
+
+def transform_rows(
+    source: Path, out: str | None, work: Callable[[dict[str, Any]], dict[str, Any]], rejected_to: Path | None
+) -> None:
     """Write ``work(row)`` for every row of `source`; a row that `work` calls a `DataError` is set aside.
 
     Args:
         source: A table, as `presrm.files.tables.read_table` knows it by its suffix.
-        out: A path, replaced when all is done, ``-``, or none: rows are not written. Rows set aside go to
-            ``<out>.rejected.jsonl``.
+        out: A path, replaced when all is done, ``-``, or none: rows are not written.
         work: Makes the new row.
+        rejected_to: Gets the rows set aside, or none.
 
     Raises:
-        DataError: if no row could be used.
+        NoGoodRowError: if no row could be used.
     """
     if out not in (None, STANDARD) and Path(str(out)).resolve() == source.resolve():
         raise RequestError(f"--out {out} would overwrite the input")
     rejected: list[BadRow] = []
     num_done = 0
-    with _output(out) as write:
+    with telling_rejected(rejected_to), _output(out) as write:
         for row in read_table(source):
             if isinstance(row, BadRow):
                 rejected.append(row)
@@ -57,8 +129,8 @@ def transform_rows(source: Path, out: str | None, work: Callable[[dict[str, Any]
             else:
                 num_done += 1
         if not num_done:
-            raise DataError(f"{source}: no row can be used; {explain_rejected(rejected)}")
-    report_rejected(rejected, out)
+            raise NoGoodRowError(source, rejected)
+    report_rejected(rejected, rejected_to)
 
 
 def warn_of_uncut(cutter: str, num_uncut: int, num: int) -> None:
@@ -71,24 +143,41 @@ def warn_of_uncut(cutter: str, num_uncut: int, num: int) -> None:
         )
 
 
-def report_rejected(rejected: Sequence[BadRow], out: Path | str | None, name: str = "") -> None:
-    """Write rows set aside next to `out` (none, or ``-``: nowhere) and sum them up on standard error.
+def report_rejected(rejected: Sequence[BadRow], path: Path | None, name: str = "") -> None:
+    """Write rows set aside to `path`, unless it is none, and sum them up on standard error.
 
     `name` is what they were read from, where that is to be said.
     """
+    where = _write_rejected(rejected, path)
+    if rejected:
+        source = f"{one_line(name)}: " if name else ""
+        reasons = one_line(explain_rejected(rejected))
+        print(f"presrm: {source}{len(rejected)} rows set aside{where}; {reasons}", file=sys.stderr)
+
+
+@contextmanager
+def telling_rejected(path: Path | None) -> Iterator[None]:
+    """Write the rows that a `NoGoodRowError` brings to `path`, unless it is none, and say so in its message."""
+    try:
+        yield
+    except NoGoodRowError as error:
+        error.args = (f"{error}{_write_rejected(error.rejected, path)}",)
+        raise
+
+
+def _write_rejected(rejected: Sequence[BadRow], path: Path | None) -> str:
+    """Write rows set aside; give what is said of where they are."""
+    if path is None:
+        return ""
     if not rejected:
-        return
-    where = ""
-    if out not in (None, STANDARD):
-        path = Path(f"{out}.rejected.jsonl")
+        path.unlink(missing_ok=True)  # those of an earlier start
+        return ""
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"".join(dump_row({"line": row.line, "reason": row.reason}) for row in rejected))
-        where = f", see {path}"
-    source = f"{one_line(name)}: " if name else ""
-    print(
-        f"presrm: {source}{len(rejected)} rows set aside{where}; {one_line(explain_rejected(rejected))}",
-        file=sys.stderr,
-    )
+    except PermissionError as error:
+        return f" (not written to {path}: {error.strerror})"
+    return f", see {path}"
 
 
 @contextmanager

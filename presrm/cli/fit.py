@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from presrm.cli.files import STANDARD, input_file, report_rejected
+from presrm.cli.files import STANDARD, input_file, rejected_path, report_rejected, telling_rejected
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED, SettingsOption
 from presrm.cli.show import one_line, print_table
@@ -69,11 +69,12 @@ def fit(
     """
     if not dry_run:
         out = _new_folder(out)
-    with input_file(file) as source:
+    rejected_to = None if dry_run else rejected_path(file, out)
+    with input_file(file) as source, telling_rejected(rejected_to):
         pairs = read_pairs(source, terminal)
     resolved = _settings(config, model, prompts, pairs, settings or [])
     name = "standard input" if file == STANDARD else file
-    report_rejected(pairs.rejected, None if dry_run else out, name)
+    report_rejected(pairs.rejected, rejected_to, name)
     for note in pairs.notes:
         print(f"presrm: {one_line(f'{name}: {note}')}", file=sys.stderr)
     from presrm.assembly import runs

@@ -1,9 +1,8 @@
 """``presrm grade``: compare final answers with references."""
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
@@ -13,57 +12,76 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from presrm.cli.files import STANDARD, input_file
+from presrm.cli.files import (
+    STANDARD,
+    FileArgument,
+    SolutionOption,
+    default_out,
+    input_file,
+    rejected_path,
+    report_rejected,
+    telling_rejected,
+)
 from presrm.errors import DataError, RequestError
-from presrm.files.jsonl import BadRow, Row, dump_row
+from presrm.files.jsonl import BadRow, NoGoodRowError, Row, dump_row, explain_rejected, read_rejected
 from presrm.files.tables import count_rows, read_table
 
 if TYPE_CHECKING:
     from presrm.protocols import Grader
 
 _GROUP_SIZE = 512  # rows: the unit of durability
-_NUM_SHOWN = 3
 _Done = tuple[list[dict[str, Any]], list[BadRow]]
 
 
 def grade(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="Rows with 'solution' and 'answer'; - is standard input.")
-    ],
+    file: FileArgument = None,
     out: Annotated[
-        str, typer.Option("--out", metavar="FILE", help="Output file for the graded rows; - is standard output.")
-    ],
+        str | None,
+        typer.Option("--out", metavar="FILE", help="Output file; - is standard output. [<stem>.graded.jsonl]"),
+    ] = None,
+    solution: SolutionOption = None,
+    answer: Annotated[
+        str | None, typer.Option("--answer", metavar="TEXT", help="The reference answer of --solution.")
+    ] = None,
     grader: Annotated[str, typer.Option("--grader", metavar="G", help="Registered grader.")] = "auto",
 ) -> None:
     """Compare final answers with references.
 
-    Rows (JSON Lines, a JSON list, CSV or Parquet) gain 'grade' (correct, incorrect or no_answer) and 'extracted', the
-    answer that was found. 'answer' is text, a number, a list of these, or an object (for countdown, numbers and
-    target). A number under 'tolerance' is the largest difference that counts as correct. Bad rows are set aside. All
-    cores are used. If interrupted, run the same command again: it resumes after the last finished group of rows.
+    A row has a solution, as for judge-steps, and a reference under 'answer': text, a number, a list of these, or an
+    object (for countdown, numbers and target). It gains 'grade' (correct, incorrect or no_answer) and 'extracted', the
+    answer that was found. A number under 'tolerance' is the largest difference that counts as correct. Bad rows are set
+    aside. All cores are used. If interrupted, run the same command again: it resumes after the last finished group of
+    rows.
 
     \b
       $ presrm grade solved.jsonl --grader gsm8k --out graded.jsonl
+      $ presrm grade --solution "3 + 4 = 7, so it is 7." --answer 7
     """
     from presrm.graders import GRADERS
 
     GRADERS.factory(grader)
-    with input_file(file) as source:
-        if out == STANDARD:
-            _grade_to_stdout(source, grader)
+    if (solution is None) is not (answer is None):
+        raise RequestError("--solution and --answer need each other")
+    row = None if solution is None else {"solution": solution, "answer": answer}
+    with input_file(file, row) as source:
+        if out == STANDARD or (out is None and file in (None, STANDARD)):
+            _grade_to_stdout(source, grader, rejected_path(file, STANDARD))
         else:
-            _grade_to_file(source, Path(out), grader)
+            _grade_to_file(source, default_out(str(file), "graded") if out is None else Path(out), grader)
 
 
-def _grade_to_stdout(source: Path, name: str) -> None:
+def _grade_to_stdout(source: Path, name: str, rejected_to: Path | None) -> None:
     counts: dict[str, float] = {}
-    reasons: list[str] = []
+    set_aside: list[BadRow] = []
     with _graded(read_table(source), name) as groups:
         for _, (rows, rejected) in groups:
             sys.stdout.write(b"".join(map(dump_row, rows)).decode())
             counts = {key: counts.get(key, 0) + number for key, number in _count(rows, rejected).items()}
-            reasons += [f"line {row.line}: {row.reason}" for row in rejected[: _NUM_SHOWN - len(reasons)]]
-    _conclude(source, counts, reasons, "", sys.stderr.write)
+            set_aside += rejected
+    with telling_rejected(rejected_to):
+        summary = _conclude(source, counts, set_aside)
+    report_rejected(set_aside, rejected_to)
+    print(summary, file=sys.stderr)
 
 
 def _grade_to_file(source: Path, out: Path, name: str) -> None:
@@ -75,21 +93,23 @@ def _grade_to_file(source: Path, out: Path, name: str) -> None:
         raise RequestError(f"--out {out} would overwrite the input")
     num_rows = count_rows(source)
     journal = Journal(out, {"input_sha256": hash_path(source), "grader": name})
-    reasons: list[str] = []
     if not journal.is_done:
         rest = read_table(source, start=journal.notes.get("next_line", 1))
         with RichProgress().stage("grade", num_rows) as advance, _graded(rest, name) as groups, journal:
             advance(journal.num_rows + int(journal.totals.get("rejected", 0)))
             for last_line, (rows, rejected) in groups:
-                reasons += [f"line {row.line}: {row.reason}" for row in rejected[: _NUM_SHOWN - len(reasons)]]
                 journal.append(rows, rejected, {"next_line": last_line + 1}, **_count(rows, rejected))
                 advance(len(rows) + len(rejected))
             if journal.num_rows:
                 journal.finish()
     if not journal.num_rows:
         journal.discard()
-    where = f", see {journal.rejected}" if journal.totals.get("rejected") else ""
-    _conclude(source, journal.totals, reasons, where, sys.stdout.write)
+    set_aside = read_rejected(journal.rejected)
+    summary = _conclude(source, journal.totals, set_aside, f", see {journal.rejected}")
+    if set_aside:
+        num = int(journal.totals["rejected"])
+        print(f"presrm: {num} rows set aside, see {journal.rejected}; {explain_rejected(set_aside)}", file=sys.stderr)
+    print(summary)
 
 
 @contextmanager
@@ -128,26 +148,15 @@ def _graded(rows: Iterator[Row | BadRow], name: str) -> Iterator[Iterator[tuple[
 
 
 def _grade_row(row: Mapping[str, Any], grader: "Grader") -> dict[str, Any]:
-    solution = row.get("solution")
-    if not isinstance(solution, str):
-        raise DataError("expected text under 'solution'")
-    answer = _answer_text(row.get("answer"))
+    from presrm.formats.solutions import reference_of, solution_text
+
+    solution, answer = solution_text(row), reference_of(row)
+    if solution == row.get("answer"):
+        raise DataError("answer: it is the reference solution itself; expected a solution beside it")
     tolerance = row.get("tolerance")
     if isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool):
         answer = f"{answer} (tolerance {tolerance})"
     return {**row, "grade": grader.grade(solution, answer).value, "extracted": grader.extract(solution)}
-
-
-def _answer_text(answer: Any) -> str:
-    if isinstance(answer, str):
-        return answer
-    if isinstance(answer, (int, float)) and not isinstance(answer, bool):
-        return str(answer)
-    if isinstance(answer, dict) and answer:
-        return json.dumps(answer)
-    if isinstance(answer, list) and answer:
-        return ", ".join(map(_answer_text, answer))
-    raise DataError("expected text or a number under 'answer'")
 
 
 def _count(rows: Sequence[Mapping[str, Any]], rejected: Sequence[BadRow]) -> dict[str, float]:
@@ -156,24 +165,21 @@ def _count(rows: Sequence[Mapping[str, Any]], rejected: Sequence[BadRow]) -> dic
     return {**counts, "unextracted": sum(row["extracted"] is None for row in rows), "rejected": len(rejected)}
 
 
-def _conclude(
-    source: Path, counts: Mapping[str, float], reasons: Sequence[str], where: str, write: Callable[[str], object]
-) -> None:
+def _conclude(source: Path, counts: Mapping[str, float], rejected: Sequence[BadRow], where: str = "") -> str:
     """Say what the grades come to.
 
     Raises:
-        DataError: if no row was graded.
+        NoGoodRowError: if no row was graded; `where` is said behind it.
     """
-    correct, incorrect, none, unextracted, rejected = (
-        int(counts.get(name, 0)) for name in ("correct", "incorrect", "no_answer", "unextracted", "rejected")
+    correct, incorrect, none, unextracted = (
+        int(counts.get(name, 0)) for name in ("correct", "incorrect", "no_answer", "unextracted")
     )
     num = correct + incorrect + none
-    shown = "; ".join([*reasons, *(["..."] if rejected > len(reasons) else [])])
     if not num:
-        raise DataError(f"{source}: no row can be used; {shown}")
-    if rejected:
-        sys.stderr.write(f"presrm: {rejected} rows set aside{where}; {shown}\n")
-    write(
+        error = NoGoodRowError(source, rejected)
+        error.args = (f"{error}{where}",)
+        raise error
+    return (
         f"{num} graded: {correct} correct ({correct / num:.1%}), {incorrect} incorrect, {none} no answer "
-        f"({unextracted} not extracted)\n"
+        f"({unextracted} not extracted)"
     )

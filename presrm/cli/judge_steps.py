@@ -13,13 +13,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from presrm.cli.files import STANDARD, input_file, warn_of_uncut
+from presrm.cli.files import (
+    STANDARD,
+    FileArgument,
+    QuestionOption,
+    SolutionOption,
+    default_out,
+    input_file,
+    rejected_path,
+    warn_of_uncut,
+)
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED, ModelOption, SettingsOption
 from presrm.cli.show import one_line
 from presrm.config import Config, load_config
 from presrm.errors import RequestError
-from presrm.files.jsonl import explain_rejected
+from presrm.files.jsonl import NoGoodRowError, explain_rejected
+from presrm.files.tables import is_text
 
 if TYPE_CHECKING:
     from presrm.judging.solutions import JudgedFile
@@ -29,12 +39,7 @@ _POINTWISE = "pointwise"
 
 
 def judge_steps(
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE", help="A .jsonl, .json, .csv or .parquet file; - reads JSON Lines from standard input."
-        ),
-    ],
+    file: FileArgument = None,
     out: Annotated[
         str | None,
         typer.Option("--out", metavar="FILE", help="Output file; - is standard output. [<stem>.judged.jsonl]"),
@@ -59,12 +64,15 @@ def judge_steps(
         str | None,
         typer.Option("--splitter", metavar="S", help="Registered splitter for solutions that are text. [newline]"),
     ] = None,
+    solution: SolutionOption = None,
+    question: QuestionOption = None,
     settings: SettingsOption = None,
 ) -> None:
     """Judge every step of the solutions in a file.
 
     Each row has a question ('problem', 'question' or 'prompt') and a solution: either 'steps', a list of texts (in CSV,
-    a JSON list), or one text under 'solution', 'completion' or 'response', which --splitter cuts into steps. Rows of
+    a JSON list), or one text under 'solution', 'completion', 'response' or, as in GSM8K, 'answer', which --splitter
+    cuts into steps. A text or Markdown file is one solution; --question gives its question. Rows of
     PRM800K, TRL, Math-Shepherd, RLHFlow, OpenR, OpenRLHF and BIG-Bench-Mistake are recognised as well; docs/formats.md
     shows one of each.
 
@@ -83,6 +91,8 @@ def judge_steps(
     \b
       $ presrm judge-steps solutions.jsonl
       $ presrm judge-steps solutions.parquet --model DIR --show 5
+      $ presrm judge-steps solution.md --question "What is 2 + 3?"
+      $ presrm judge-steps --question "What is 2 + 3?" --solution "2 + 3 = 6"
       $ presrm judge-steps processbench.jsonl --model DIR --set judge.verdict=direct
       $ presrm judge-steps processbench.jsonl --model DIR --set search.group_size=8
       $ presrm judge-steps processbench.jsonl --compare pointwise,first-error
@@ -92,32 +102,50 @@ def judge_steps(
         _refuse_with_compare(file, out, judge)
     configs = {kind: _settings(model, kind, splitter, settings or []) for kind in _kinds(compare, judge)}
     _require_absolute(configs)
-    with input_file(file) as source, _shared_engine(next(iter(configs.values()))) as engine:
+    if question is None and (solution is not None or (file not in (None, STANDARD) and is_text(Path(str(file))))):
+        raise RequestError(f"{'--solution' if file is None else file} has no question: give it with --question")
+    row = None if solution is None else {"question": question, "solution": solution}
+    with input_file(file, row) as source, _shared_engine(next(iter(configs.values()))) as engine:
         if compare is not None:
-            _compare(source, configs, engine, show)
-        elif out == STANDARD or (out is None and file == STANDARD):
-            with tempfile.TemporaryDirectory(prefix="presrm-") as folder:
-                path = Path(folder) / "judged.jsonl"
-                [config] = configs.values()
-                judged = _judge(source, path, config, engine)
-                with path.open("rb") as rows:
-                    shutil.copyfileobj(rows, sys.stdout.buffer)
-                _print_summary(judged, None, Console(stderr=True))
-                _print_worst(path, show, judged, config, Console(stderr=True))
-        else:
-            path = source.with_name(f"{source.stem}.judged.jsonl") if out is None else Path(out)
-            [config] = configs.values()
-            judged = _judge(source, path, config, engine)
+            _compare(source, str(file), configs, engine, question, show)
+            return
+        [config] = configs.values()
+        if out != STANDARD and (out or file) not in (None, STANDARD):
+            path = default_out(str(file), "judged") if out is None else Path(out)
+            judged = _judge(source, path, config, engine, question)
             _print_summary(judged, path, Console())
             _print_worst(path, show, judged, config, Console())
+            return
+        with _scratch_file(rejected_path(file, STANDARD)) as path:
+            judged = _judge(source, path, config, engine, question, rejected_to=rejected_path(file, STANDARD))
+            if solution is not None and out is None:
+                _print_single(path)
+                return
+            with path.open("rb") as rows:
+                shutil.copyfileobj(rows, sys.stdout.buffer)
+            _print_summary(judged, None, Console(stderr=True))
+            _print_worst(path, show, judged, config, Console(stderr=True))
 
 
-def _refuse_with_compare(file: str, out: str | None, judge: str | None) -> None:
+@contextmanager
+def _scratch_file(rejected_to: Path | None) -> Iterator[Path]:
+    """Give the path of an output that is then written to a stream; the rows that it sets aside are kept."""
+    with tempfile.TemporaryDirectory(prefix="presrm-") as folder:
+        path = Path(folder) / "judged.jsonl"
+        try:
+            yield path
+        finally:
+            rejected = Path(f"{path}.rejected.jsonl")
+            if rejected_to is not None and rejected.exists():
+                shutil.copyfile(rejected, rejected_to)
+
+
+def _refuse_with_compare(file: str | None, out: str | None, judge: str | None) -> None:
     for flag, value in (("--out", out), ("--judge", judge)):
         if value is not None:
             raise RequestError(f"{flag} and --compare contradict each other: --compare names the judges and the files")
-    if file == STANDARD:
-        raise RequestError("--compare writes one file for each judge beside FILE, so FILE cannot be standard input")
+    if file in (None, STANDARD):
+        raise RequestError("--compare writes one file for each judge beside FILE, so FILE has to be a file")
 
 
 def _kinds(compare: str | None, judge: str | None) -> list[str]:
@@ -162,8 +190,16 @@ def _shared_engine(config: Config) -> "Iterator[Callable[[], Engine]]":
 
 
 def _judge(
-    source: Path, out: Path, config: Config, engine: "Callable[[], Engine]", progress_prefix: str = ""
+    source: Path,
+    out: Path,
+    config: Config,
+    engine: "Callable[[], Engine]",
+    question: str | None,
+    *,
+    progress_prefix: str = "",
+    rejected_to: Path | None = None,
 ) -> "JudgedFile":
+    """Judge into `out`; `rejected_to` is where its rows set aside can be read later, if not beside it."""
     from presrm.assembly import engines, judges, parts
     from presrm.engines.hf_files import policy_at, policy_hash
     from presrm.files.ledger import Ledger
@@ -200,31 +236,47 @@ def _judge(
         "prompts": prompts.hash,
         "seed": config.seed,
     }
-    judged = judge_file(
-        source,
-        out,
-        open_judge,
-        parts.make_splitter(config.splitter, config.splitter_options),
-        depends_on,
-        lambda name, total: progress.stage(progress_prefix + name, total),
-        group_size=config.search.group_size,
-        threshold=config.judge.threshold,
-    )
+    where = f", see {rejected_to or rejected_path(None, out)}"
+    try:
+        judged = judge_file(
+            source,
+            out,
+            open_judge,
+            parts.make_splitter(config.splitter, config.splitter_options),
+            depends_on,
+            lambda name, total: progress.stage(progress_prefix + name, total),
+            group_size=config.search.group_size,
+            threshold=config.judge.threshold,
+            question=question,
+        )
+    except NoGoodRowError as error:
+        error.args = (f"{error}{where}",)
+        raise
     if judged.rejected:
         reasons = one_line(explain_rejected(judged.rejected))
-        print(f"presrm: {judged.tally.num_rejected} rows set aside; {reasons}", file=sys.stderr)
+        print(f"presrm: {judged.tally.num_rejected} rows set aside{where}; {reasons}", file=sys.stderr)
     warn_of_uncut(f"splitter {config.splitter!r}", judged.tally.num_uncut, judged.tally.num_split)
     return judged
 
 
-def _compare(source: Path, configs: Mapping[str, Config], engine: "Callable[[], Engine]", show: int) -> None:
+def _compare(
+    source: Path,
+    file: str,
+    configs: Mapping[str, Config],
+    engine: "Callable[[], Engine]",
+    question: str | None,
+    show: int,
+) -> None:
     """Judge with each judge, and print the results side by side."""
     from presrm.judging.card import agreement
     from presrm.judging.solutions import read_first_errors
     from presrm.report.judged import agreement_table, comparison_table
 
-    paths = {kind: source.with_name(f"{source.stem}.{kind}.judged.jsonl") for kind in configs}
-    judged = {kind: _judge(source, paths[kind], config, engine, f"{kind}: ") for kind, config in configs.items()}
+    paths = {kind: default_out(file, f"{kind}.judged") for kind in configs}
+    judged = {
+        kind: _judge(source, paths[kind], config, engine, question, progress_prefix=f"{kind}: ")
+        for kind, config in configs.items()
+    }
     console = Console()
     for kind, found in judged.items():
         _print_line(found, paths[kind], console)
@@ -259,6 +311,17 @@ def _print_summary(judged: "JudgedFile", out: Path | None, console: Console) -> 
     if judged.card is not None:
         console.print(card_table(judged.card))
         console.print(f"Verdict: {card_verdict(judged.card)}\n", markup=False, highlight=False)
+
+
+def _print_single(path: Path) -> None:
+    """Print every step of the only solution of a judged file, with its score."""
+    from presrm.files.jsonl import Row, read_rows
+    from presrm.report.judged import WIDTH, judged_steps
+
+    [row] = read_rows(path)
+    assert isinstance(row, Row)
+    console = Console()
+    console.print(judged_steps(row.value["judged"], row.value["first_error"]), width=min(WIDTH, console.width))
 
 
 def _print_worst(path: Path, num: int, judged: "JudgedFile", config: Config, console: Console) -> None:

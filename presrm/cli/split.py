@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from presrm.cli.files import STANDARD, input_file, transform_rows, warn_of_uncut
+from presrm.cli.files import (
+    STANDARD,
+    FileArgument,
+    QuestionOption,
+    SolutionOption,
+    input_file,
+    rejected_path,
+    transform_rows,
+    warn_of_uncut,
+)
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED
 from presrm.cli.show import print_steps
@@ -23,9 +32,7 @@ _Work = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def split(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="JSON Lines whose rows have a 'solution', 'completion' or 'response'.")
-    ],
+    file: FileArgument = None,
     splitter: Annotated[
         str | None, typer.Option("--splitter", metavar="S", help="Registered splitter that cuts by rules. [newline]")
     ] = None,
@@ -37,6 +44,8 @@ def split(
         Literal["rules", "model"],
         typer.Option("--segmenter", help="Cut by the rules of a splitter, or let a model insert 'Step n:' markers."),
     ] = "rules",
+    solution: SolutionOption = None,
+    question: QuestionOption = None,
     model: Annotated[
         str | None,
         typer.Option("--model", metavar="M", help="With --segmenter model: Hub id, folder or .gguf file. [embedded]"),
@@ -49,13 +58,14 @@ def split(
     """Cut solutions into steps.
 
     On a terminal, the steps are shown in colours. Elsewhere, or with --out, the rows are written as JSON Lines with
-    'steps' added.
+    'steps' added. The rows that can be read are those of judge-steps.
 
     With --segmenter model, a reply is accepted only if it is the unchanged solution with markers. Rows then also gain
     'segmented', the solution with its markers; rows whose reply is refused are set aside.
 
     \b
       $ presrm split solutions.jsonl --splitter marker
+      $ presrm split solution.md --splitter paragraph
       $ presrm split solutions.jsonl --out split.jsonl
       $ presrm split solutions.jsonl --segmenter model --model DIR --out steps.jsonl
     """
@@ -66,7 +76,11 @@ def split(
         raise RequestError("--splitter cuts by rules; leave it out with --segmenter model")
     if not by_model and (model is not None or settings):
         raise RequestError("--model and --set need --segmenter model")
-    with input_file(file) as source, _by_model(source, model, settings) if by_model else _by_rules(splitter) as cut:
+    row = None if solution is None else {"solution": solution}
+    with (
+        input_file(file, row) as source,
+        _by_model(source, question, model, settings) if by_model else _by_rules(splitter, question) as cut,
+    ):
         num, num_uncut = 0, 0
 
         def work(row: dict[str, Any]) -> dict[str, Any]:
@@ -78,26 +92,28 @@ def split(
                 print_steps(console, done["steps"])
             return done
 
-        transform_rows(source, None if is_shown and out is None else out or STANDARD, work)
+        to = None if is_shown and out is None else out or STANDARD
+        transform_rows(source, to, work, rejected_path(file, to))
         warn_of_uncut("the model" if by_model else f"splitter {splitter or _USUAL!r}", num_uncut, num)
 
 
 @contextmanager
-def _by_rules(splitter: str | None) -> Iterator[_Work]:
+def _by_rules(splitter: str | None, question: str | None) -> Iterator[_Work]:
     from presrm.assembly.parts import make_splitter
-    from presrm.formats.solutions import solution_text
+    from presrm.formats.solutions import solution_text, with_question
 
     cut = make_splitter(splitter or _USUAL)
-    yield lambda row: {**row, "steps": cut.split(solution_text(row))}
+    yield lambda row: {**with_question(row, question), "steps": cut.split(solution_text(row))}
 
 
 @contextmanager
-def _by_model(source: Path, model: str | None, settings: list[str] | None) -> Iterator[_Work]:
+def _by_model(source: Path, question: str | None, model: str | None, settings: list[str] | None) -> Iterator[_Work]:
     """Give a function that segments the rows of `source` in their order; report the counts at the end."""
     from presrm.assembly.engines import limit_threads, open_engine
     from presrm.engines.hf_files import policy_at
     from presrm.files.jsonl import BadRow
     from presrm.files.tables import count_rows, read_table
+    from presrm.formats.solutions import with_question
     from presrm.prompts import PromptSet
     from presrm.training.segmenting import SegmentationError, segment_rows
 
@@ -110,7 +126,7 @@ def _by_model(source: Path, model: str | None, settings: list[str] | None) -> It
         open_engine(policy_at(config.model.id), config.model) as engine,
         progress.stage("segment", count_rows(source)) as advance,
     ):
-        rows = (row.value for row in read_table(source) if not isinstance(row, BadRow))
+        rows = (with_question(row.value, question) for row in read_table(source) if not isinstance(row, BadRow))
         advance(0)
         segmented = segment_rows(rows, engine, PromptSet(config.prompts), group_size=config.search.group_size)
 

@@ -8,6 +8,7 @@ to the same samples. Beside them ``audit_<benchmark>_<way>.jsonl`` lists where t
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -216,6 +217,17 @@ def file_label(policy: str) -> str:
     """
     parts = [part for part in Path(policy).parts if part not in ("/", "..", "runs")]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts[-4:])).strip("-.") or "policy"
+
+
+def distinguish(benchmarks: Sequence[Benchmark]) -> list[Benchmark]:
+    """Give benchmarks of one name, such as files of one name in two folders, the folder in front."""
+    names = Counter(benchmark.name for benchmark in benchmarks)
+    return [
+        replace(each, name=file_label(str(Path(each.source.rpartition(":")[2]).with_suffix(""))))
+        if names[each.name] > 1
+        else each
+        for each in benchmarks
+    ]
 
 
 def _to_row(answer: Answer, second: SecondExtractor | None) -> dict[str, Any]:

@@ -178,6 +178,15 @@ class Journal:
         replace_file(self._state_path, json.dumps(asdict(self._state), indent=1) + "\n")
 
 
+def read_request(path: Path) -> Mapping[str, Any]:
+    """Read what the rows of an output depend on; nothing where there is no readable state beside it."""
+    try:
+        request = json.loads(Path(f"{path}.state.json").read_bytes())["request"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return request if isinstance(request, dict) else {}
+
+
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Say what differs."""
     return [

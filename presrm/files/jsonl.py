@@ -49,6 +49,19 @@ class BadRow:
     text: str
 
 
+class NoGoodRowError(DataError):
+    """No row of a file can be used.
+
+    Args:
+        source: The file.
+        rejected: Its rows, or the first of them, each with its reason.
+    """
+
+    def __init__(self, source: Path | str, rejected: Sequence[BadRow]) -> None:
+        super().__init__(f"{source}: no row can be used; {explain_rejected(rejected)}")
+        self.rejected = tuple(rejected)
+
+
 def explain_rejected(rejected: Sequence[BadRow]) -> str:
     """Name the first bad rows and what is wrong with them, on one line."""
     shown = [f"line {row.line}: {row.reason}" for row in rejected[:_NUM_SHOWN]]

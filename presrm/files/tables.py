@@ -1,4 +1,4 @@
-"""Rows of a table, whatever it is written in: JSON Lines, a JSON list, CSV or Parquet, told by the suffix.
+"""Rows of a table, whatever it is written in: JSON Lines, a JSON list, CSV, Parquet or plain text, told by the suffix.
 
 All are read as a stream, and what is held is bounded, whatever the size of the file: by a row of at most
 `MAX_LINE_BYTES`, of Parquet by a row group. A row knows its place: its line in JSON Lines, else its number, from 1.
@@ -17,7 +17,8 @@ from presrm.errors import DataError
 from presrm.files import jsonl
 from presrm.files.jsonl import MAX_LINE_BYTES, BadRow, Row, open_input, parse_row, read_rows
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".txt", ".md", ".markdown")
+_TEXTS = (".txt", ".md", ".markdown")
 _LISTS = ("steps", "completions", "labels", "label", "value")
 _CHUNK = 1 << 18
 _PARQUET_BATCH = 256
@@ -30,10 +31,11 @@ _DECODER = json.JSONDecoder(strict=False)
 def read_table(path: Path, *, start: int = 1) -> Iterator[Row | BadRow]:
     """Read a file row by row, from place `start` on; any suffix but the others' is that of JSON Lines.
 
-    A ``.json`` file that does not begin with ``[`` is read as JSON Lines. In CSV the first line names the columns, an
-    empty cell is null, ``steps`` holds a JSON list, ``label`` may hold a whole number, a cell that begins with ``[`` is
-    a JSON list under ``completions``, ``labels``, ``label`` and ``value``, and anywhere if it is one of objects
-    (messages); all else is text. From Parquet dates, times and decimals become text and NaN null.
+    A ``.json`` file that does not begin with ``[`` is read as JSON Lines. A text or Markdown file is one row, its
+    ``solution``, unless it begins with ``{``: then it is read as JSON Lines, too. In CSV the first line names the
+    columns, an empty cell is null, ``steps`` holds a JSON list, ``label`` may hold a whole number, a cell that begins
+    with ``[`` is a JSON list under ``completions``, ``labels``, ``label`` and ``value``, and anywhere if it is one of
+    objects (messages); all else is text. From Parquet dates, times and decimals become text and NaN null.
 
     Raises:
         DataError: if there is no such file, it holds no row, or what stands there cannot be told apart into rows.
@@ -66,17 +68,41 @@ def _is_table(path: Path) -> bool:
         if begin.startswith(b"{") and begin.splitlines()[0].rstrip() in (b"{", b'{"data": ['):
             raise DataError(f"{path}: expected a list of objects, or an object on each line; found one over several")
         return begin.startswith(b"[")
-    return path.suffix.lower() in (".csv", ".parquet")
+    return path.suffix.lower() in (".csv", ".parquet") or is_text(path)
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file is one solution, written down as it is."""
+    if path.suffix.lower() not in _TEXTS:
+        return False
+    with open_input(path, "a text file") as file:
+        return not file.read(_CHUNK).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
 
 
 def _table_rows(path: Path) -> Iterator[Row | BadRow]:
     if path.suffix.lower() == ".parquet":
         yield from _parquet_rows(path)
         return
+    if is_text(path):
+        yield from _text_row(path)
+        return
     with open_input(path, "a file") as raw:
         # What is no UTF-8 becomes half a surrogate pair, and shows in its row alone.
         file = TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
         yield from _csv_rows(file, path) if path.suffix.lower() == ".csv" else _json_rows(file, path)
+
+
+def _text_row(path: Path) -> Iterator[Row | BadRow]:
+    with open_input(path, "a text file") as file:
+        content = file.read(MAX_LINE_BYTES + 1).removeprefix(b"\xef\xbb\xbf")
+    start = content[:_SHOWN].decode("utf-8", "replace")
+    if len(content) > MAX_LINE_BYTES:
+        yield BadRow(1, f"longer than {MAX_LINE_BYTES} bytes", start)
+    elif content.strip():
+        try:
+            yield Row(1, {"solution": content.decode("utf-8")})
+        except UnicodeDecodeError as error:
+            yield BadRow(1, f"invalid UTF-8 at byte {error.start + 1}", start)
 
 
 def _json_rows(file: TextIO, path: Path) -> Iterator[Row | BadRow]:

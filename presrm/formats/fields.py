@@ -1,12 +1,15 @@
-"""What rows of all formats are made of: text, and the turns of a conversation. A bad field is named with its place."""
+"""What rows of all formats are made of: text, turns, a question. A bad field is named with its place."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from presrm.answers.find import after_hashes
 from presrm.errors import DataError
 
+QUESTION_KEYS = ("problem", "question", "prompt")
+SOLUTION_KEYS = ("solution", "completion", "response")
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 _ROLES = {
     "user": USER,
@@ -129,3 +132,41 @@ def require_roles(turns: Sequence[Turn], roles: Sequence[str], field: str, behin
     if found != list(roles):
         shown = ", ".join(found[:4]) + (", ..." if len(found) > 4 else "") or "none"
         raise DataError(f"{field}: expected one {' and one '.join(roles)} turn{behind} and no other, found {shown}")
+
+
+def question_of(row: Mapping[str, Any]) -> str:
+    """Give the question of a row: text, or messages of which one is a user's.
+
+    Raises:
+        DataError: if there is none.
+    """
+    name = next((key for key in QUESTION_KEYS if row.get(key) is not None), None)
+    if name is None:
+        raise DataError(f"expected a question as text under one of {', '.join(map(repr, QUESTION_KEYS))}")
+    return one_turn(row, name, USER)
+
+
+def one_turn(row: Mapping[str, Any], name: str, role: str) -> str:
+    """Give text, or what the one message of a list says.
+
+    Raises:
+        DataError: if it is something else.
+    """
+    if not isinstance(row[name], list):
+        return require_text(row, name)
+    turns = read_turns(row[name], name)
+    require_roles(turns, [role], name)
+    return turns[0].text
+
+
+def worked_answer(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    r"""Give the solution and the final answer of a row that has both under ``answer``, as GSM8K does; else none.
+
+    >>> worked_answer({"question": "1 + 1?", "answer": "1 + 1 = 2\n#### 2"})
+    ('1 + 1 = 2\n#### 2', '2')
+    """
+    text = row.get("answer")
+    if not isinstance(text, str) or not text.rpartition("####")[0].strip():
+        return None
+    final = after_hashes(text)
+    return None if final is None else (text, final)

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from presrm.answers.find import after_hashes, after_phrases, last_boxed
 from presrm.errors import DataError
-from presrm.files.jsonl import BadRow, explain_rejected
+from presrm.files.jsonl import BadRow, NoGoodRowError
 from presrm.files.tables import read_table
 from presrm.formats.fields import check_text
 from presrm.formats.preferences import Reply, read_preference
@@ -89,7 +89,8 @@ def read_pairs(path: Path, terminal: Terminal = Terminal.AUTO) -> PairFile:
     """Read a table of pairs (JSON Lines, JSON, CSV, Parquet) in any of the formats, or in several.
 
     Raises:
-        DataError: if there is no such file, it is empty, or no row can be used.
+        DataError: if there is no such file, or it is empty.
+        NoGoodRowError: if no row can be used.
     """
     pairs: list[PreferencePair] = []
     rejected: list[BadRow] = []
@@ -108,7 +109,7 @@ def read_pairs(path: Path, terminal: Terminal = Terminal.AUTO) -> PairFile:
         except DataError as error:
             rejected.append(BadRow(row.line, str(error), ""))
     if not pairs:
-        raise DataError(f"{path}: no row can be used; {explain_rejected(rejected)}")
+        raise NoGoodRowError(path, rejected)
     return PairFile(tuple(pairs), num_own, tuple(rejected), left.notes())
 
 

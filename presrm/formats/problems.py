@@ -3,20 +3,35 @@
 import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from presrm.errors import DataError
-from presrm.files.jsonl import BadRow
+from presrm.files.jsonl import BadRow, NoGoodRowError, explain_rejected
 from presrm.files.tables import read_table
 from presrm.formats.fields import check_text
 from presrm.types import Problem
 
 logger = logging.getLogger(__name__)
 
+_set_aside: ContextVar[dict[str, list[BadRow]] | None] = ContextVar("set_aside", default=None)
+
 Reader = Callable[[Mapping[str, Any], str], Problem | None]
 """Makes a problem from a row and a fallback id, gives none for a row that was not asked for, or raises ValueError."""
+
+
+@contextmanager
+def collect_rejected() -> Iterator[dict[str, list[BadRow]]]:
+    """Give the rows that problem sets set aside while the block runs, by file; outside of it they are only logged."""
+    rejected: dict[str, list[BadRow]] = {}
+    token = _set_aside.set(rejected)
+    try:
+        yield rejected
+    finally:
+        _set_aside.reset(token)
 
 
 def problems_from_file(path: str, read: Reader, *, num: int | None, seed: int) -> list[Problem]:
@@ -33,7 +48,7 @@ def problems_from_file(path: str, read: Reader, *, num: int | None, seed: int) -
     """
     stem = Path(path).stem
     rows = (
-        (f"line {row.line}", f"{stem}/{row.line}", row if isinstance(row, BadRow) else row.value)
+        (row.line, f"{stem}/{row.line}", row if isinstance(row, BadRow) else row.value)
         for row in read_table(Path(path))
     )
     return sample(_good(path, rows, read), num, seed)
@@ -41,33 +56,40 @@ def problems_from_file(path: str, read: Reader, *, num: int | None, seed: int) -
 
 def _good(
     source: str,
-    rows: Iterable[tuple[str, str, Mapping[str, Any] | BadRow]],
+    rows: Iterable[tuple[int, str, Mapping[str, Any] | BadRow]],
     read: Reader,
 ) -> list[Problem]:
-    """Read (place, fallback id, row) triples; bad rows and later rows of an id already seen are set aside."""
-    found: dict[str, Problem] = {}
-    bad: list[str] = []
+    """Read (line, fallback id, row) triples; bad rows and later rows of an id already seen are set aside."""
+    problems: dict[str, Problem] = {}
+    rejected: list[BadRow] = []
     num_left_out = 0
-    for place, fallback_id, row in rows:
+    for line, fallback_id, row in rows:
         try:
             if isinstance(row, BadRow):
                 raise ValueError(row.reason)
             problem = read(row, fallback_id)
             if problem is None:
                 num_left_out += 1
-            elif found.setdefault(problem.id, problem) is not problem:
+            elif problems.setdefault(problem.id, problem) is not problem:
                 raise ValueError(f"id {problem.id!r} stands in an earlier row")
         except ValueError as error:
-            bad.append(f"{place}: {error}")
+            rejected.append(BadRow(line, str(error), ""))
     if num_left_out:
         logger.info("%s: %d rows left out, as they were not asked for", source, num_left_out)
-    if num_left_out and not found:
-        raise DataError(f"{source}: no row is left: {num_left_out} were not asked for, {len(bad)} are bad")
-    if not found:
-        raise DataError(f"{source}: all {len(bad)} rows are bad; first: {bad[0]}" if bad else f"{source} is empty")
-    if bad:
-        logger.warning("%s: %d bad rows set aside; first: %s", source, len(bad), bad[0])
-    return list(found.values())
+    if num_left_out and not problems:
+        raise DataError(f"{source}: no row is left: {num_left_out} were not asked for, {len(rejected)} are bad")
+    if not problems:
+        raise NoGoodRowError(source, rejected) if rejected else DataError(f"{source} is empty")
+    _report_rejected(source, rejected)
+    return list(problems.values())
+
+
+def _report_rejected(source: str, rejected: list[BadRow]) -> None:
+    collected = _set_aside.get()
+    if collected is not None:
+        collected[source] = rejected
+    elif rejected:
+        logger.warning("%s: %d rows set aside; %s", source, len(rejected), explain_rejected(rejected))
 
 
 def sample(problems: list[Problem], num: int | None, seed: int) -> list[Problem]:
@@ -118,7 +140,7 @@ def problems_from_hub(name: str, configs: tuple[str | None, ...], split: str, re
 
 def _hub_rows(
     name: str, configs: tuple[str | None, ...], split: str, flag: str
-) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
     from datasets import load_dataset
 
     for config in configs:
@@ -130,5 +152,4 @@ def _hub_rows(
                 f"cannot load {name} from the Hub ({reason:.120}); pass a local file: {flag}:PATH"
             ) from error
         for number, row in enumerate(rows):
-            place = f"{config}/{split}/{number}"
-            yield place, f"{name}/{place}", row
+            yield number + 1, f"{name}/{config}/{split}/{number}", row

@@ -1,7 +1,7 @@
 r"""Rows -> solutions to judge: a question, its steps, and where known the first wrong one.
 
-A solution is text under one of three names, which a splitter cuts, or stands in steps already, as
-`presrm.formats.step_labels` reads them. A label that a row does not give is unknown, which is not -1.
+A solution is text under one of three names, or under ``answer`` as in GSM8K, which a splitter cuts; or it stands in
+steps already, as `presrm.formats.step_labels` reads them. A label that a row does not give is unknown, which is not -1.
 
 >>> from presrm.splitters import SPLITTERS
 >>> row = {"input": "1 + 1 + 1? Step 1: 1 + 1 = 2 ки\nStep 2: 2 + 1 = 4 ки", "label": "1 + 1 + 1? Step 1: 1 + 1 = 2 +"}
@@ -11,17 +11,26 @@ A solution is text under one of three names, which a splitter cuts, or stands in
 ('1 + 1 + 1?', ('Step 1: 1 + 1 = 2', 'Step 2: 2 + 1 = 4'), 1)
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from presrm.errors import DataError, SplitterError, boundary
-from presrm.formats.fields import ASSISTANT, check_text
-from presrm.formats.step_labels import StepLabels, labels_of, one_turn, question_of, read_step_labels
+from presrm.formats.fields import (
+    ASSISTANT,
+    QUESTION_KEYS,
+    SOLUTION_KEYS,
+    check_text,
+    one_turn,
+    question_of,
+    worked_answer,
+)
+from presrm.formats.step_labels import StepLabels, labels_of, read_step_labels
 from presrm.protocols import StepSplitter
 from presrm.types import Candidates, Judgement, Problem, Step, Trajectory
 
-SOLUTION_KEYS = ("solution", "completion", "response")
+_WITH_QUESTION = (*QUESTION_KEYS, "input", "conversations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +64,64 @@ class Solution:
         Args:
             default_id: Names the problem where the row has no id.
         """
-        *before, last = self.steps
-        shown = [Step(text if self.are_delimited or text[-1:].isspace() else text + "\n") for text in before]
-        shown.append(Step(last))
+        texts = self.steps if self.are_delimited else _delimited(self.steps)
+        shown = [Step(text) for text in texts]
         problem = Problem(default_id if self.id is None else self.id, self.question, kind=self.kind or "text")
         return [Candidates(Trajectory(problem, tuple(shown[:i])), (step,)) for i, step in enumerate(shown)]
 
 
+def _delimited(steps: Sequence[str]) -> list[str]:
+    """Give each step that another follows a line end, unless it ends with white space."""
+    *before, last = steps
+    return [*(text if text[-1:].isspace() else text + "\n" for text in before), last]
+
+
+def with_question(row: Mapping[str, Any], question: str | None) -> Mapping[str, Any]:
+    """Give a row that has no question this one, if any."""
+    if question is None or any(row.get(key) is not None for key in _WITH_QUESTION):
+        return row
+    return {"question": question, **row}
+
+
 def solution_text(row: Mapping[str, Any]) -> str:
-    """Find the solution of a row: text, or messages of which one is the assistant's.
+    """Find the solution of a row of any of the formats: text, the one assistant's message, or its steps, joined.
 
     Raises:
         DataError: if there is none, or it is something else.
     """
     name = next((key for key in SOLUTION_KEYS if row.get(key) is not None), None)
-    if name is None:
+    if name is not None:
+        return one_turn(row, name, ASSISTANT)
+    if worked := worked_answer(row):
+        return worked[0]
+    read = read_step_labels(row)
+    if read is None:
         raise DataError(f"expected a solution as text under one of {', '.join(map(repr, SOLUTION_KEYS))}")
-    return one_turn(row, name, ASSISTANT)
+    return "".join(_delimited(read.steps))
+
+
+def reference_of(row: Mapping[str, Any]) -> str:
+    """Find the reference answer of a row: text, a number, an object or a list of these under ``answer``.
+
+    Of an ``answer`` that is a whole solution, as in GSM8K, it is what stands behind ``####``.
+
+    Raises:
+        DataError: if there is none.
+    """
+    worked = worked_answer(row)
+    return worked[1] if worked else _answer_text(row.get("answer"))
+
+
+def _answer_text(answer: Any) -> str:
+    if isinstance(answer, str):
+        return answer
+    if isinstance(answer, (int, float)) and not isinstance(answer, bool):
+        return str(answer)
+    if isinstance(answer, dict) and answer:
+        return json.dumps(answer)
+    if isinstance(answer, list) and answer:
+        return ", ".join(map(_answer_text, answer))
+    raise DataError("expected text or a number under 'answer'")
 
 
 def read_solution(row: Any, splitter: StepSplitter) -> Solution:

@@ -24,9 +24,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, StrictInt, ValidationError
 
 from presrm.errors import DataError
-from presrm.formats.fields import ASSISTANT, USER, check_text, read_turns, require_roles, require_text
+from presrm.formats.fields import ASSISTANT, QUESTION_KEYS, USER, check_text, question_of, read_turns, require_text
 
-QUESTION_KEYS = ("problem", "question", "prompt")
 _LABELS = ("label", "labels", "step_labels", "ratings", "value")
 _PLACEHOLDER = "ки"
 _OPENR_END = "\n\n\n\n\n"
@@ -143,31 +142,6 @@ def _read(row: Mapping[str, Any]) -> StepLabels | None:
         are_right = labels_of(row, len(steps), ratings)
         return StepLabels(question_of(row), steps, are_right)
     return None
-
-
-def question_of(row: Mapping[str, Any]) -> str:
-    """Give the question of a row: text, or messages of which one is a user's.
-
-    Raises:
-        DataError: if there is none.
-    """
-    name = next((key for key in QUESTION_KEYS if row.get(key) is not None), None)
-    if name is None:
-        raise DataError(f"expected a question as text under one of {', '.join(map(repr, QUESTION_KEYS))}")
-    return one_turn(row, name, USER)
-
-
-def one_turn(row: Mapping[str, Any], name: str, role: str) -> str:
-    """Give text, or what the one message of a list says.
-
-    Raises:
-        DataError: if it is something else.
-    """
-    if not isinstance(row[name], list):
-        return require_text(row, name)
-    turns = read_turns(row[name], name)
-    require_roles(turns, [role], name)
-    return turns[0].text
 
 
 def labels_of(

@@ -16,10 +16,10 @@ from typing import Any
 
 from presrm.errors import DataError, RequestError
 from presrm.files.journal import Journal
-from presrm.files.jsonl import BadRow, Row, explain_rejected, read_rejected
+from presrm.files.jsonl import BadRow, NoGoodRowError, Row, read_rejected
 from presrm.files.run import hash_path, replace_file
 from presrm.files.tables import count_rows, read_table
-from presrm.formats.solutions import Solution, find_first_error, read_solution
+from presrm.formats.solutions import Solution, find_first_error, read_solution, with_question
 from presrm.judging.card import JudgeCard, JudgedSolution, make_card
 from presrm.judging.tally import JudgeTally
 from presrm.protocols import Judge, StepSplitter, ask_judge
@@ -87,6 +87,7 @@ def judge_file(
     *,
     group_size: int = 64,
     threshold: float = 0.5,
+    question: str | None = None,
 ) -> JudgedFile:
     """Judge every step of the solutions in `source`, or go on with it.
 
@@ -101,9 +102,10 @@ def judge_file(
         stage: Where to tell what is going on: given a name and a total, a context that is told of rows done.
         group_size: Rows in one lockstep group: the unit of batching, and of what a further start can build on.
         threshold: A step scored below is wrong.
+        question: Of rows that have none.
 
     Raises:
-        DataError: if no row can be judged.
+        NoGoodRowError: if no row can be judged.
         RequestError: if the judge is relative, or `out` is the input or belongs to something else.
         RunConfigError: if `out` was begun with another input or other settings.
     """
@@ -112,6 +114,7 @@ def judge_file(
     num_rows = count_rows(source)
     out.parent.mkdir(parents=True, exist_ok=True)
     request = {"input_sha256": hash_path(source), **settings, "group_size": group_size, "threshold": threshold}
+    request |= {} if question is None else {"question": question}
     journal = Journal(out, request)
     tally = JudgeTally.load(journal.notes.get("tally", {}))
     if not journal.is_done:
@@ -127,7 +130,7 @@ def judge_file(
             advance(tally.num_judged + tally.num_rejected)
             stack.enter_context(journal)
             for group in _groups(source, journal.notes.get("next_line", 1), group_size):
-                rows, rejected = _judge_group(group, judge, splitter, threshold, tally)
+                rows, rejected = _judge_group(group, judge, splitter, threshold, tally, question)
                 journal.append(rows, rejected, {"next_line": group[-1].line + 1, "tally": tally.dump()})
                 advance(len(group))
             if journal.num_rows:
@@ -135,8 +138,7 @@ def judge_file(
     rejected = read_rejected(journal.rejected)
     if not journal.num_rows:
         journal.discard()
-        reasons = explain_rejected(rejected)
-        raise DataError(f"{source}: no row can be judged; {reasons} (all reasons are in {journal.rejected})")
+        raise NoGoodRowError(source, rejected)
     return JudgedFile(tally, _write_card(out, splitter) if tally.num_labelled else None, tuple(rejected))
 
 
@@ -184,6 +186,7 @@ def _judge_group(
     splitter: StepSplitter,
     threshold: float,
     tally: JudgeTally,
+    question: str | None,
 ) -> tuple[list[dict[str, Any]], list[BadRow]]:
     """Judge a group and count it; `judge` is called only if a row of it can be judged."""
     good: list[tuple[int, Solution]] = []
@@ -193,7 +196,7 @@ def _judge_group(
             rejected.append(row)
             continue
         try:
-            good.append((row.line, read_solution(row.value, splitter)))
+            good.append((row.line, read_solution(with_question(row.value, question), splitter)))
         except DataError as error:
             rejected.append(BadRow(row.line, str(error), ""))
     batch = [item for line, solution in good for item in solution.candidates(f"line {line}")]

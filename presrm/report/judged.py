@@ -3,7 +3,8 @@
 Text from rows and models is shown as it is, never as markup; control and bidirectional characters are spelt out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -138,6 +139,30 @@ def wrong_step(found: WrongStep, rank: str) -> RenderableType:
     if rationale.strip():
         steps.add_row("", Text("judge", "dim"), _text(rationale, _RATIONALE, "italic"))
     return Group(title, steps, "")
+
+
+def judged_steps(judged: Sequence[Mapping[str, Any]], first_error: int | None) -> RenderableType:
+    """Draw every step of one judged solution: its number, its score or why it has none, its text, what the judge said.
+
+    Args:
+        judged: The steps as `presrm.judging.solutions.judge_file` writes them.
+        first_error: Index of the first wrong one, -1 if there is none, or none if that is not known.
+    """
+    steps = Table.grid(padding=(0, 1))
+    steps.add_column(justify="right", no_wrap=True)
+    steps.add_column(justify="right", no_wrap=True)
+    steps.add_column(overflow="fold")
+    for index, step in enumerate(judged):
+        style = _WRONG if index == first_error else ""
+        score = step["status"] if step["score"] is None else value_text(step["score"], "number")
+        steps.add_row(str(index + 1), Text(score, style or "green"), _text(step["text"], 2 * _STEP, style))
+        if step["rationale"].strip():
+            steps.add_row("", "", _text(step["rationale"], _RATIONALE, "dim italic"))
+    if first_error is None:
+        told = "the first wrong step is unknown: a step before it has no score"
+    else:
+        told = "no step is found wrong" if first_error < 0 else f"step {first_error + 1} is the first found wrong"
+    return Group(steps, Text(told, "bold"))
 
 
 def _positions(tally: JudgeTally) -> Table:

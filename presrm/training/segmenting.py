@@ -14,8 +14,8 @@ from itertools import islice, pairwise
 from typing import Any
 
 from presrm.errors import DataError
+from presrm.formats.fields import question_of
 from presrm.formats.solutions import solution_text
-from presrm.formats.step_labels import question_of
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed

@@ -52,7 +52,8 @@ def test_a_value_of_the_wrong_kind_names_the_key(run):
 
 
 def test_missing_argument_is_named(run):
-    assert_refused(run("split"), "FILE", "presrm split --help")
+    assert_refused(run("split"), "FILE", "--solution", "--help")
+    assert_refused(run("fit"), "PAIRS", "presrm fit --help")
 
 
 def test_unknown_config_is_answered_with_the_nearest(run):

@@ -271,3 +271,32 @@ def test_the_table_of_several_policies_shows_what_a_search_answered_and_not_its_
     assert ended.code == 0, ended.err
     table = [line for line in ended.out.splitlines() if line.startswith(("m1 ", "m2 ")) and " on " not in line]
     assert [line.split()[2:5] for line in table] == [["best", "of", "6"]] * 2
+
+
+def test_rows_set_aside_are_written_and_told(run, problems, tmp_path):
+    with problems.open("a") as file:
+        file.write('{"answer": "3"}\n{\n')
+    ended = run("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    path = tmp_path / "out/sums.rejected.jsonl"
+    assert f"presrm: {problems}: 2 rows set aside, see {path}; line 11: expected a question" in ended.err
+    assert [json.loads(line)["line"] for line in path.read_text().splitlines()] == [11, 12]
+
+
+def test_reasons_are_written_even_if_no_row_can_be_used(run, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("{}\n")
+    ended = run("eval", "--model", "m", "--problems", path, "--out", tmp_path / "out")
+    assert ended.code == 2
+    assert f"see {tmp_path / 'out/problems.rejected.jsonl'}" in ended.err
+
+
+def test_files_of_one_name_in_two_folders_do_not_share_their_samples(run, problems, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other/sums.jsonl"
+    other.write_text(json.dumps({"question": "3+1", "answer": "3 + 1 = 4\n#### 4"}))
+    ended = run("eval", "--model", "m", "--problems", problems, "--problems", other, "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    [samples] = (tmp_path / "out/m").glob("samples_*other-sums_greedy.jsonl")
+    assert json.loads(samples.read_text())["target"] == "4"
+    assert len(list((tmp_path / "out/m").glob("samples_*sums_greedy.jsonl"))) == 2

@@ -82,7 +82,8 @@ def test_a_file_without_pairs_is_a_wrong_request(run, tmp_path, content):
     assert ended.code == 2
     assert "pairs.jsonl" in ended.err
     assert ended.err.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]
+    is_written = ["policy.rejected.jsonl"] if content else []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs.jsonl", *is_written]
 
 
 def test_what_is_there_is_never_overwritten(run, write, tmp_path):

@@ -112,7 +112,7 @@ def test_another_request_is_refused(run, write, tmp_path, change):
 def test_no_row_that_can_be_used_is_an_error_and_leaves_no_output(run, write, tmp_path):
     ended = run("grade", write((None, "4")), "--grader", "gsm8k", "--out", tmp_path / "graded.jsonl")
     assert ended.code == 2
-    assert "line 1: expected text under 'solution'" in ended.err
+    assert "line 1: expected a solution as text under one of 'solution'" in ended.err
     assert not (tmp_path / "graded.jsonl").exists()
 
 
@@ -125,3 +125,33 @@ def test_a_misspelt_grader_is_answered_with_the_nearest(run, write):
     ended = run("grade", write(("#### 4", "4")), "--grader", "mth", "--out", "-")
     assert ended.code == 2
     assert "did you mean 'math'" in ended.err
+
+
+def test_rows_of_all_formats_of_solutions_are_graded(run, tmp_path):
+    rows = [
+        {"prompt": "q", "completion": [{"role": "assistant", "content": "#### 3"}], "answer": "3"},
+        {"question": "q", "steps": ["1 + 1 = 2", "#### 2"], "answer": "3"},
+        {"question": "q", "response": "#### 3", "answer": "1 + 2 = <<1+2=3>>3\n#### 3"},
+    ]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    ended = run("grade", path, "--grader", "gsm8k")
+    assert ended.code == 0, ended.err
+    graded = read(tmp_path / "rows.graded.jsonl")
+    assert [row["grade"] for row in graded] == ["correct", "incorrect", "correct"]
+
+
+def test_a_reference_solution_alone_is_not_graded_against_itself(run, tmp_path):
+    path = tmp_path / "gsm8k.jsonl"
+    path.write_text(json.dumps({"question": "q", "answer": "1 + 2 = 3\n#### 3"}))
+    ended = run("grade", path, "--out", "-")
+    assert ended.code == 2
+    assert "it is the reference solution itself" in ended.err
+    assert read(tmp_path / "gsm8k.jsonl.rejected.jsonl")[0]["line"] == 1
+
+
+def test_a_single_solution_is_graded(run):
+    ended = run("grade", "--solution", "so it is 7.", "--answer", "7")
+    assert json.loads(ended.out)["grade"] == "correct"
+    assert "1 graded: 1 correct" in ended.err
+    assert run("grade", "--solution", "7").code == 2

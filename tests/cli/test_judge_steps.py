@@ -26,7 +26,7 @@ class SumJudge:
 
     def _score(self, text):
         left, _, right = text.partition("=")
-        return 0.9 if eval(left) == int(right) else 0.2
+        return 0.9 if eval(left.removeprefix("####")) == int(right) else 0.2
 
 
 @pytest.fixture(autouse=True)
@@ -83,10 +83,11 @@ def test_rows_set_aside_are_summed_up_and_end_with_zero(run, rows, tmp_path):
     assert "3 set aside" in ended.out
     rejected = read(rows.with_name("rows.judged.jsonl.rejected.jsonl"))
     assert [row["line"] for row in rejected] == [4, 5, 6]
-    assert "presrm: 3 rows set aside; line 4: expected a question as text under one of" in ended.err
+    where = f"{rows.with_name('rows.judged.jsonl')}.rejected.jsonl"
+    assert f"presrm: 3 rows set aside, see {where}; line 4: expected a question as text under one of" in ended.err
     assert "; line 5: invalid UTF-8 at byte 31 of the line; line 6: malformed JSON" in ended.err
     again = run("judge-steps", rows)
-    assert "3 rows set aside; line 4: expected a question" in again.err
+    assert f"3 rows set aside, see {where}; line 4: expected a question" in again.err
 
 
 def test_only_the_first_rows_set_aside_are_named(run, rows):
@@ -94,7 +95,7 @@ def test_only_the_first_rows_set_aside_are_named(run, rows):
         file.write("{}\n" * 5)
     ended = run("judge-steps", rows)
     assert ended.code == 0, ended.err
-    assert "presrm: 5 rows set aside; line 4: " in ended.err
+    assert re.search(r"presrm: 5 rows set aside, see \S+; line 4: ", ended.err)
     assert "line 6: " in ended.err
     assert "line 7" not in ended.err
     assert "; ...\n" in ended.err
@@ -104,7 +105,7 @@ def test_a_file_without_a_good_row_says_why(run, rows):
     rows.write_text('{"problem": "q"}\n[]\n')
     ended = run("judge-steps", rows)
     assert ended.code == 2
-    assert "no row can be judged; line 1: expected a solution as text under one of" in ended.err
+    assert "no row can be used; line 1: expected a solution as text under one of" in ended.err
     assert "line 2: expected an object, found list" in ended.err
 
 
@@ -236,7 +237,7 @@ def test_a_request_that_makes_no_sense_is_refused_before_anything_is_done(run, r
 def test_a_comparison_needs_a_file(run):
     ended = run("judge-steps", "-", "--compare", "pointwise,additive")
     assert ended.code == 2
-    assert "standard input" in ended.err
+    assert "FILE has to be a file" in ended.err
 
 
 def test_other_formats_are_told_by_their_suffix(run, rows):
@@ -318,3 +319,63 @@ def test_a_judge_that_asks_no_policy_loads_none(run, rows, monkeypatch, kind, op
 
 def always(problem, steps_before, step):
     return 1.0
+
+
+def test_an_input_of_the_same_stem_has_an_output_of_its_own(run, rows):
+    assert run("judge-steps", rows).code == 0
+    table = rows.with_name("rows.json")
+    table.write_text(json.dumps(ROWS[:1]))
+    for _ in range(2):
+        assert run("judge-steps", table).code == 0
+        assert len(read(rows.with_name("rows.json.judged.jsonl"))) == 1
+    assert run("judge-steps", rows).code == 0
+    assert len(read(rows.with_name("rows.judged.jsonl"))) == 3
+
+
+def test_an_input_that_was_changed_is_refused_as_before(run, rows):
+    assert run("judge-steps", rows).code == 0
+    rows.write_text(json.dumps(ROWS[0]))
+    assert "the input has changed" in run("judge-steps", rows).err
+
+
+def test_a_text_file_is_judged_as_the_solution_of_a_question(run, tmp_path):
+    path = tmp_path / "solution.md"
+    path.write_text("1+1=2\n2+2=5\n")
+    assert "give it with --question" in run("judge-steps", path).err
+    assert run("judge-steps", path, "--question", "q").code == 0
+    [row] = read(tmp_path / "solution.judged.jsonl")
+    assert (row["question"], row["first_error"]) == ("q", 1)
+    assert "question" in run("judge-steps", path, "--question", "other").err
+
+
+def test_the_answers_of_gsm8k_are_judged(run, tmp_path):
+    path = tmp_path / "gsm8k.jsonl"
+    path.write_text(json.dumps({"question": "q", "answer": "1+1=2\n#### 2=2"}))
+    assert run("judge-steps", path).code == 0
+    [row] = read(tmp_path / "gsm8k.judged.jsonl")
+    assert [step["text"] for step in row["judged"]] == ["1+1=2\n", "#### 2=2"]
+
+
+def test_a_single_solution_is_shown_step_by_step(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = run("judge-steps", "--question", "q", "--solution", "1+1=2\n2+2=5")
+    assert ended.code == 0, ended.err
+    lines = [line.split() for line in ended.out.splitlines()]
+    assert ["1", "0.90", "1+1=2"] in lines
+    assert ["2", "0.20", "2+2=5"] in lines
+    assert "step 2 is the first found wrong" in ended.out
+    ended = run("judge-steps", "--question", "q", "--solution", "1+1=2\n2+2=5", "--out", "-")
+    assert json.loads(ended.out)["first_error"] == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_standard_input_that_are_set_aside_are_kept(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(ROWS[0]).encode() + b"\n{\n")))
+    ended = run("judge-steps", "-")
+    assert "1 rows set aside, see stdin.rejected.jsonl; line 2" in ended.err
+    assert read(tmp_path / "stdin.rejected.jsonl")[0]["line"] == 2
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"{\n")))
+    ended = run("judge-steps", "-")
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1].startswith("presrm: standard input: no row can be used; line 1")

@@ -1,6 +1,7 @@
 """``presrm split``: JSON Lines for programs, colours for people."""
 
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -24,7 +25,9 @@ def test_rows_gain_steps_on_standard_output(run, rows):
     first, second = map(json.loads, ended.out.rstrip("\n").split("\n"))
     assert first == {"id": 1, "solution": "a\nb", "steps": ["a\n", "b"]}
     assert "".join(second["steps"]) == second["response"]
-    assert ended.err.startswith("presrm: 1 rows set aside; line 3: ")
+    rejected = f"{rows}.rejected.jsonl"
+    assert ended.err.startswith(f"presrm: 1 rows set aside, see {rejected}; line 3: ")
+    assert json.loads(Path(rejected).read_text())["line"] == 3
 
 
 def test_rows_go_to_a_file_and_bad_ones_beside_it(run, rows, tmp_path):
@@ -36,10 +39,34 @@ def test_rows_go_to_a_file_and_bad_ones_beside_it(run, rows, tmp_path):
     assert rejected["line"] == 3
 
 
-def test_nothing_is_left_behind_where_no_row_can_be_used(run, rows, tmp_path):
+def test_only_the_reasons_are_left_behind_where_no_row_can_be_used(run, rows, tmp_path):
     rows.write_text("{}\n[]\n")
-    assert run("split", rows, "--out", tmp_path / "split.jsonl").code == 2
+    ended = run("split", rows, "--out", tmp_path / "split.jsonl")
+    assert ended.code == 2
+    assert f"see {tmp_path / 'split.jsonl.rejected.jsonl'}" in ended.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.jsonl", "split.jsonl.rejected.jsonl"]
+
+
+def test_reasons_of_an_earlier_start_do_not_stay(run, rows, tmp_path):
+    run("split", rows)
+    rows.write_text('{"solution": "a"}\n')
+    run("split", rows)
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_a_text_file_and_a_single_solution_are_cut(run, tmp_path):
+    path = tmp_path / "solution.md"
+    path.write_text("One.\n\nTwo.")
+    ended = run("split", path, "--splitter", "paragraph")
+    assert json.loads(ended.out)["steps"] == ["One.\n\n", "Two."]
+    assert run("split", "--solution", "One.\n\nTwo.", "--splitter", "paragraph").out == ended.out
+
+
+@pytest.mark.parametrize("arguments", [[], ["rows.jsonl", "--solution", "a"]])
+def test_there_is_either_a_file_or_a_solution(run, arguments):
+    ended = run("split", *arguments)
+    assert ended.code == 2
+    assert "--solution" in ended.err
 
 
 def test_a_terminal_sees_colours(run, rows, monkeypatch):

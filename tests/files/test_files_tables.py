@@ -244,3 +244,31 @@ def test_a_list_written_otherwise_is_a_bad_row_that_names_its_column(tmp_path, n
 def test_an_object_over_several_lines_is_refused_as_what_it_is(tmp_path, content):
     with pytest.raises(DataError, match="expected a list of objects, or an object on each line"):
         read(tmp_path, "rows.json", content)
+
+
+@pytest.mark.parametrize("name", ["a.md", "a.TXT", "a.markdown"])
+def test_a_text_file_is_one_solution_as_it_is(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"\xef\xbb\xbf# Sum\r\n\r\n1 + 1 = 2\n")
+    assert list(read_table(path)) == [Row(1, {"solution": "# Sum\r\n\r\n1 + 1 = 2\n"})]
+    assert count_rows(path) == 1
+    assert list(read_table(path, start=2)) == []
+
+
+def test_a_text_file_of_objects_is_json_lines(tmp_path):
+    path = tmp_path / "rows.txt"
+    path.write_text('\n{"a": 1}\n{"a": 2}\n')
+    assert [row.value for row in read_table(path)] == [{"a": 1}, {"a": 2}]
+
+
+def test_a_text_file_without_text_or_in_other_bytes_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text(" \n")
+    with pytest.raises(DataError, match="holds no row"):
+        list(read_table(path))
+    path.write_bytes(b"a\xff")
+    [row] = read_table(path)
+    assert (row.line, row.reason) == (1, "invalid UTF-8 at byte 2")
+    monkeypatch.setattr(tables, "MAX_LINE_BYTES", 1)
+    [row] = read_table(path)
+    assert row.reason == "longer than 1 bytes"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presrm.errors import DataError
-from presrm.formats.solutions import find_first_error, read_solution, solution_text
+from presrm.formats.solutions import find_first_error, read_solution, reference_of, solution_text, with_question
 from presrm.formats.step_labels import read_step_labels
 from presrm.types import Judgement, Status
 
@@ -77,7 +77,34 @@ def test_text_is_split_and_lists_are_taken(question, solution):
 def test_the_solution_text_of_a_row_stands_under_one_of_three_keys():
     assert solution_text({"completion": "a", "response": "b"}) == "a"
     with pytest.raises(DataError, match="'solution', 'completion', 'response'"):
-        solution_text({"steps": ["a"]})
+        solution_text({"question": "q", "answer": "4"})
+
+
+def test_the_steps_of_any_format_join_to_a_solution():
+    assert solution_text({"question": "q", "steps": ["a", "b\n\n", "c"]}) == "a\nb\n\nc"
+    assert solution_text({"question": "q", "solution": "whole", "steps": ["a"]}) == "whole"
+
+
+GSM8K = {"question": "1 + 1 + 1?", "answer": "1 + 1 = <<1+1=2>>2\n2 + 1 = 3\n#### 3"}
+
+
+def test_the_answer_of_gsm8k_is_a_solution_and_a_reference():
+    assert read(GSM8K).steps == ("1 + 1 = <<1+1=2>>2\n", "2 + 1 = 3\n", "#### 3")
+    assert reference_of(GSM8K) == "3"
+    assert solution_text({**GSM8K, "response": "4"}) == "4"
+
+
+@pytest.mark.parametrize("answer", ["3", "#### 3", "a\n#### Step 2: b\nc", None, 3])
+def test_an_answer_that_is_no_worked_solution_is_none(answer):
+    with pytest.raises(DataError, match="expected a solution"):
+        solution_text({"question": "q", "answer": answer})
+
+
+def test_a_question_is_given_only_to_rows_that_have_none():
+    assert with_question({"solution": "s"}, "q") == {"question": "q", "solution": "s"}
+    assert with_question({"solution": "s"}, None) == {"solution": "s"}
+    for row in ({"prompt": "p"}, {"question": {"problem": "p"}}, {"input": "p"}):
+        assert with_question(row, "q") is row
 
 
 @pytest.mark.parametrize(

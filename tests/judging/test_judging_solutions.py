@@ -135,7 +135,7 @@ def test_bad_rows_are_set_aside_with_line_and_reason(tmp_path):
 def test_all_rows_bad_is_refused_without_opening_the_judge(tmp_path):
     opened = Opened(SumJudge())
     source = write(tmp_path / "in.jsonl", {"solution": "1+1=2"}, {"question": "q"})
-    with pytest.raises(DataError, match="no row can be judged"):
+    with pytest.raises(DataError, match="no row can be used"):
         judge(source, tmp_path / "out.jsonl", opened=opened)
     assert opened.times == 0
     assert len(read(tmp_path / "out.jsonl.rejected.jsonl")) == 2

@@ -80,13 +80,16 @@ def test_bad_rows_are_set_aside_and_counted(tmp_path: Path, caplog: pytest.LogCa
     good = {"id": "a", "question": "Why?"}
     path = rows(tmp_path, good, {"answer": "1"}, "{", good, {"question": "  "}, {"question": ["x"]})
     assert [problem.id for problem in load_problems(path, split="train")] == ["a"]
-    assert "5 bad rows set aside; first: line 2: no 'question'" in caplog.text
+    assert "5 rows set aside; line 2: expected a question as text under one of" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([{"answer": "1"}], r"all 1 rows are bad; first: line 1: no 'question' or 'problem' or 'prompt'"),
+        (
+            [{"answer": "1"}],
+            r"no row can be used; line 1: expected a question as text under one of 'problem', 'question', 'prompt'",
+        ),
         (["{"], "line 1: malformed JSON"),
         ([], "is empty"),
     ],
@@ -107,7 +110,7 @@ def test_more_problems_begin_with_the_fewer(tmp_path: Path) -> None:
 def test_an_empty_file_a_folder_and_wrong_bytes_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"question": "\xff"}\n')
-    with pytest.raises(DataError, match=r"rows\.jsonl: all 1 rows are bad; first: line 1: invalid UTF-8 at byte 15"):
+    with pytest.raises(DataError, match=r"rows\.jsonl: no row can be used; line 1: invalid UTF-8 at byte 15"):
         load_problems(str(path), split="train")
     with pytest.raises(DataError, match="is a folder"):
         load_problems(str(tmp_path), split="train")
@@ -144,7 +147,7 @@ def test_a_bad_row_of_the_hub_is_set_aside(monkeypatch: pytest.MonkeyPatch, capl
     problems = load_problems("math", split="test")
     assert len(problems) == 7
     assert problems[0].id == "EleutherAI/hendrycks_math/algebra/test/0"
-    assert "7 bad rows set aside; first: algebra/test/1: no 'answer'" in caplog.text
+    assert "7 rows set aside; line 2: no 'answer'" in caplog.text
 
 
 @needs_data
@@ -160,7 +163,7 @@ def test_the_whole_of_math_but_two_answers_out_of_their_braces(caplog: pytest.Lo
     problems = load_problems(f"math:{DATA}/math_train.jsonl", split="train")
     assert len(problems) == 7498
     assert all(problem.answer and problem.solution for problem in problems)
-    assert "2 bad rows set aside" in caplog.text
+    assert "2 rows set aside" in caplog.text
 
 
 @needs_data
