@@ -191,3 +191,50 @@ def test_the_seed_stage_reads_the_training_problems_with_their_options(
     made.seed(tmp_path / "M1")
 
     assert asked == [("jsonl:x", "y") if ift == "none" else ("arithmetic", None)]
+
+
+@pytest.mark.parametrize("kind", ["pairwise", "pointwise"])
+@pytest.mark.parametrize("verdict", ["direct", "explained"])
+def test_judge_lessons_teach_the_right_verdicts_of_the_judge_in_use(kind: str, verdict: str) -> None:
+    made = parts("threads=1", "problems.num_train=12", f"judge.kind={kind}", f"judge.verdict={verdict}")
+    steps = {problem.question: made.splitter.split(problem.solution or "") for problem in made.problems(2)}
+    with made.engine(Checkpoint("embedded")) as engine:
+        lessons = made.judge_lessons(engine, 8, 2)
+
+    assert 4 <= len(lessons) <= 8
+    assert [lesson.id for lesson in lessons] == [f"replay/2/{number}" for number in range(len(lessons))]
+    problems = [lesson.prefix.problem for lesson in lessons]
+    assert {problem.kind for problem in problems} == {kind if verdict == "explained" else f"{kind}-direct"}
+    assert {problem.answer for problem in problems} == ({"A", "B"} if kind == "pairwise" else {"yes", "no"})
+    for problem, lesson in zip(problems, lessons, strict=True):
+        assert problem.shown is not None
+        are_right = [step.text in steps[problem.question] for step in problem.shown.steps]
+        expected = {(True, False): "A", (False, True): "B", (True,): "yes", (False,): "no"}[tuple(are_right)]
+        assert problem.answer == expected
+        ending = expected if verdict == "direct" else f"[[{expected}]]"
+        assert lesson.reply.text.endswith(ending)
+        assert (lesson.reply.text == ending) == (verdict == "direct")
+
+
+def test_without_solutions_there_is_nothing_to_replay(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"question": "How much is 1 and 1?", "answer": "2"}\n')
+    made = parts(f"problems.train=jsonl:{tmp_path}/train.jsonl")
+    with (
+        made.engine(Checkpoint("embedded")) as engine,
+        pytest.raises(DataError, match=r"policies\.replay: no problem of"),
+    ):
+        made.judge_lessons(engine, 8, 2)
+
+
+def test_a_run_trains_on_its_share_of_judge_lessons(tmp_path: Path) -> None:
+    train(load_config("embedded", [*SMALL, "policies.replay=0.4"]), tmp_path / "run", Quiet())
+
+    folder = tmp_path / "run/iterations/2"
+    num_pairs, num_replayed = (
+        len((folder / name).read_text().splitlines()) for name in ("pairs.jsonl", "replay.jsonl")
+    )
+    assert num_replayed == round(num_pairs * 0.4 / 0.6)
+    metrics = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    steps = [row for row in metrics if "step/lessons" in row]
+    assert sum(row["step/lessons"] for row in steps) == num_pairs + num_replayed
+    assert any(row.get("step/loss/imitation", 0) > 0 for row in steps)

@@ -1,6 +1,7 @@
 """``presrm fit``: pairs from anywhere train a policy, end to end."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -229,3 +230,42 @@ def test_a_system_turn_and_earlier_turns_are_shown_to_the_policy(run, write, tin
     whole, packed, _ = tokens(run("fit", write(row), *dry))
     more = {**row, "system": "S", "history": [["a", "b"]]}
     assert tokens(run("fit", write(more), *dry))[:2] == [whole + 2 * 9, packed + 9]
+
+
+def test_a_training_that_diverges_stops_in_one_line_and_writes_nothing(run, write, tiny_policy, tmp_path):
+    rows = write(STEP_DPO, TRL, CHAT, dump(OWN))
+    out = tmp_path / "policy"
+    rate = ("--set", "training.learning_rate=1e30", "--prompts", "plain")
+    ended = run("fit", rows, "--model", tiny_policy, "--out", out, *SETTINGS, *rate)
+    assert ended.code == 1
+    *_, line = ended.err.splitlines()
+    assert line.startswith("presrm: training diverged at optimiser step ")
+    assert "not finite at learning rate 1e+30 in float32; nothing is written: lower the learning_rate" in line
+    assert ended.out == ""
+    assert not out.exists()
+    assert not list(tmp_path.glob(".policy*"))
+
+
+@pytest.fixture
+def short_sighted(tiny_policy, tmp_path):
+    """The tiny policy, which reads 40 tokens."""
+    folder = tmp_path / "short"
+    shutil.copytree(tiny_policy, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 40}))
+    return folder
+
+
+def test_a_dry_run_leaves_out_what_the_model_cannot_read_as_training_does(run, write, short_sighted, tmp_path):
+    short = {"prompt": "Q", "chosen": "W", "rejected": "J"}
+    long = {"prompt": "Q" * 40, "chosen": "W", "rejected": "J"}
+    dry = ("--model", short_sighted, "--dry-run")
+    ended = run("fit", write(short, long), *dry)
+    assert "pairs left out, longer than the 40 tokens that the model reads 1" in " ".join(ended.out.split())
+    assert tokens(ended) == tokens(run("fit", write(short), *dry))
+    ended = run("fit", write(short, long), "--model", short_sighted, "--out", tmp_path / "policy", *SETTINGS)
+    assert ended.code == 0, ended.err
+    assert "1 pairs were left out: longer than the 40 tokens that the model reads" in ended.err
+    ended = run("fit", write(long), *dry)
+    assert ended.code == 1
+    assert "no pairs to train on: 1 given, 1 longer than the 40 tokens that the model reads" in ended.err

@@ -18,34 +18,38 @@ from presrm.config import ModelConfig, TrainingConfig
 from presrm.prompts import PromptSet
 from presrm.training.preference import DPO
 from presrm.training.trainer import PackedTrainer
-from presrm.types import Checkpoint, PreferencePair, Problem, Step, Trajectory
+from presrm.types import Checkpoint, Demonstration, PreferencePair, Problem, Step, Stop, Trajectory
 
 torch.set_num_threads(1)
-policy, out = sys.argv[1:]
-pairs = []
+policy, out, kinds = sys.argv[1:]
+lessons = []
 for number in range(5):
     prefix = Trajectory(Problem(f"p{number}", f"What is {number} + 1?" * (1 + number % 2)))
     for depth in range(number % 3 + 1):
         right, wrong = Step(f"{number} + 1 = {number + 1}\\n"), Step(f"7\\n" * (1 + depth))
-        pairs.append(PreferencePair(f"p{number}/{depth}", prefix, right, wrong, 1.0))
+        lessons.append(PreferencePair(f"p{number}/{depth}", prefix, right, wrong, 1.0))
+    if kinds == "mixed":
+        reply = Step(f"[[{'AB'[number % 2]}]]" * (1 + number), stop=Stop.EOS)
+        lessons.append(Demonstration(f"d{number}", Trajectory(Problem(f"d{number}", "Which?")), reply))
 rows = []
 options = TrainingConfig(learning_rate=1e-3, batch_pairs=3, pack_tokens=200, epochs=2)
 trainer = PackedTrainer(
     options, DPO(beta=0.5), ModelConfig(device="cpu"), PromptSet("compact"), seed=0, on_log=rows.append
 )
-trainer.fit(pairs, Checkpoint(policy), Path(out))
+trainer.fit(lessons, Checkpoint(policy), Path(out))
 if os.environ.get("RANK", "0") == "0":
     Path(f"{out}.json").write_text(json.dumps(rows))
 """
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_weights_and_the_log_of_one(tiny_policy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kinds", ["pairs", "mixed"])
+def test_two_processes_give_the_weights_and_the_log_of_one(tiny_policy: Path, tmp_path: Path, kinds: str) -> None:
     script = tmp_path / "fit.py"
     script.write_text(FIT)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     for name, launch in (("one", []), ("two", launcher)):
-        command = [sys.executable, *launch, str(script), str(tiny_policy), str(tmp_path / name)]
+        command = [sys.executable, *launch, str(script), str(tiny_policy), str(tmp_path / name), kinds]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
         subprocess.run(command, check=True, env=environment, timeout=120)
 
@@ -54,7 +58,9 @@ def test_two_processes_give_the_weights_and_the_log_of_one(tiny_policy: Path, tm
     for name, weight in one.items():
         assert_close(two[name], weight, rtol=1e-3, atol=2e-5)
     rows = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two")]
+    assert any("step/loss/imitation" in row for row in rows[0]) == (kinds == "mixed")
     for single, double in zip(*rows, strict=True):
+        assert single.keys() == double.keys()
         for key in single.keys() & {
             "loss",
             "grad_norm",
@@ -62,5 +68,7 @@ def test_two_processes_give_the_weights_and_the_log_of_one(tiny_policy: Path, tm
             "logps/chosen",
             "logps/rejected",
             "step/lessons",
+            "step/loss/dpo",
+            "step/loss/imitation",
         }:
             assert double[key] == pytest.approx(single[key], rel=1e-3, abs=1e-4), key

@@ -395,6 +395,20 @@ def test_dropout_is_off_while_the_reference_is_computed(tiny_policy: Path, tmp_p
     assert [part.sum().item() for part in parts] == pytest.approx(naive, rel=1e-4)
 
 
+def test_dropout_is_off_while_a_model_in_training_is_scored(tiny_policy: Path, tmp_path: Path) -> None:
+    model = load(policy_with(tiny_policy, tmp_path / "policy", attention_dropout=0.5))
+    lessons = tokenise(make_pairs(2), tiny_policy)
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to=[], disable_tqdm=True)
+    trainer = LessonTrainer(model, arguments, lessons, [], pack_tokens=1000)
+    model.train()
+
+    parts = torch.split(trainer.score(model), [length for lesson in lessons for length in lesson.lengths])
+
+    plain = load(tiny_policy)
+    naive = [naive_logp(plain, lesson.prefix, reply).item() for lesson in lessons for reply in lesson.replies]
+    assert [part.sum().item() for part in parts] == pytest.approx(naive, rel=1e-4)
+
+
 @pytest.mark.parametrize("packs", [True, False])
 def test_a_model_whose_rotary_factors_depend_on_the_length_is_trained_as_if_each_lesson_were_alone(
     tiny_policy: Path, tmp_path: Path, packs: bool, monkeypatch: pytest.MonkeyPatch

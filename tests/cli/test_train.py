@@ -1,0 +1,31 @@
+"""``presrm train``: how a run ends that cannot go on."""
+
+import json
+
+SMALL = (
+    "threads=1",
+    "iterations=1",
+    "problems.num_train=6",
+    "problems.num_held_out=4",
+    "evaluation.num_judge_problems=4",
+)
+
+
+def test_a_training_that_diverges_stops_in_one_line_and_leaves_no_policy(run, tmp_path):
+    out = tmp_path / "run"
+    settings = [f"--set={setting}" for setting in (*SMALL, "training.batch_pairs=1", "training.learning_rate=1e30")]
+    ended = run("train", "--out", out, *settings)
+    assert ended.code == 1
+    *_, line = ended.err.splitlines()
+    assert line.startswith("presrm: training diverged at optimiser step ")
+    assert "not finite at learning rate" in line
+    assert "nothing is written: lower the learning_rate" in line
+    left = {path.name for path in (out / "iterations/2").iterdir()}
+    assert {"problems.jsonl", "trees.jsonl", "pairs.jsonl"} <= left
+    assert not [name for name in left if "policy" in name]
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert not [name for name in manifest["artefacts"] if name.startswith("iterations/2/policy")]
+    metrics = (out / "metrics.jsonl").read_text()
+    assert [json.loads(line, parse_constant=lambda name: name) for line in metrics.splitlines()]
+    assert "NaN" not in metrics
+    assert "Infinity" not in metrics
