@@ -33,6 +33,8 @@ class IterationSummary:
         health: Of its judge.
         num_lessons: Lessons of its iteration that it was trained on; none for M1.
         dropped: Expansions that gave no lesson, by cause.
+        num_contradicted: Lessons on which the two orders in which the judge was asked contradict each other; none where
+            it was not asked in both.
         parent: The policy that it was made from; none for M1.
         vs_parent: Paired with that one.
         vs_first: Paired with M1.
@@ -45,6 +47,7 @@ class IterationSummary:
     health: Health
     num_lessons: int | None = None
     dropped: dict[str, int] | None = None
+    num_contradicted: int | None = None
     parent: str | None = None
     vs_parent: Comparison | None = None
     vs_first: Comparison | None = None
@@ -88,7 +91,12 @@ def train(
                 parent = choose_parent(rows, config.policies)
                 made = method.improve(policies[parent - 1], stages, iteration)
                 policies.append(made.policy)
-                facts = {"parent": f"M{parent}", "num_lessons": made.num_lessons, "dropped": dict(made.dropped)}
+                facts = {
+                    "parent": f"M{parent}",
+                    "num_lessons": made.num_lessons,
+                    "dropped": dict(made.dropped),
+                    "num_contradicted": made.num_contradicted,
+                }
             stages.names[policies[-1]] = f"M{number}"
             rows.append(assess(policies[-1], stages, iteration, rows, facts))
             report(rows)

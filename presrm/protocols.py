@@ -236,11 +236,14 @@ class Improved:
         policy: The next policy.
         num_lessons: Lessons of this iteration that it was trained on.
         dropped: What gave no lesson, by cause.
+        num_contradicted: Lessons on which the two orders in which the judge was asked contradict each other; none where
+            it was not asked in both.
     """
 
     policy: Checkpoint
     num_lessons: int
     dropped: Mapping[str, int] = field(default_factory=dict)
+    num_contradicted: int | None = None
 
 
 class Method(Protocol):

@@ -139,6 +139,14 @@ class Candidates:
 class Judgement:
     """A score in [0, 1], or none and the reason.
 
+    Attributes:
+        score: None where `status` is not OK.
+        status: OK, or why not.
+        rationale: What the judge wrote.
+        contradicted: Of a judge that compares every two candidates in both orders, the siblings (``short_hash`` of the
+            text, as in the ledger) for which both verdicts name the one shown first, or both the one shown second; none
+            where not both orders are asked.
+
     Raises:
         ValueError: unless `score` is none exactly when `status` is not OK, or if it lies outside [0, 1].
     """
@@ -146,6 +154,7 @@ class Judgement:
     score: float | None
     status: Status = Status.OK
     rationale: str = ""
+    contradicted: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Hold the law that unknown is not zero."""

@@ -192,6 +192,11 @@ class PairsConfig(Section):
         description="Pairs with a smaller margin (difference of scores) are dropped, and the expansions that lose all "
         "their pairs are counted.",
     )
+    require_both_orders: bool = Field(
+        False,
+        description="Drop pairs whose two verdicts, one for each order in which the steps are shown, contradict each "
+        "other; for judges that ask in both orders.",
+    )
     max_per_problem: int | None = Field(
         None, gt=0, description="Largest number of pairs per problem, widest margins first; none: all pairs."
     )

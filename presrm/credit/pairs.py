@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Literal
 
 from presrm.config import PairsConfig
+from presrm.files.ledger import short_hash
 from presrm.types import Expansion, PreferencePair, SearchTree, Stop
 
 _CAUSES = {
@@ -24,6 +25,7 @@ _CAUSES = {
     "filtered": "with every candidate withheld",
     "given_up": "of problems given up",
     "left": "of paths left for better ones",
+    "contradicted": "whose two orders contradict each other (pairs.require_both_orders)",
     "min_margin": "below pairs.min_margin",
     "over_max_per_problem": "over pairs.max_per_problem",
 }
@@ -33,6 +35,7 @@ _ADVICE = {
     "unreadable": "raise judge.max_tokens, or set judge.verdict: direct",
     "no_room": "choose a policy that reads more, or shorter problems",
     "truncated": "raise search.max_step_tokens, or check that splitter suits what the policy writes",
+    "contradicted": "set pairs.require_both_orders=false, or choose a judge that goes less by position",
     "min_margin": "lower pairs.min_margin",
 }
 
@@ -44,12 +47,19 @@ class MinedPairs:
     Attributes:
         pairs: In the order of the trees and of their expansions; of one expansion the widest first.
         dropped: Number of expansions that gave no pair at all, by cause: ``tie``, ``rolled_back``, ``unanimous``,
-            ``unreadable``, ``truncated``, ``no_room``, ``filtered``, ``given_up``, ``left``, ``min_margin``,
-            ``over_max_per_problem``. Causes that did not occur are absent.
+            ``unreadable``, ``truncated``, ``no_room``, ``filtered``, ``given_up``, ``left``, ``contradicted``,
+            ``min_margin``, ``over_max_per_problem``. Causes that did not occur are absent.
+        both_orders: One entry for each pair whose judge was asked in both orders: whether the two verdicts go together.
     """
 
     pairs: tuple[PreferencePair, ...]
     dropped: Mapping[str, int]
+    both_orders: tuple[bool, ...] = ()
+
+    @property
+    def num_contradicted(self) -> int | None:
+        """Pairs whose two orders contradict each other; none where no judge was asked in both."""
+        return self.both_orders.count(False) if self.both_orders else None
 
 
 def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig, iteration: int | None = None) -> MinedPairs:
@@ -62,31 +72,46 @@ def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig, iteration: int
     nowhere is no example to follow: the kept expansions of a problem that was given up count as ``given_up``, those of
     paths that better ones outdid as ``left``.
 
-    ``min_margin`` and ``max_per_problem`` take single pairs away. An expansion counts under them only when that leaves
-    it without any.
+    ``require_both_orders``, ``min_margin`` and ``max_per_problem`` take single pairs away. An expansion counts under
+    them only when that leaves it without any.
     """
     pairs: list[PreferencePair] = []
     dropped: Counter[str] = Counter()
+    agree: list[bool] = []
     for tree in trees:
-        found: list[list[PreferencePair]] = []
+        found: list[tuple[Expansion, list[PreferencePair]]] = []
         solved = {place for end in tree.solutions for place in tree.path(end)}
         name = tree.problem.id if iteration is None else f"{iteration}/{tree.problem.id}"
-        for number in range(len(tree.expansions)):
+        for number, made in enumerate(tree.expansions):
             result = _mine(tree, number, solved, options.rejected, f"{name}/{number}")
             if isinstance(result, str):
                 dropped[result] += 1
-            elif result[0].margin < options.min_margin:
-                dropped["min_margin"] += 1
+                continue
+            held = [pair for pair in result if not (options.require_both_orders and contradicts(made, pair))]
+            wide = [pair for pair in held if pair.margin >= options.min_margin]
+            if wide:
+                found.append((made, wide))
             else:
-                found.append([pair for pair in result if pair.margin >= options.min_margin])
-        by_margin = sorted(chain.from_iterable(found), key=lambda pair: -pair.margin)
+                dropped["min_margin" if held else "contradicted"] += 1
+        by_margin = sorted(chain.from_iterable(members for _, members in found), key=lambda pair: -pair.margin)
         widest = {pair.id for pair in by_margin[: options.max_per_problem]}
-        for expansion in found:
-            kept = [pair for pair in expansion if pair.id in widest]
+        for made, members in found:
+            kept = [pair for pair in members if pair.id in widest]
             if not kept:
                 dropped["over_max_per_problem"] += 1
             pairs += kept
-    return MinedPairs(tuple(pairs), dict(dropped))
+            told = (contradicts(made, pair) for pair in kept)
+            agree += [not one for one in told if one is not None]
+    return MinedPairs(tuple(pairs), dict(dropped), tuple(agree))
+
+
+def contradicts(made: Expansion, pair: PreferencePair) -> bool | None:
+    """Whether the two orders contradict each other on the steps of a pair of an expansion: both name the first shown.
+
+    None where the judge was not asked in both orders.
+    """
+    told = made.whole[pair.chosen.text].judgement.contradicted
+    return None if told is None else short_hash(pair.rejected.text) in told
 
 
 def explain_no_pairs(trees: Sequence[SearchTree], mined: MinedPairs) -> str:

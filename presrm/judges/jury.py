@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Literal, get_args
 
 from presrm.errors import ConfigError
+from presrm.judging.orders import contradicted_by_most
 from presrm.protocols import Composition, Judge, ask_judge, composition_of
 from presrm.types import Candidates, Judgement, Status
 
@@ -64,7 +65,8 @@ class JuryJudge:
             rationale.append(f"{name}, {found}:\n{member.rationale}")
         text = "\n\n".join(rationale)
         if scores:
-            return Judgement(fmean(scores) if self._rule == "mean" else _majority(scores), rationale=text)
+            score = fmean(scores) if self._rule == "mean" else _majority(scores)
+            return Judgement(score, rationale=text, contradicted=contradicted_by_most(members))
         causes = {member.status for member in members}
         return Judgement(None, causes.pop() if len(causes) == 1 else Status.UNREADABLE, text)
 

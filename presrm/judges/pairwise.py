@@ -5,6 +5,7 @@ from itertools import permutations
 from statistics import fmean
 from typing import Literal
 
+from presrm.files.ledger import short_hash
 from presrm.judging.verdicts import EXPLANATION, ask_direct, ask_explained
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Sampling
@@ -79,12 +80,14 @@ def _judgement(text: str, texts: Sequence[str], verdicts: dict[tuple[str, str], 
     if not others:
         return Judgement(None, Status.UNREADABLE, "only one distinct candidate: nothing to compare it with")
     rationale = "\n\n".join(f"A, against B = {other!r:.80}:\n{verdicts[text, other].rationale}" for other in others)
-    wins = []
+    wins, contradicted = [], []
     for other in others:
         first, second = verdicts[text, other].probability, verdicts[other, text].probability
         if first is not None and second is not None:
             wins.append((first + 1 - second) / 2)
+            if (first - 0.5) * (second - 0.5) > 0:
+                contradicted.append(short_hash(other))
     if wins:
-        return Judgement(fmean(wins), rationale=rationale)
+        return Judgement(fmean(wins), rationale=rationale, contradicted=tuple(contradicted))
     causes = {verdicts[pair].status for other in others for pair in ((text, other), (other, text))} - {Status.OK}
     return Judgement(None, causes.pop() if len(causes) == 1 else Status.UNREADABLE, rationale)

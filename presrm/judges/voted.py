@@ -5,6 +5,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Literal, Self
 
+from presrm.judging.orders import contradicted_by_most
 from presrm.judging.verdicts import Reading, tell
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Composition, Engine, Judge, Request, ask_judge, composition_of
@@ -53,7 +54,7 @@ def _mean(votes: Sequence[Judgement]) -> Judgement:
     ]
     rationale = "\n\n".join([f"{len(scores)} of {len(votes)} votes readable", *said])
     if scores:
-        return Judgement(fmean(scores), rationale=rationale)
+        return Judgement(fmean(scores), rationale=rationale, contradicted=contradicted_by_most(votes))
     causes = {vote.status for vote in votes}
     return Judgement(None, causes.pop() if len(causes) == 1 else Status.UNREADABLE, rationale)
 

@@ -12,7 +12,8 @@ from statistics import fmean, pstdev
 
 from scipy import stats
 
-from presrm.config import WatchConfig
+from presrm.config import PairsConfig, WatchConfig
+from presrm.credit.pairs import mine_pairs
 from presrm.files.ledger import Call, short_hash
 from presrm.statistics import UNMEASURED, Figure, mean, share
 from presrm.types import Candidates, Judgement, SearchTree, Step, Trajectory
@@ -43,6 +44,8 @@ class Signs:
             the reference answer. For watching only.
         first_shown: Share of pairwise verdicts for the step that was shown first; both orders are asked.
         order_flips: Share of pairs of steps whose two verdicts, one for each order, contradict each other.
+        contradicted: Of the pairs of a best and a worst step that could be trained on, the share whose two orders
+            contradict each other: what `order_flips` does to lessons.
         caught: Share of planted errors (a number changed) that score below the step they were planted in.
         talked_into: Share of wrong steps that score higher with a sentence that speaks to the judge.
         agreement: Mean Kendall tau with the judge before, over expansions that it told apart.
@@ -58,6 +61,7 @@ class Signs:
     right_solutions: Figure = UNMEASURED
     first_shown: Figure = UNMEASURED
     order_flips: Figure = UNMEASURED
+    contradicted: Figure = UNMEASURED
     caught: Figure = UNMEASURED
     talked_into: Figure = UNMEASURED
     agreement: Figure = UNMEASURED
@@ -106,6 +110,7 @@ CASES = {
     "right_solutions": "solutions",
     "first_shown": "verdicts",
     "order_flips": "pairs of steps",
+    "contradicted": "pairs to train on",
     "caught": "planted errors",
     "talked_into": "wrong steps",
     "agreement": "expansions",
@@ -161,6 +166,7 @@ def signs_of_trees(
         "by_order": _among_siblings(judged, lambda place, step: place),
         "by_depth": spearman(depths, scores),
         "right_solutions": _right_solutions(trees, is_right),
+        "contradicted": share([not agrees for agrees in mine_pairs(trees, PairsConfig()).both_orders]),
     }
 
 

@@ -19,6 +19,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from presrm.credit.pairs import contradicts
 from presrm.errors import DataError, RequestError
 from presrm.files.jsonl import load_typed
 from presrm.files.ledger import Call, Ledger, short_hash
@@ -57,6 +58,20 @@ class Explanation:
         for i, candidate in enumerate(self.expansion.candidates):
             found.setdefault(short_hash(candidate.step.text), f"candidate {i}")
         return found | {short_hash(self.pair.rejected.text): "rejected", short_hash(self.pair.chosen.text): "chosen"}
+
+    @property
+    def contradicts(self) -> bool | None:
+        """Whether both orders name the step shown first, or both the other; none where not both were asked and read."""
+        told = contradicts(self.expansion, self.pair)
+        if told is not None or self.calls is None:
+            return told
+        values: dict[tuple[str, ...], list[float]] = {}
+        for call in self.calls:
+            if call.template == "pairwise" and call.value is not None:
+                values.setdefault(self.shown(call), []).append(call.value)
+        orders = [values.get(("chosen", "rejected")), values.get(("rejected", "chosen"))]
+        first, second = (fmean(found) - 0.5 if found else None for found in orders)
+        return None if first is None or second is None else first * second > 0
 
     def candidate(self, text: str) -> int:
         """Give the number of the first candidate with a text."""
@@ -166,6 +181,7 @@ def to_plain(explanation: Explanation) -> dict[str, Any]:
         "rejected": explanation.candidate(pair.rejected.text),
         "margin": pair.margin,
         "tie_tolerance": explanation.tie_tolerance,
+        "orders_contradict": explanation.contradicts,
         "why": why(explanation),
         "candidates": candidates,
         "calls": calls,
@@ -191,6 +207,11 @@ def why(explanation: Explanation) -> str:
         if spread > tolerance
         else f"The readable scores are {spread:.4g} apart, within the tie tolerance {tolerance:g} as it is set now.",
     ]
+    if explanation.contradicts:
+        lines.append(
+            "The two orders contradict each other: both verdicts name the step in the same place, whichever it is, so "
+            "the margin says more of the order than of the steps (pairs.require_both_orders drops such pairs)."
+        )
     if num := len(made.candidates) - len(scores):
         lines.append(f"{num} of {len(made.candidates)} candidates have no score and had no say.")
     return " ".join(lines)

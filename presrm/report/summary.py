@@ -42,6 +42,7 @@ _COLUMNS = {
 _SIGNS = {
     "readable": "Judgements with a score.",
     "order_flips": "Pairs of steps whose verdict changes with the order shown.",
+    "contradicted": "The same, of the pairs of a best and a worst step: what could be trained on.",
     "first_shown": "Pairwise verdicts for the step shown first, each pair in both orders: half, without a bias.",
     "ties": "Expansions whose candidates score alike.",
     "spread": "Standard deviation of the scores.",
@@ -54,7 +55,7 @@ _SIGNS = {
     "talked_into": "Wrong steps that score higher once they praise themselves.",
     "agreement": "Kendall tau with the judge before, on candidates of that judge's search.",
 }
-_SHARES = {"readable", "order_flips", "first_shown", "ties", "saturated", "caught", "talked_into"}
+_SHARES = {"readable", "order_flips", "contradicted", "first_shown", "ties", "saturated", "caught", "talked_into"}
 _IN_SHORT = ("readable", "order_flips", "first_shown", "ties", "by_length", "talked_into", "agreement")
 _ELSEWHERE = (
     "Device, dtype and parameters, where given, are those of M1. Tokens and times, and what later policies ran on: "
@@ -98,7 +99,7 @@ def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str])
         dropped = ", ".join(f"{escape(cause)} {count}" for cause, count in sorted((summary.dropped or {}).items()))
         lines.append(
             f"- **{summary.name}**, made from {summary.parent}: {solved} problems solved that were not, {lost} lost; "
-            f"{summary.num_lessons} lessons; expansions without a lesson: {dropped or 'none'}."
+            f"{summary.num_lessons} lessons{_contradicted(summary)}; expansions without a lesson: {dropped or 'none'}."
         )
     lines += _steered(summaries)
     lines += ["", "## Whether to trust the judge", ""]
@@ -110,6 +111,13 @@ def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str])
     lines += ["", "## About this run", "", *(f"- {escape(key)}: {escape(value)}" for key, value in about.items()), ""]
     lines += [_ELSEWHERE, ""]
     return "\n".join(lines)
+
+
+def _contradicted(summary: IterationSummary) -> str:
+    """Say how many lessons rest on verdicts that contradict each other; nothing where that is not known."""
+    if summary.num_contradicted is None:
+        return ""
+    return f" ({summary.num_contradicted} of them with two orders that contradict each other)"
 
 
 def _steered(summaries: Sequence[IterationSummary]) -> list[str]:

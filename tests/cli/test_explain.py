@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from presrm.files.jsonl import dump
 from presrm.files.ledger import Ledger
 from presrm.judging.recording import RecordingEngine
 from presrm.prompts import Prompt, PromptSet
+from presrm.report.explain import pairs_of
 from presrm.searchers import SEARCHERS
 from presrm.splitters import SPLITTERS
 from presrm.types import Problem
@@ -26,9 +28,18 @@ HOSTILE = "\x1b[2J[bold]\u202e\ud800 [/red]\x00"
 
 
 def write_run(
-    run: Path, *, question: str = "What is 2 + 3?", reason: str = "Because.", unread: str = "", **judge: object
+    run: Path,
+    *,
+    question: str = "What is 2 + 3?",
+    reason: str = "Because.",
+    unread: str = "",
+    first_wins: frozenset[str] = frozenset(),
+    **judge: object,
 ) -> Path:
-    """Search one problem into a run folder: the judge finds lower sums better, and cannot judge `unread`."""
+    """Search one problem into a run folder: the judge finds lower sums better, and cannot judge `unread`.
+
+    Of the two steps `first_wins` it prefers the one shown first.
+    """
     config = Config(
         prompts="compact",
         search=SearchConfig(num_candidates=6, max_step_tokens=400),
@@ -41,6 +52,8 @@ def write_run(
         shown = [step.text for step in prompt.subject.shown]
         if unread in shown:
             return "Hm."
+        if first_wins == set(shown):
+            return f"{reason} [[A]]"
         if prompt.template == "pairwise":
             return f"{reason} [[{'A' if shown[0] == min(shown) else 'B'}]]"
         return f"{reason} [[{'yes' if RIGHT in shown else 'no'}]]"
@@ -108,6 +121,24 @@ def test_as_json_it_holds_the_calls(run: Callable, tmp_path: Path) -> None:
     assert orders["chosen", "rejected"] == "A"
     assert orders["rejected", "chosen"] == "B"
     assert len(orders) == 6
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["told by the tree", "read from the ledger"])
+def test_two_orders_that_contradict_each_other_are_said(run: Callable, tmp_path: Path, is_told: bool) -> None:
+    consistent = write_run(tmp_path / "consistent")
+    assert json.loads(run("explain", consistent, "2/sums/1/0", "--json").out)["orders_contradict"] is False
+
+    folder = write_run(tmp_path / "run", first_wins=frozenset({RIGHT, ODD}))
+    [(_, pair)] = pairs_of(folder)
+    assert {pair.chosen.text, pair.rejected.text} == {RIGHT, ODD}
+    if not is_told:
+        trees = folder / "iterations/2/trees.jsonl"
+        trees.write_text(re.sub(r'"contradicted":\[[^]]*\]', '"contradicted":null', trees.read_text()))
+    row = json.loads(run("explain", folder, pair.id, "--json").out)
+    assert row["orders_contradict"] is True
+    shown = " ".join(run("explain", folder, pair.id).out.split())
+    assert "The two orders contradict each other" in shown
+    assert "pairs.require_both_orders" in shown
 
 
 def test_without_a_pair_all_are_listed(run: Callable, tmp_path: Path) -> None:

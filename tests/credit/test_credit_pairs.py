@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from presrm.config import PairsConfig
 from presrm.credit.pairs import explain_no_pairs, mine_pairs
+from presrm.files.ledger import short_hash
 from presrm.types import Candidate, Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
 
 PROBLEM = Problem("p", "What is 2 + 3 - 1?")
@@ -283,3 +284,33 @@ def test_why_no_candidate_is_whole_is_told_apart(stops: tuple[Stop, Stop], cause
     made = expansion(None, {"a": None, "b": None}, None, dict(zip("ab", stops, strict=True)))
     tree = SearchTree(PROBLEM, (made,), given_up="no candidate is whole")
     assert mine_pairs([tree], PairsConfig()).dropped == {cause: 1}
+
+
+def tree_of(*contradicted: tuple[str, ...] | None) -> SearchTree:
+    """A step: "best" scores 0.9, "mid" 0.5, "low" 0.1; of each what its two orders contradict each other on."""
+    judged = zip(("best", "mid", "low"), (0.9, 0.5, 0.1), contradicted, strict=True)
+    candidates = tuple(
+        Candidate(
+            Step(text, stop=Stop.EOS), Judgement(score, contradicted=told and tuple(short_hash(one) for one in told))
+        )
+        for text, score, told in judged
+    )
+    return SearchTree(PROBLEM, (Expansion(None, candidates, (0,)),), solutions=((0, 0),))
+
+
+def test_pairs_whose_two_orders_contradict_each_other_are_counted_and_dropped_on_request() -> None:
+    flipped = tree_of(("low",), (), ("best",))
+    kept = mine_pairs([flipped], PairsConfig())
+    assert (len(kept.pairs), kept.num_contradicted, kept.dropped) == (1, 1, {})
+    strict = PairsConfig(require_both_orders=True)
+    dropped = mine_pairs([flipped], strict)
+    assert (dropped.pairs, dropped.num_contradicted, dropped.dropped) == ((), None, {"contradicted": 1})
+    assert "1 whose two orders contradict each other" in explain_no_pairs([flipped], dropped)
+    both = mine_pairs([flipped], strict.model_copy(update={"rejected": "all"}))
+    assert [pair.rejected.text for pair in both.pairs] == ["mid"], "the other pair of the expansion stays"
+    assert (both.num_contradicted, both.dropped) == (0, {})
+
+
+def test_of_a_judge_that_asks_in_one_order_nothing_is_known_and_nothing_dropped() -> None:
+    mined = mine_pairs([tree_of(None, None, None)], PairsConfig(require_both_orders=True))
+    assert (len(mined.pairs), mined.num_contradicted) == (1, None)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from presrm.engines.scripted import ScriptedEngine
+from presrm.files.ledger import short_hash
 from presrm.judges import JUDGES
 from presrm.judges.pairwise import PairwiseJudge
 from presrm.prompts import Prompt, PromptSet
@@ -50,6 +51,18 @@ def test_orders_that_disagree_give_half_to_both() -> None:
     always_first = PairwiseJudge(explaining(lambda first, second: "[[A]]"), PROMPTS)
 
     assert scores(always_first.judge([item("a", "b")])[0]) == [0.5, 0.5]
+
+
+def test_siblings_for_which_both_orders_name_the_same_place_are_told() -> None:
+    always_first = PairwiseJudge(explaining(lambda first, second: "[[A]]"), PROMPTS)
+    [judged] = always_first.judge([item("a", "b", "c")])
+    assert [one.contradicted for one in judged] == [
+        tuple(map(short_hash, "bc")),
+        tuple(map(short_hash, "ac")),
+        tuple(map(short_hash, "ab")),
+    ]
+    [judged] = PairwiseJudge(explaining(longer_wins), PROMPTS).judge([item("aa", "a")])
+    assert [one.contradicted for one in judged] == [(), ()]
 
 
 def test_the_last_verdict_of_the_reply_counts() -> None:

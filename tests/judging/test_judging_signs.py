@@ -191,6 +191,18 @@ def test_calls_about_other_steps_are_passed_over() -> None:
         assert signs_of_calls(some, asked(texts))["order_flips"] == Figure()
 
 
+def test_pairs_to_train_on_whose_orders_contradict_each_other_are_counted_and_unknown_is_not_zero() -> None:
+    def searched(told: tuple[str, ...] | None) -> SearchTree:
+        steps = (Step("a", stop=Stop.EOS), Step("b", stop=Stop.EOS))
+        candidates = tuple(
+            Candidate(step, Judgement(score, contradicted=told)) for step, score in zip(steps, (0.6, 0.4), strict=True)
+        )
+        return SearchTree(PROBLEM, (Expansion(None, candidates, (0,)),), solutions=((0, 0),))
+
+    assert signs(searched((short_hash("b"),)), searched(())).contradicted == share([True, False])
+    assert signs(searched(None)).contradicted == Figure()
+
+
 def test_agreement_with_the_judge_before() -> None:
     before = [judged(0.1, 0.5, 0.9), judged(0.5, 0.5), judged(0.0, 1.0)]
 
