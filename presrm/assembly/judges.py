@@ -61,7 +61,7 @@ def _arguments(
     keywords = _keywords(factory)
     _check_verdict(config, keywords)
     _check_votes(config, keywords)
-    sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
+    sampling = Sampling(config.temperature, config.top_p, config.max_tokens)
     offered: dict[str, object] = {
         "engine": engine,
         "prompts": prompts,

@@ -11,7 +11,7 @@ from presrm.assembly.judges import check_judge, make_judge, tie_tolerance
 from presrm.assembly.options import arguments_of
 from presrm.checkers import CHECKERS
 from presrm.config import Config
-from presrm.errors import DataError, SplitterError, boundary
+from presrm.errors import ConfigError, DataError, SplitterError, boundary
 from presrm.evaluation.answers import Answer, evaluate
 from presrm.evaluation.decontamination import decontaminate
 from presrm.files.ledger import Call
@@ -84,10 +84,14 @@ class Parts:
             UnknownNameError: naming the nearest registered part.
         """
         check_engine(self.config.model)
-        _ = self.method
         self.searcher()
         check_judge(self.config.judge, None, self.prompts)
-        make_objective(self.config.objective)
+        lesson = getattr(self.method, "lesson", None)
+        if lesson and not issubclass(lesson, self.objective.takes):
+            raise ConfigError(
+                f"method {self.config.method.kind!r} gives lessons of kind {lesson.__name__}, and objective "
+                f"{self.objective.name!r} does not learn from them: set objective.kind to one that does"
+            )
         GRADERS.factory(self.config.evaluation.grader)
         problems = self.config.problems
         check_source(problems.train, problems.train_options, "problems.train_options")
@@ -111,7 +115,11 @@ class Parts:
         """The method."""
         settings = self.config.method
         factory = METHODS.factory(settings.kind)
-        offered = {"pairs": self.config.pairs, "seed": derive_seed(self.config.seed, "method")}
+        offered = {
+            "pairs": self.config.pairs,
+            "search": self.config.search,
+            "seed": derive_seed(self.config.seed, "method"),
+        }
         return factory(**arguments_of(factory, settings.options, offered, "method.options"))
 
     @cached_property

@@ -38,12 +38,24 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
     require_weights(config.model.id)
     limit_threads(config.threads)
     Parts(config, progress, lambda **_: None).check()
+    _note_sampling(config, progress)
     with RunDir(out, config, versions(), hash_inputs(config)) as run:
         parts = Parts(config, progress, run.log)
         parts.held_out()
         if config.iterations:
             parts.source(2)  # a misspelt file is reported at once, not after M1 has been assessed
         return run_loop(config, parts.method, parts, run, progress, partial(write_report, config, run))
+
+
+def _note_sampling(config: Config, progress: Progress) -> None:
+    """Say what a policy gradient approximates where attempts are not drawn from the policy's own distribution."""
+    search = config.search
+    if "start" in make_objective(config.objective).reads and (search.temperature, search.top_p) != (1, 1):
+        progress.note(
+            f"attempts are drawn at temperature {search.temperature:g} and top_p {search.top_p:g}, while the objective "
+            "takes the log-probabilities at 1 and 1: the gradient is that of the policy, at attempts that are likelier "
+            "than its own. For an unbiased gradient set search.temperature=1 and search.top_p=1"
+        )
 
 
 def write_report(config: Config, run: RunDir, rows: Sequence[IterationSummary]) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED, SettingsOption
 from presrm.cli.show import print_table
-from presrm.config import load_config
+from presrm.config import load_config, shipped_configs
 
 _OTHER_MODEL = (
     f"no CONFIG given: all settings except the model are those of '{EMBEDDED}', which were chosen for a model of 1M "
@@ -20,7 +20,11 @@ _OTHER_MODEL = (
 
 def train(
     config: Annotated[
-        str | None, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped config. [embedded]")
+        str | None,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A YAML file, or the name of a shipped config. [embedded, or embedded-NAME for --method NAME]",
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -40,7 +44,9 @@ def train(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", metavar="NAME", help="Method that makes each policy from the one before. [presrm]"),
+        typer.Option(
+            "--method", metavar="NAME", help="Method that makes each policy from the one before. [as in CONFIG]"
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="RUN", help="Run folder, new or to be resumed. [runs/<config name>]")
@@ -62,12 +68,14 @@ def train(
     \b
       $ presrm train --dry-run
       $ presrm train --iterations 1
+      $ presrm train --method self-rewarding
       $ presrm train gsm8k-small --model DIR --problems gsm8k:train.jsonl
       $ presrm train --set search.num_candidates=4 --out runs/four
     """
     flags = {"model.id": model, "problems.train": problems, "iterations": iterations, "method.kind": method}
     overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    resolved = load_config(EMBEDDED if config is None else config, [*overrides, *(settings or [])])
+    shipped = f"{EMBEDDED}-{method}" if f"{EMBEDDED}-{method}" in shipped_configs() else EMBEDDED
+    resolved = load_config(shipped if config is None else config, [*overrides, *(settings or [])])
     progress = RichProgress()
     if config is None and resolved.model.id != EMBEDDED:
         progress.note(_OTHER_MODEL)

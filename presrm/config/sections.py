@@ -124,6 +124,10 @@ class SearchConfig(Section):
         default_factory=dict,
         description="Options of the searcher. greedy has max_rollbacks and unanimous; beam has beam_width.",
     )
+    unit: Literal["step", "solution"] = Field(
+        "step",
+        description="What candidates are, and what is judged: steps, or whole solutions, each of which is judged once.",
+    )
     num_candidates: int = Field(
         6, ge=2, description="Number of candidates sampled for each step; for best-of-n, of whole solutions."
     )
@@ -174,6 +178,7 @@ class JudgeConfig(Section):
         "above 0.",
     )
     temperature: float = Field(0.0, ge=0, description="Sampling temperature for explained verdicts; 0: greedy.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus (top-p) sampling threshold for explained verdicts.")
     max_tokens: int = Field(512, gt=0, description="Largest number of tokens in an explanation.")
 
 

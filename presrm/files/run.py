@@ -7,6 +7,7 @@ metrics.jsonl    one row an event, with clocks
 ledger.sqlite    every question to a judge and what came back, with clocks
 iterations/1     M1: answers.jsonl scores.json siblings.jsonl health.json
 iterations/<t>   M(t): problems.jsonl trees.jsonl pairs.jsonl policy/, then what M1 has
+                 rounds/<r>: the same of each round before the last, where a method trains in rounds
 report.md report.json
 ```
 """
@@ -150,16 +151,28 @@ class RunDir:
 
 
 class IterationDir:
-    """The artefacts of one iteration: each is made once, then read."""
+    """The artefacts of one iteration, or of a part of it: each is made once, then read.
 
-    def __init__(self, run: RunDir, number: int) -> None:
+    Args:
+        run: Whose iteration it is.
+        number: T of the M(T) that it makes.
+        part: A folder inside the iteration's; none: the iteration's own.
+    """
+
+    def __init__(self, run: RunDir, number: int, part: str = "") -> None:
         self.run = run
         self.number = number
-        self.path = run.path / "iterations" / str(number)
+        self.part = part
+        self.name = f"{number}/{part}" if part else str(number)
+        self.path = run.path / "iterations" / self.name
         self.path.mkdir(parents=True, exist_ok=True)
 
+    def inside(self, part: str) -> "IterationDir":
+        """The artefacts of a part of this iteration, in a folder of its own."""
+        return IterationDir(self.run, self.number, part)
+
     def _entry(self, name: str) -> dict[str, Any]:
-        entry: dict[str, Any] = self.run.manifest["artefacts"].setdefault(f"{self.number}/{name}", {})
+        entry: dict[str, Any] = self.run.manifest["artefacts"].setdefault(f"{self.name}/{name}", {})
         return entry
 
     def is_done(self, name: str) -> bool:

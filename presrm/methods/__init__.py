@@ -1,9 +1,11 @@
 """Methods: how M(t) is made from a policy before it.
 
 How to add one: write a class with `improve` (see `presrm.protocols.Method`), and name it with
-``@METHODS.register("mine")``, or in the entry-point group ``presrm.methods`` of your package. Its factory gets
-``pairs`` (`presrm.config.PairsConfig`) and ``seed`` if it takes them; what else it takes by keyword can be set under
-``method.options``. What it may do are the stages of `presrm.methods.stages.Stages`, each of which resumes by itself.
+``@METHODS.register("mine")``, or in the entry-point group ``presrm.methods`` of your package. Its factory gets those of
+``pairs`` (`presrm.config.PairsConfig`), ``search`` (`presrm.config.SearchConfig`) and ``seed`` that it takes; what else
+it takes by keyword can be set under ``method.options``. A class attribute ``lesson`` names the kind of lesson that it
+gives, so that an objective which does not learn from that is refused before any work. What it may do are the stages of
+`presrm.methods.stages.Stages`, each of which resumes by itself.
 """
 
 from presrm.protocols import Method
@@ -11,6 +13,10 @@ from presrm.registry import Registry
 
 METHODS: Registry[Method] = Registry(
     "method",
-    {"presrm": "presrm.methods.presrm:Presrm"},
+    {
+        "presrm": "presrm.methods.presrm:Presrm",
+        "rlsr": "presrm.methods.rlsr:Rlsr",
+        "self-rewarding": "presrm.methods.self_rewarding:SelfRewarding",
+    },
     group="presrm.methods",
 )

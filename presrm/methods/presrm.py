@@ -1,12 +1,14 @@
 """Process-based Self-Rewarding Language Models (arXiv 2503.03746)."""
 
+from typing import ClassVar
+
 from presrm.config import PairsConfig
 from presrm.credit.pairs import explain_no_pairs, mine_pairs
 from presrm.errors import NoLessonsError
 from presrm.files.run import IterationDir
 from presrm.methods.stages import Stages
 from presrm.protocols import Improved
-from presrm.types import Checkpoint
+from presrm.types import Checkpoint, PreferencePair
 
 
 class Presrm:
@@ -15,6 +17,8 @@ class Presrm:
     Args:
         pairs: Which pairs to take.
     """
+
+    lesson: ClassVar[type] = PreferencePair
 
     def __init__(self, pairs: PairsConfig) -> None:
         self._pairs = pairs

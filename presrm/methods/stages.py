@@ -1,6 +1,7 @@
 """What a method may do: the stages of an iteration, over the parts of a run."""
 
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -202,17 +203,29 @@ class Stages:
         """The problems of an iteration: ``problems.jsonl``."""
         return iteration.rows(Problem, "problems.jsonl", lambda have: [self.parts.problems(iteration.number)[have:]])
 
+    def rounds(
+        self, problems: Sequence[T], iteration: IterationDir, num: int
+    ) -> list[tuple[Sequence[T], IterationDir]]:
+        """Deal problems out to `num` rounds within an iteration, in order: each round's share, and its folder.
+
+        The last round has the folder of the iteration itself, those before it ``rounds/1``, ``rounds/2``, ...
+        """
+        ends = [len(problems) * number // num for number in range(num + 1)]
+        folders = [*(iteration.inside(f"rounds/{number}") for number in range(1, num)), iteration]
+        return [(problems[a:b], folder) for a, b, folder in zip(ends, ends[1:], folders, strict=False)]
+
     def search(self, policy: Checkpoint, problems: Sequence[Problem], iteration: IterationDir) -> list[SearchTree]:
         """The same weights solve and judge: one tree a problem, ``trees.jsonl``."""
         size, number = self.parts.config.search.group_size, iteration.number
 
         def make(have: int) -> Iterator[list[SearchTree]]:
-            with self.progress.stage(f"M{number}: search and judge", len(problems)) as advance:
+            with self.progress.stage(f"M{iteration.name}: search and judge", len(problems)) as advance:
                 engine = self.engine(policy)
                 before = counts(engine)
                 with self._recording(policy, engine, iteration, "search") as recording:
                     advance(have)
-                    searcher, judge = self.parts.searcher(number), self.parts.judge(recording)
+                    searcher = self.parts.searcher(iteration.name if iteration.part else number)
+                    judge = self.parts.judge(recording)
                     for group in groups(searcher.search(problems[have:], engine, judge, start=have), size):
                         yield group
                         advance(len(group))
@@ -220,12 +233,25 @@ class Stages:
 
         return timed(iteration, "search", "trees.jsonl", lambda: iteration.rows(SearchTree, "trees.jsonl", make))
 
-    def fit(self, lessons: Sequence[Lesson], policy: Checkpoint, iteration: IterationDir) -> Checkpoint:
+    def fit(
+        self,
+        lessons: Sequence[Lesson],
+        policy: Checkpoint,
+        iteration: IterationDir,
+        *,
+        parent: Checkpoint | None = None,
+    ) -> Checkpoint:
         """Train `policy` on lessons, and on those that ``policies`` adds: ``policy/``.
 
         The lessons of the iteration stand in ``pairs.jsonl``, ``demonstrations.jsonl`` or ``attempts.jsonl``.
+
+        Args:
+            lessons: Of this iteration, or of a round of it.
+            policy: Where training starts.
+            iteration: The folder.
+            parent: The policy that the iteration started from, where rounds have trained since: what
+                ``policies.reference: previous`` names. None: `policy`.
         """
-        number = iteration.number
         for kind, name in _LESSON_FILES.items():
             ours = [lesson for lesson in lessons if isinstance(lesson, kind)]
             if ours:
@@ -234,13 +260,24 @@ class Stages:
         def make(out: Path) -> Checkpoint:
             chosen = [*lessons, *self._earlier(lessons, iteration)]
             chosen += self._replayed(policy, len(chosen), iteration)
-            reference = self._reference(policy, iteration)
+            reference = self._reference(policy, iteration) or (None if parent in (None, policy) else parent)
             if self._loaded is not None and not _can_adopt(self._loaded.engine):
                 self.release()
-            with self.progress.stage(f"M{number}: train on {len(chosen)} lessons", None):
+            with self.progress.stage(f"M{iteration.name}: train on {len(chosen)} lessons", None):
                 return self.parts.trainer.fit(chosen, policy, out, reference=reference)
 
-        return timed(iteration, "fit", "policy", lambda: iteration.policy(make))
+        trained = timed(iteration, "fit", "policy", lambda: iteration.policy(make))
+        self.names[trained] = f"M{iteration.name}"
+        return trained
+
+    def keep(self, policy: Checkpoint, iteration: IterationDir) -> Checkpoint:
+        """Take a policy that a round made for the one that the iteration makes: a copy in ``policy/``."""
+
+        def make(out: Path) -> Checkpoint:
+            shutil.copytree(policy.adapter or policy.model, out, dirs_exist_ok=True)
+            return Checkpoint(policy.model, out) if policy.adapter else Checkpoint(str(out))
+
+        return iteration.policy(make)
 
     def _earlier(self, fresh: Sequence[Lesson], iteration: IterationDir) -> list[Lesson]:
         """Lessons of earlier iterations, as ``policies.lessons`` says."""

@@ -1,8 +1,8 @@
 """Best of n: whole solutions are sampled, judged, and the best is taken.
 
 Not the paper's search but what it is measured against. An absolute judge scores the steps of each solution, whose worth
-follows from them as in beam search (`presrm.searchers.worth`); a relative one compares the whole solutions as if they
-were steps.
+follows from them as in beam search (`presrm.searchers.worth`), or with ``search.unit: solution`` each solution once, as
+if it were a step; a relative one always compares the whole solutions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -65,7 +65,8 @@ class BestOfN:
             SplitterError: if the splitter raises.
             JudgeError: if the judge raises, or does not give one judgement for each candidate.
         """
-        judged = self._judge_steps if judge.scale == "absolute" else _judge_whole
+        by_steps = judge.scale == "absolute" and self._settings.unit == "step"
+        judged = self._judge_steps if by_steps else _judge_whole
         indexed = enumerate(problems, start)
         for _, group in groupby(indexed, key=lambda item: item[0] // self._settings.group_size):
             members = list(group)
@@ -104,13 +105,14 @@ class BestOfN:
 def _judge_whole(
     problems: Sequence[Problem], drawn: Sequence[Sequence[Step]], judge: Judge
 ) -> list[dict[str, Judgement]]:
-    """For each problem the judgement of each distinct solution, compared as one step; a single one is not judged."""
+    """For each problem the judgement of each distinct solution, judged as one step; a single one is not compared."""
     texts = [_whole(solutions) for solutions in drawn]
     pairs = list(zip(problems, texts, strict=True))
-    batch = [Candidates(Trajectory(problem), tuple(map(Step, of))) for problem, of in pairs if len(of) > 1]
+    least = 1 if judge.scale == "absolute" else 2
+    batch = [Candidates(Trajectory(problem), tuple(map(Step, of))) for problem, of in pairs if len(of) >= least]
     found = iter(ask_judge(judge, batch))
     single = Judgement(None, Status.UNREADABLE, "only one distinct solution: not judged")
-    return [dict(zip(of, next(found) if len(of) > 1 else [single] * len(of), strict=True)) for of in texts]
+    return [dict(zip(of, next(found) if len(of) >= least else [single] * len(of), strict=True)) for of in texts]
 
 
 def _whole(solutions: Sequence[Step]) -> list[str]:

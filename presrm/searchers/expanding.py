@@ -86,12 +86,13 @@ class Expander:
         return expansions
 
     def _request(self, place: Place) -> Request:
-        settings = self._settings
+        settings, is_whole = self._settings, self._settings.unit == "solution"
+        longest = settings.max_step_tokens * (settings.max_steps if is_whole else 1)
         return Request(
             self._prompts.solve(place.prefix),
             num=settings.num_candidates,
-            sampling=Sampling(settings.temperature, settings.top_p, settings.max_step_tokens),
-            splitter=self._splitter,
+            sampling=Sampling(settings.temperature, settings.top_p, longest),
+            splitter=None if is_whole else self._splitter,
             seed=derive_seed(self._seed, "search", place.index, place.number),
         )
 

@@ -19,37 +19,44 @@ _EPSILON = 1e-4
 """Added to a standard deviation, as TRL does."""
 
 
-def group_advantages(
-    rewards: Sequence[float | None], groups: Sequence[str], *, scaled: bool = True
-) -> list[float | str]:
-    """Advantages of attempts over the others of their group: ``(r - mean) / (std + 1e-4)``.
+Scale = Literal["group", "mean", "none"]
 
-    GRPO, arXiv 2402.03300, section 4.1.2, with the sample's standard deviation, as in TRL. A reward that is unknown has
-    no part in the mean, nor in the deviation, and no advantage. A group whose known rewards are all alike has none.
+
+def group_advantages(
+    rewards: Sequence[float | None], groups: Sequence[str], *, scale: Scale = "group"
+) -> list[float | str]:
+    """Advantages of attempts over the others of their group: how far a reward lies above the mean, scaled.
+
+    A reward that is unknown has no part in the mean, nor in the deviation, and no advantage. A group whose known
+    rewards are all alike has none.
 
     Args:
         rewards: Of each attempt, or none where it is unknown.
         groups: For each attempt, the name of its group.
-        scaled: Divide by the standard deviation; not to is Dr. GRPO (arXiv 2503.20783), which counts hard and easy
-            groups alike.
+        scale: What the difference is divided by. ``group``: the sample's standard deviation + 1e-4, as in TRL (GRPO,
+            arXiv 2402.03300, section 4.1.2); ``none``: nothing, which counts hard and easy groups alike (Dr. GRPO,
+            arXiv 2503.20783); ``mean``: the mean reward, which counts hard groups more (MaxRL, arXiv 2602.02710).
 
     Returns:
         For each attempt its advantage, or ``no_reward`` or ``no_spread``.
 
     Raises:
-        ValueError: if a reward is not finite.
+        ValueError: if a reward is not finite, or negative where the mean is divided by.
 
-    >>> group_advantages([1.0, 0.0, None, 1.0, 1.0], ["a", "a", "a", "b", "b"], scaled=False)
+    >>> group_advantages([1.0, 0.0, None, 1.0, 1.0], ["a", "a", "a", "b", "b"], scale="none")
     [0.5, -0.5, 'no_reward', 'no_spread', 'no_spread']
     """
     known: dict[str, list[float]] = defaultdict(list)
     for reward, group in zip(rewards, groups, strict=True):
         if reward is not None:
-            if not isfinite(reward):
+            if not isfinite(reward) or (scale == "mean" and reward < 0):
                 raise ValueError(f"a reward in group {group!r} is {reward}")
             known[group].append(reward)
     means = {group: fmean(values) for group, values in known.items() if len(set(values)) > 1}
-    scales = {group: stdev(known[group]) + _EPSILON if scaled else 1.0 for group in means}
+    scales = {
+        group: {"group": stdev(known[group]) + _EPSILON, "mean": mean, "none": 1.0}[scale]
+        for group, mean in means.items()
+    }
     return [
         "no_reward" if reward is None else (reward - means[group]) / scales[group] if group in means else "no_spread"
         for reward, group in zip(rewards, groups, strict=True)
@@ -96,12 +103,18 @@ class PolicyGradient(Section):
     takes: ClassVar[tuple[type, ...]] = (Attempt,)
 
     beta: float = Field(0.0, ge=0, description="Weight of the divergence from the reference.")
+    use_bias_correction_kl: bool = Field(
+        True,
+        description="Multiply the divergence by the ratio, so that its gradient is that of the reverse divergence.",
+    )
     epsilon: float = Field(
         0.2, gt=0, lt=1, description="The ratio is clipped below at 1 - epsilon, and above likewise."
     )
     epsilon_high: float | None = Field(None, gt=0, description="The ratio is clipped at 1 + this; none: epsilon.")
-    scale_rewards: Literal["group", "none"] = Field(
-        "group", description="Advantages are divided by the standard deviation of their group, or not."
+    scale_rewards: Scale = Field(
+        "group",
+        description="What advantages are divided by: the standard deviation of their group (group), its mean reward "
+        "(mean), or nothing (none).",
     )
     loss_type: Literal["dapo", "grpo", "dr_grpo"] = Field(
         "dapo",
@@ -128,7 +141,7 @@ class PolicyGradient(Section):
     def weigh(self, lessons: Sequence[Attempt]) -> list[float | str]:
         """The advantages."""
         rewards, groups = [lesson.reward for lesson in lessons], [lesson.group for lesson in lessons]
-        return group_advantages(rewards, groups, scaled=self.scale_rewards == "group")
+        return group_advantages(rewards, groups, scale=self.scale_rewards)
 
     def count(self, lesson: LessonTokens) -> int:
         """Its tokens, or one completion."""
@@ -150,7 +163,10 @@ class PolicyGradient(Section):
         if self.beta:
             assert scores.reference_N is not None
             observed_N["kl"] = k3_divergence(policy_N, scores.reference_N)
-            loss_N = loss_N + self.beta * observed_N["kl"]
+            kl_N = observed_N["kl"]
+            if self.use_bias_correction_kl:  # DeepSeek-V3.2, arXiv 2512.02556
+                kl_N = kl_N * torch.exp(policy_N - start_N)
+            loss_N = loss_N + self.beta * kl_N
         divisors = {"dapo": 1, "grpo": lengths_B, "dr_grpo": self.max_completion_length}
         (loss_B,) = scores.sum(loss_N)
         observed = {name: scores.sum(value_N)[0] / lengths_B for name, value_N in observed_N.items()}

@@ -268,3 +268,11 @@ def test_dry_run_shows_the_plan_and_does_nothing(run, monkeypatch):
     ended = run("train", "--dry-run")
     assert ended.code == 0, ended.err
     assert "288,000 tokens" in ended.out
+
+
+@pytest.mark.parametrize("method", ["self-rewarding", "rlsr"])
+def test_a_method_without_a_config_takes_the_shipped_one_of_its_name(run, method):
+    ended = run("train", "--dry-run", "--method", method)
+
+    assert ended.code == 0
+    assert {"rlsr": "policy-gradient", "self-rewarding": "additive"}[method] in ended.out

@@ -3,6 +3,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import pytest
+
 from presrm.config import SearchConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.prompts import Prompt, PromptSet
@@ -26,18 +28,21 @@ class ScoreJudge:
         return Judgement(score) if score is not None else Judgement(None, Status.UNREADABLE)
 
 
-def search(solutions: list[str], judge: ScoreJudge) -> SearchTree:
+def search(
+    solutions: list[str], judge: ScoreJudge, unit: Literal["step", "solution"] = "step", kind: str = "best-of-n"
+) -> SearchTree:
     rest = iter(solutions)
 
     def write(prompt: Prompt, rng: random.Random) -> str:
         return next(rest)
 
     searcher = SEARCHERS.create(
-        "best-of-n",
+        kind,
         prompts=PromptSet("compact"),
         splitter=SPLITTERS.create("newline"),
-        settings=SearchConfig(num_candidates=len(solutions)),
+        settings=SearchConfig(num_candidates=len(solutions), unit=unit),
         seed=0,
+        **({"tie_tolerance": 0.0} if kind == "greedy" else {}),
     )
     (tree,) = searcher.search([Problem("p", "?")], ScriptedEngine(write), judge)
     return tree
@@ -73,3 +78,25 @@ def test_no_steps_is_no_score() -> None:
     tree = search(["", "b"], ScoreJudge({"b": 0.3}.get))
     assert best(tree) == ["b"]
     assert tree.expansions[0].candidates[0].judgement.score is None
+
+
+def test_by_solutions_an_absolute_judge_is_asked_once_of_each() -> None:
+    asked: list[str] = []
+
+    def score(text: str) -> float:
+        asked.append(text)
+        return {"a\nb": 0.2, "c\nd": 0.8, "e\nf": 1.0}[text]
+
+    assert best(search(["a\nb", "c\nd", "a\nb"], ScoreJudge(score), unit="solution")) == ["c\nd"]
+    assert asked == ["a\nb", "c\nd"]
+    single = search(["e\nf", "e\nf"], ScoreJudge(score), unit="solution")
+    assert [one.judgement.score for one in single.expansions[0].candidates] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("kind", ["greedy", "beam"])
+def test_a_search_by_solutions_takes_whole_ones_for_candidates(kind: str) -> None:
+    tree = search(["a\nb", "c\nd", "e"], ScoreJudge(lambda text: len(text) / 9), unit="solution", kind=kind)
+
+    (expansion,) = tree.expansions
+    assert [one.step.text for one in expansion.candidates] == ["a\nb", "c\nd", "e"]
+    assert best(tree)[0] == "a\nb"

@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from presrm.config import ObjectiveConfig
 from presrm.errors import ConfigError
@@ -58,8 +60,10 @@ def test_loss_and_gradient_are_those_of_trl(kind: str, scale: str, high: float |
     torch.manual_seed(0)
     policy_N = (-3 * torch.rand(14)).requires_grad_()
     length = {"max_completion_length": 7} if kind == "dr_grpo" else {}
-    objective = PolicyGradient(loss_type=kind, scale_rewards=scale, epsilon_high=high, beta=beta, **length)
-    advantages = group_advantages(REWARDS, ["a"] * 4, scaled=scale == "group")
+    objective = PolicyGradient(
+        loss_type=kind, scale_rewards=scale, epsilon_high=high, beta=beta, use_bias_correction_kl=False, **length
+    )
+    advantages = group_advantages(REWARDS, ["a"] * 4, scale=scale)
     scores = scores_of(advantages, policy_N)
     number = sum(objective.count(LessonTokens(objective, (1,), (tuple(range(n)),))) for n in LENGTHS)
 
@@ -74,10 +78,30 @@ def test_loss_and_gradient_are_those_of_trl(kind: str, scale: str, high: float |
     assert observed["clip_ratio/low_mean"].sum() + observed["clip_ratio/high_mean"].sum() > 0
 
 
-def test_an_unknown_reward_has_no_part_in_its_group() -> None:
-    known = group_advantages([1.0, 0.0, 0.0], ["a"] * 3)
+@given(
+    rewards=st.lists(st.integers(0, 4).map(lambda points: points / 4), min_size=1, max_size=8),
+    places=st.lists(st.integers(0, 8), max_size=4),
+    scale=st.sampled_from(["group", "mean", "none"]),
+)
+def test_unknown_rewards_change_no_advantage_of_others(rewards: list[float], places: list[int], scale: str) -> None:
+    with_unknown: list[float | None] = [*rewards]
+    for place in places:
+        with_unknown.insert(place, None)
 
-    assert group_advantages([1.0, None, 0.0, 0.0], ["a"] * 4) == [known[0], "no_reward", *known[1:]]
+    advantages = group_advantages(with_unknown, ["a"] * len(with_unknown), scale=scale)
+
+    assert advantages.count("no_reward") == len(places)
+    known = [advantage for advantage in advantages if advantage != "no_reward"]
+    assert known == group_advantages(rewards, ["a"] * len(rewards), scale=scale)
+
+
+def test_divided_by_the_mean_a_group_that_is_seldom_right_counts_more() -> None:
+    hard, easy = [1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]
+
+    assert group_advantages(hard, ["a"] * 4, scale="mean") == pytest.approx([3.0, -1.0, -1.0, -1.0])
+    assert group_advantages(easy, ["a"] * 4, scale="mean") == pytest.approx([1 / 3, 1 / 3, 1 / 3, -1.0])
+    with pytest.raises(ValueError, match="group 'a' is -1"):
+        group_advantages([1.0, -1.0], ["a", "a"], scale="mean")
 
 
 def test_groups_are_compared_within_themselves() -> None:

@@ -1,0 +1,127 @@
+"""RLSR on a scripted policy: attempts, groups, rounds, and what is left out."""
+
+import random
+from pathlib import Path
+
+import pytest
+from scripted_arithmetic import known
+from scripted_run import Bomb, bytes_of, check_kills, run
+
+from presrm.assembly.parts import Parts
+from presrm.config import Config, load_config
+from presrm.errors import ConfigError, NoLessonsError
+from presrm.methods.stages import SilentProgress
+from presrm.problems.arithmetic import Plan
+from presrm.prompts import Prompt
+from presrm.types import Attempt, Checkpoint
+
+SMALL = [
+    "iterations=2",
+    "problems.num_train=6",
+    "problems.num_held_out=4",
+    "evaluation.num_judge_problems=2",
+    "evaluation.group_size=4",
+    "watch.num_problems=0",
+    "search.group_size=2",
+    "search.num_candidates=4",
+    "search.max_step_tokens=40",
+]
+
+
+def config(*settings: str) -> Config:
+    return load_config("embedded-rlsr", [*SMALL, *settings])
+
+
+def reply(prompt: Prompt, rng: random.Random, policy: Checkpoint) -> str:
+    """Solves with slips; judges rightly, but cannot tell now and then."""
+    content = [part.text for part in (*prompt.trunk, *prompt.tail) if part.is_content]
+    steps = "".join(Plan.of(known(content[0])).steps())
+    if prompt.template == "pointwise":
+        solution = "".join(content[1:])
+        if random.Random(solution).random() < 0.15:
+            return "I cannot tell."
+        return f"So [[{'yes' if steps.startswith(solution) else 'no'}]]"
+    rest = steps.removeprefix("".join(step.text for step in prompt.reply))
+    return rest.replace("= ", f"= {rng.randint(1, 3)}", 1) if rng.random() < 0.5 else rest
+
+
+def test_attempts_are_rewarded_by_the_verdicts_and_compared_within_their_problem(tmp_path: Path) -> None:
+    rows, parts = run(config("method.options.inner_steps=1"), tmp_path / "run", reply)
+
+    given = [lesson for lessons, _, _ in parts.fake.calls for lesson in lessons]
+    assert given
+    for attempt in given:
+        assert isinstance(attempt, Attempt)
+        right = "".join(Plan.of(attempt.prefix.problem).steps())
+        assert attempt.reward == float(attempt.completion.text == right)
+        assert attempt.group.split("/", 1)[1].rsplit("/", 1)[0] == attempt.prefix.problem.id
+    assert rows[1].num_lessons == len((tmp_path / "run/iterations/2/attempts.jsonl").read_text().splitlines())
+    assert not (tmp_path / "run/iterations/2/rounds").exists()
+
+
+def test_rounds_draw_from_what_the_round_before_trained_and_are_held_to_the_start(tmp_path: Path) -> None:
+    rows, parts = run(config("method.options.inner_steps=3"), tmp_path / "run", reply)
+
+    folder = tmp_path / "run/iterations/2"
+    names = [
+        (policy.model.removeprefix(str(folder.parent)), reference and reference.model.removeprefix(str(folder.parent)))
+        for _, policy, reference in parts.fake.calls
+    ]
+    assert names == [
+        ("embedded", None),
+        ("/2/rounds/1/policy", "embedded"),
+        ("/2/rounds/2/policy", "embedded"),
+        ("/2/policy", None),
+        ("/3/rounds/1/policy", "/2/policy"),
+        ("/3/rounds/2/policy", "/2/policy"),
+    ]
+    shares = [(folder / part / "trees.jsonl").read_text().splitlines() for part in ("rounds/1", "rounds/2", ".")]
+    assert [len(share) for share in shares] == [2, 2, 2]
+    assert len((folder / "problems.jsonl").read_text().splitlines()) == 6
+    assert rows[1].num_lessons == sum(len(lessons) for lessons, _, _ in parts.fake.calls[:3])
+
+
+@pytest.mark.parametrize("inner_steps", [1, 3])
+def test_a_kill_at_any_call_changes_no_byte(tmp_path: Path, inner_steps: int) -> None:
+    check_kills(config(f"method.options.inner_steps={inner_steps}"), tmp_path, reply)
+
+
+def test_steps_get_credit_against_their_siblings(tmp_path: Path) -> None:
+    steps = ("search.kind=greedy", "search.unit=step", "method.options.inner_steps=1")
+    _, parts = run(config(*steps), tmp_path / "run", reply)
+
+    given = [lesson for lessons, _, _ in parts.fake.calls for lesson in lessons]
+    assert {len(attempt.prefix.steps) for attempt in given} > {0, 1}
+    assert all(attempt.completion.text.count("\n") <= 1 for attempt in given)
+    check_kills(config(*steps), tmp_path / "kills", reply, every=3)
+
+
+def test_a_round_that_teaches_nothing_leaves_the_policy_as_it_is(tmp_path: Path) -> None:
+    """The last round's problems are solved in one way alone: the policy of the round before is the iteration's."""
+
+    def sure(prompt: Prompt, rng: random.Random, policy: Checkpoint) -> str:
+        return reply(prompt, random.Random(0) if "rounds/2" in policy.model else rng, policy)
+
+    _, parts = run(config("method.options.inner_steps=3", "iterations=1"), tmp_path / "run", sure)
+
+    folder = tmp_path / "run/iterations/2"
+    assert len(parts.fake.calls) == 2
+    trained = [(folder / part / "policy/trained_on.txt").read_bytes() for part in (".", "rounds/2")]
+    assert trained[0] == trained[1]
+    before = bytes_of(tmp_path / "run")
+    run(config("method.options.inner_steps=3", "iterations=1"), tmp_path / "run", sure, again := Bomb())
+    assert again.calls == 0
+    assert bytes_of(tmp_path / "run") == before
+
+
+def test_no_attempt_at_all_says_why(tmp_path: Path) -> None:
+    def sure(prompt: Prompt, rng: random.Random, policy: Checkpoint) -> str:
+        return reply(prompt, random.Random(0), policy)
+
+    with pytest.raises(NoLessonsError, match=r"M2 cannot be trained: no group .* 6 groups, 6 with one distinct"):
+        run(config(), tmp_path / "run", sure)
+
+
+def test_an_objective_that_does_not_learn_from_attempts_is_refused_before_any_work() -> None:
+    with pytest.raises(ConfigError, match="'rlsr' gives lessons of kind Attempt, and objective 'dpo'"):
+        Parts(config("objective.kind=dpo"), SilentProgress(), lambda **_: None).check()
