@@ -48,4 +48,4 @@ class SelfRewarding:
         if not mined.pairs:
             raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain_no_pairs(answers, mined)}")
         trained = stages.fit(mined.pairs, policy, iteration)
-        return Improved(trained, num_lessons=len(mined.pairs), dropped=mined.dropped)
+        return Improved(trained, len(mined.pairs), mined.dropped, mined.num_contradicted)
