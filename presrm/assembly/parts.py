@@ -139,6 +139,7 @@ class Parts:
             self.prompts,
             seed=derive_seed(self.config.seed, "training"),
             on_log=lambda row: self.log(stage="fit", **row),
+            facts={"run": self.config.name},
         )
 
     @cached_property

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from presrm.assembly.engines import limit_threads, open_encoder, require_weights, versions
 from presrm.assembly.inputs import hash_inputs
 from presrm.assembly.parts import Parts
 from presrm.config import Config
+from presrm.engines.hf_files import policy_at
 from presrm.files.run import RunDir, replace_file
 from presrm.iteration import IterationSummary
 from presrm.iteration import train as run_loop
@@ -65,52 +68,107 @@ def write_report(config: Config, run: RunDir, rows: Sequence[IterationSummary]) 
     replace_file(run.path / "report.json", json.dumps(to_json(rows, about), indent=1) + "\n")
 
 
-def fit_pairs(pairs: Sequence[PreferencePair], config: Config, out: Path, progress: Progress) -> Checkpoint:
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What `fit_pairs` made.
+
+    Attributes:
+        policy: The policy.
+        num_held_out: Pairs that were not trained on.
+        held_out: Figures on those, by name, before and after training: ``loss``, ``margin`` (mean log-probability of
+            the chosen reply less that of the rejected one, nats), ``accuracy`` (share of pairs with a margin above 0).
+    """
+
+    policy: Checkpoint
+    num_held_out: int = 0
+    held_out: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def fit_pairs(
+    pairs: Sequence[PreferencePair],
+    config: Config,
+    out: Path,
+    progress: Progress,
+    *,
+    share_held_out: float = 0.1,
+    facts: Mapping[str, str] = MappingProxyType({}),
+) -> Fitted:
     """Train the policy that `config` names on pairs from anywhere; the result, and its metrics, stand in `out`.
+
+    Args:
+        pairs: From anywhere.
+        config: The settings.
+        out: Where the policy is to stand.
+        progress: Where to tell what is going on.
+        share_held_out: Of the problems, whose pairs are measured on and not trained on.
+        facts: What the policy's card says besides, a line each.
 
     Raises:
         PresrmError: with one plain line that says what to do.
     """
-    from presrm.training.pair_files import adopt_pairs
+    from presrm.training.pair_files import adopt_pairs, hold_out
     from presrm.training.tokens import name_limit
     from presrm.training.trainer import PackedTrainer
 
     require_weights(config.model.id)
     limit_threads(config.threads)
     objective = make_objective(config.objective)
-    ours = adopt_pairs(pairs, open_encoder(config.model.id, config.model.chat_template), progress.note)
+    start = policy_at(config.model.id)
+    ours = adopt_pairs(pairs, open_encoder(start.model, config.model.chat_template), progress.note)
+    trained, aside = hold_out(ours, share_held_out, derive_seed(config.seed, "held out pairs"))
+    if share_held_out and not aside:
+        progress.note("no pairs are held out to measure on: there are too few problems")
     rows: list[Mapping[str, float]] = []
-    with progress.stage(f"fit on {len(ours)} pairs", len(ours) * config.training.epochs) as advance:
+    with progress.stage(f"fit on {len(trained)} pairs", len(trained) * config.training.epochs) as advance:
 
         def on_log(row: Mapping[str, float]) -> None:
             rows.append(row)
             advance(int(row.get("step/lessons", 0)))
 
         prompts, seed = PromptSet(config.prompts), derive_seed(config.seed, "training")
-        trainer = PackedTrainer(config.training, objective, config.model, prompts, seed=seed, on_log=on_log)
-        policy = trainer.fit(ours, Checkpoint(config.model.id), out)
+        trainer = PackedTrainer(
+            config.training,
+            objective,
+            config.model,
+            prompts,
+            seed=seed,
+            on_log=on_log,
+            held_out=aside,
+            facts=facts,
+        )
+        policy = trainer.fit(trained, start, out)
     if num_too_long := rows[0].get("lessons/too_long"):
         limit = name_limit(int(rows[0]["lessons/longest"]), config.training.max_tokens)
         progress.note(f"{num_too_long:.0f} pairs were left out: longer than {limit}")
-    if "optimiser_step" in rows[-1]:  # not in the other processes of a launch
+    if any("optimiser_step" in row for row in rows):  # not in the other processes of a launch
         replace_file(out / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    return policy
+    before = {
+        name: value
+        for name in ("loss", "margin", "accuracy")
+        if (value := rows[-1].get(f"held_out/before/{name}")) is not None
+    }
+    figures = {name: (value, rows[-1][f"held_out/after/{name}"]) for name, value in before.items()}
+    return Fitted(policy, len(aside), figures)
 
 
-def token_ratio(pairs: Sequence[PreferencePair], config: Config, progress: Progress) -> "TokenRatio":
+def token_ratio(
+    pairs: Sequence[PreferencePair], config: Config, progress: Progress, *, share_held_out: float = 0.1
+) -> "TokenRatio":
     """Count what `fit_pairs` would compute; loads the tokenizer, not the weights."""
     from presrm.engines.hf_loading import load_positions
-    from presrm.training.pair_files import adopt_pairs, count_tokens
+    from presrm.training.pair_files import adopt_pairs, count_tokens, hold_out
 
-    encoder = open_encoder(config.model.id, config.model.chat_template)
+    base = policy_at(config.model.id).model
+    encoder = open_encoder(base, config.model.chat_template)
     ours = adopt_pairs(pairs, encoder, progress.note)
+    trained, _ = hold_out(ours, share_held_out, derive_seed(config.seed, "held out pairs"))
     seed = derive_seed(config.seed, "training")
     return count_tokens(
-        ours,
+        trained,
         encoder,
         PromptSet(config.prompts),
         config.training,
         make_objective(config.objective),
         seed,
-        num_positions=load_positions(config.model.id),
+        num_positions=load_positions(base),
     )

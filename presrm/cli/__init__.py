@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from presrm.cli import compare, config, evaluate, fit, grade, judge_steps, solve, split, train
+from presrm.cli import compare, config, evaluate, export, fit, grade, judge_steps, solve, split, train
 from presrm.cli.explain import explain as explain_verb
 from presrm.cli.show import one_line
 from presrm.errors import PresrmError, UnknownNameError
@@ -66,6 +66,7 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("fit")(fit.fit)
+app.command("export")(export.export)
 app.command("split")(split.split)
 app.command("judge-steps")(judge_steps.judge_steps)
 app.command("grade")(grade.grade)

@@ -18,6 +18,7 @@ from presrm.errors import RequestError
 from presrm.formats.pairs import PairFile, Terminal, read_pairs
 
 if TYPE_CHECKING:
+    from presrm.assembly.runs import Fitted
     from presrm.training.pair_files import TokenRatio
 
 _VERBATIM = "plain"
@@ -51,6 +52,12 @@ def fit(
         Terminal,
         typer.Option("--terminal", help="Where an answer ends; auto: whole answers, and steps with a final answer."),
     ] = Terminal.AUTO,
+    held_out: Annotated[
+        float,
+        typer.Option(
+            "--held-out", metavar="SHARE", min=0, max=0.5, help="Share of the problems to measure on, not to train on."
+        ),
+    ] = 0.1,
     settings: SettingsOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the tokens that packing saves on this file and do nothing.")
@@ -62,13 +69,16 @@ def fit(
     turns before, perhaps the reasoning so far, and two replies (docs/formats.md has a row of each). One that says more,
     such as tools or images, is set aside by name. The end token is trained only where an answer ends (--terminal).
 
+    A tenth of the problems is not trained on (--held-out): loss, margin and accuracy on their pairs are printed, before
+    and after. The output folder is a model, or an adapter, with tokenizer, chat template and a card (README.md).
+
     \b
       $ presrm fit pairs.jsonl --model DIR --dry-run
       $ presrm fit pairs.jsonl --model DIR --out policy --set objective.options.beta=0.2
       $ presrm fit runs/mine/iterations/2/pairs.jsonl --config runs/mine/config.yaml --out policy
     """
     if not dry_run:
-        out = _new_folder(out)
+        out = new_folder(out)
     rejected_to = None if dry_run else rejected_path(file, out)
     with input_file(file) as source, telling_rejected(rejected_to):
         pairs = read_pairs(source, terminal)
@@ -80,15 +90,35 @@ def fit(
     from presrm.assembly import runs
 
     if dry_run:
-        _print_ratio(runs.token_ratio(pairs.pairs, resolved, RichProgress()))
+        _print_ratio(runs.token_ratio(pairs.pairs, resolved, RichProgress(), share_held_out=held_out))
         return
     assert out is not None
-    policy = runs.fit_pairs(pairs.pairs, resolved, out, RichProgress())
-    base = f", an adapter on {policy.model}" if policy.adapter else ""
+    facts = {"lessons": name if file == STANDARD else Path(file).name}
+    fitted = runs.fit_pairs(pairs.pairs, resolved, out, RichProgress(), share_held_out=held_out, facts=facts)
+    _print_held_out(fitted)
+    base = f", an adapter on {fitted.policy.model}" if fitted.policy.adapter else ""
     print(f"The policy is in {out}{base}")
 
 
-def _new_folder(out: Path | None) -> Path:
+def _print_held_out(fitted: "Fitted") -> None:
+    from presrm.report.figures import value_text
+
+    if not fitted.held_out:
+        return
+    rows = [
+        (name, *(value_text(value, "share" if name == "accuracy" else "number") for value in values))
+        for name, values in fitted.held_out.items()
+    ]
+    print_table(Console(), (f"{fitted.num_held_out} pairs held out", "before", "after"), rows)
+    print("margin: how much likelier the chosen reply is than the rejected one, in nats; accuracy: how often it is")
+
+
+def new_folder(out: Path | None) -> Path:
+    """Refuse an output folder that is missing, or that holds something.
+
+    Raises:
+        RequestError: saying which.
+    """
     if out is None:
         raise RequestError("--out DIR is missing: name a folder for the policy, or use --dry-run")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

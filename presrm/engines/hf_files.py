@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import file_digest, sha256
 from importlib import resources
@@ -16,6 +16,7 @@ from presrm.types import Checkpoint
 
 KINDS = "give a Hub id, a folder with config.json and safetensors, a .gguf file, or 'embedded'"
 BASE_FILE = "base.json"
+EMBEDDED = "embedded"
 _SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt")
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
@@ -35,7 +36,7 @@ class Base:
     """What an adapter is trained on.
 
     Attributes:
-        model: As `Checkpoint.model` named it.
+        model: As `Checkpoint.model` named it; in the file of an adapter a base that is no Hub id by its way from there.
         sha256: Of its weights, in hexadecimal: that of the file or, of several, that of what ``sha256sum
             *.safetensors`` prints, by name. None where the weights are not on this machine.
     """
@@ -50,7 +51,7 @@ def locate(name: str) -> Source:
     Raises:
         RequestError: if there is none.
     """
-    if name == "embedded":
+    if name == EMBEDDED:
         return _folder(name, Path(str(resources.files("presrm") / "embedded")))
     path = Path(name).expanduser()
     if path.is_dir():
@@ -124,6 +125,8 @@ def read_base(adapter: Path) -> Base | None:
         raise EngineError(
             f"could not load adapter {str(adapter)!r}: {BASE_FILE} names an address as its base; only a user may"
         )
+    if base.model.startswith(("./", "../")):
+        base = replace(base, model=str((adapter / base.model).resolve()))
     return base
 
 

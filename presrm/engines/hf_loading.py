@@ -6,9 +6,10 @@ is loaded without touching the network.
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
-from presrm.engines.hf_files import BASE_FILE, KINDS, Source, find_base, locate, read_base
+from presrm.engines.hf_files import BASE_FILE, EMBEDDED, KINDS, Source, find_base, locate, read_base
 from presrm.errors import ConfigError, EngineError, PresrmError, RequestError
 from presrm.types import Checkpoint
 
@@ -66,6 +68,14 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
         raise EngineError(f"the tokenizer of {model!r} names no end token (eos_token)")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_tokenizer_beside(adapter: Path | None) -> PreTrainedTokenizerBase | None:
+    """Load the tokenizer that was saved with an adapter; none where there is none."""
+    if adapter is None or not (adapter / "tokenizer_config.json").is_file():
+        return None
+    tokenizer: PreTrainedTokenizerBase = _from_pretrained(AutoTokenizer, Source(str(adapter), str(adapter)))
     return tokenizer
 
 
@@ -163,8 +173,27 @@ def _add_adapter(model: PreTrainedModel, checkpoint: Checkpoint, trainable: bool
 
 
 def write_base(model: str, adapter: Path) -> None:
-    """Write beside an adapter what it was trained on; `load_policy` refuses it on other weights."""
-    (adapter / BASE_FILE).write_text(json.dumps(asdict(find_base(model)), indent=1) + "\n", "utf-8")
+    """Write beside an adapter what it was trained on; `load_policy` refuses it on other weights.
+
+    A base on this machine is named by the way to it from the adapter's folder.
+    """
+    base, source = find_base(model), locate(model)
+    if source.is_local and model != EMBEDDED:
+        way = os.path.relpath(Path(source.where, source.gguf_file or "").resolve(), adapter.resolve())
+        base = replace(base, model=way if way.startswith("..") else f"./{way}")
+    (adapter / BASE_FILE).write_text(json.dumps(asdict(base), indent=1) + "\n", "utf-8")
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep transformers from drawing on standard error."""
+    were_on = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if were_on:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _check_base(model: str, adapter: Path) -> None:

@@ -71,7 +71,7 @@ class PromptEncoder:
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", chat_template: str | None = None) -> None:
         self.tokenizer: PreTrainedTokenizerBase = _without_added_spaces(tokenizer)
-        self._template = _read_template(chat_template)
+        self._template = read_template(chat_template)
         self._is_plain = chat_template == "plain"
         if not (self._template or tokenizer.chat_template):
             raise ConfigError(f"the tokenizer of {tokenizer.name_or_path!r} has no chat template; {_HOW_TO_SET}")
@@ -214,7 +214,12 @@ class PromptEncoder:
         )
 
 
-def _read_template(name: str | None) -> str | None:
+def read_template(name: str | None) -> str | None:
+    """Give the text of ``model.chat_template``; none for that of the tokenizer.
+
+    Raises:
+        ConfigError: if there is no such template.
+    """
     if name is None:
         return None
     if name in TEMPLATES:

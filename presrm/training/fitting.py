@@ -26,10 +26,9 @@ from transformers import (
     set_seed,
 )
 from transformers.trainer_callback import PrinterCallback
-from transformers.utils import logging as progress
 
 from presrm.config import LoraConfig, ModelConfig
-from presrm.engines.hf_loading import load_policy, write_base
+from presrm.engines.hf_loading import load_policy, quietly
 from presrm.errors import ConfigError, DivergedError
 from presrm.types import Checkpoint
 
@@ -113,7 +112,7 @@ def load_trainable(
         DivergedError: if its weights are not finite.
     """
     dtype = "float32" if lora is None else compute_dtype(model)
-    with _no_progress_bars():
+    with quietly():
         loaded, tokenizer = load_policy(policy, dtype=dtype, device="cpu", trainable=True)
     _require_finite(loaded, f"the policy {_name(policy)}")
     if lora is None:
@@ -140,7 +139,7 @@ def load_trainable(
 
 def load_frozen(policy: Checkpoint, model: ModelConfig, lora: LoraConfig | None) -> PreTrainedModel | PeftModel:
     """Load a policy to be compared with, on the CPU, as `load_trainable` would load it."""
-    with _no_progress_bars():
+    with quietly():
         loaded, _ = load_policy(policy, dtype="float32" if lora is None else compute_dtype(model), device="cpu")
     _require_finite(loaded, f"the policy {_name(policy)}")
     return loaded
@@ -200,43 +199,15 @@ class LogTo(TrainerCallback):
             self._on_log({"optimiser_step": state.global_step, **logs})
 
 
-def train_and_save(
-    trainer: Trainer, tokenizer: PreTrainedTokenizerBase, policy: Checkpoint, folder: Path, out: Path
-) -> Checkpoint:
-    """Train, then write to `folder` what is to stand at `out`: the whole model, or the adapter and what its base is.
+def run_training(trainer: Trainer) -> None:
+    """Train.
 
-    Returns:
-        The checkpoint as it will be once `folder` has become `out`.
+    Raises:
+        DivergedError: if the weights are not finite.
     """
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    _require_finite(trained, "the policy that was trained")
-    is_adapter = isinstance(trained, PeftModel)
-    if trainer.is_world_process_zero():
-        with _no_progress_bars():
-            if is_adapter:
-                trained.peft_config["default"].base_model_name_or_path = policy.model
-                trained.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
-                (folder / "README.md").unlink()
-                write_base(policy.model, folder)
-            else:
-                trained.save_pretrained(folder, state_dict=state)
-                tokenizer.save_pretrained(folder)
-    return Checkpoint(policy.model, out) if is_adapter else Checkpoint(str(out))
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing on standard error."""
-    were_on = progress.is_progress_bar_enabled()
-    progress.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if were_on:
-            progress.enable_progress_bar()  # type: ignore[no-untyped-call]
+    _require_finite(trainer.accelerator.unwrap_model(trainer.model), "the policy that was trained")
 
 
 def partial_folder(out: Path) -> Path:

@@ -20,6 +20,7 @@ from presrm.training.objectives import Objective
 from presrm.training.plan import share_evenly
 from presrm.training.scores import Scores
 from presrm.training.tokens import LessonTokens
+from presrm.types import PreferencePair
 
 IGNORED = -100
 MicroBatch = dict[str, Any]
@@ -159,14 +160,15 @@ class LessonTrainer(Trainer):
             return {}
         return dict.fromkeys(names, self.score(model))
 
-    def score(self, model: nn.Module, *, packs: bool | None = None) -> Tensor:
+    def score(self, model: nn.Module, *, packs: bool | None = None, lessons: Sequence[int] | None = None) -> Tensor:
         """Log-probabilities (nats) of every token of all replies under a model, dropout off: logps_M.
 
         Args:
             model: What is trained, or another.
             packs: Whether the other takes packs.
+            lessons: Those to score, by index; the numbers of all others are 0. None: all.
         """
-        lessons = range(len(self.lessons))
+        lessons = range(len(self.lessons)) if lessons is None else lessons
         logps_M = torch.zeros(self._places[-1].stop, device=self.args.device)
         model.eval()
         for micro in map(self._prepare_inputs, self._share(lessons, self._takes_packs if packs is None else packs)):
@@ -180,6 +182,40 @@ class LessonTrainer(Trainer):
                     logps_M[place] = logps_N[start:end]
                 start = end
         return cast(Tensor, self.accelerator.reduce(logps_M, reduction="sum"))
+
+    def figures(
+        self, logps_M: Tensor, lessons: Sequence[int], frozen: Mapping[str, Tensor] | None = None
+    ) -> dict[str, float]:
+        """Say how a model does on lessons: the mean of their losses and, of pairs, how it ranks the two replies.
+
+        Args:
+            logps_M: As `score` gives them, of the model.
+            lessons: Of one objective, by index.
+            frozen: What the objective compares with; none: what the training does.
+
+        Returns:
+            ``loss``; of pairs ``margin``, the mean of how much likelier the chosen reply is than the rejected one
+            (nats), and ``accuracy``, the share in which it is likelier.
+        """
+        frozen = self._frozen if frozen is None else frozen
+        assert frozen is not None
+        objective = self.lessons[lessons[0]].objective
+        logps_N = torch.cat([logps_M[self._places[i]] for i in lessons])
+        read = {name: torch.cat([values_M[self._places[i]] for i in lessons]) for name, values_M in frozen.items()}
+        scores = Scores(
+            logps_N,
+            read.get("reference"),
+            read.get("start"),
+            [self.lessons[i].lengths for i in lessons],
+            torch.tensor([self.lessons[i].weight for i in lessons], device=logps_N.device),
+        )
+        losses_B, _ = objective.losses(scores)
+        figures = {"loss": float(losses_B.mean())}
+        if PreferencePair in objective.takes:
+            chosen_B, rejected_B = scores.sum(scores.policy_N)
+            margins_B = chosen_B - rejected_B
+            figures |= {"margin": float(margins_B.mean()), "accuracy": float((margins_B > 0).float().mean())}
+        return figures
 
     def _held_back(self, model: nn.Module) -> AbstractContextManager[Any]:
         """Keep gradients in this process until the last micro-batch (DeepSpeed does so by itself)."""

@@ -1,5 +1,6 @@
 """What a file of pairs is to one policy: ids that its tokenizer reads, and what packing saves."""
 
+import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -81,6 +82,20 @@ def _spells(path: Trajectory, encoder: PromptEncoder) -> bool:
     """Whether the ids of a path are its text; those of a single step may end within a character."""
     ids = [i for step in path.steps for i in encoder.step(step)]
     return max(ids, default=0) < len(encoder.tokenizer) and encoder.decode(ids) == path.text
+
+
+def hold_out(
+    pairs: Sequence[PreferencePair], share: float, seed: int
+) -> tuple[list[PreferencePair], list[PreferencePair]]:
+    """Set the pairs of a share of the problems aside, drawn by `seed`: those to train on, and those aside, in order.
+
+    A pair is never on one side with a prefix that the other side is trained on. If the share
+    is less than one problem, none is set aside.
+    """
+    problems = list(dict.fromkeys(pair.prefix.problem.id for pair in pairs))
+    aside = set(random.Random(seed).sample(problems, int(share * len(problems))))
+    trained = [pair for pair in pairs if pair.prefix.problem.id not in aside]
+    return trained, [pair for pair in pairs if pair.prefix.problem.id in aside]
 
 
 @dataclass(frozen=True, slots=True)

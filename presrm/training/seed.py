@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainingArguments
 
@@ -32,10 +33,11 @@ from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Engine, Grader, Sampling, StepSplitter
 from presrm.seeding import derive_seed
-from presrm.training.fitting import LogTo, OnLog, load_trainable, make_arguments, train_and_save, whole_folder
+from presrm.training.fitting import LogTo, OnLog, load_trainable, make_arguments, run_training, whole_folder
 from presrm.training.imitation import Imitation
 from presrm.training.packed import LessonTrainer
 from presrm.training.plan import plan_steps
+from presrm.training.saving import Card, save_policy
 from presrm.training.tokens import LessonTokens
 from presrm.types import Checkpoint, LabelledSteps, Problem, Trajectory
 
@@ -167,7 +169,13 @@ class SeedStage:
                 pack_tokens=self._pack_tokens,
                 callbacks=[LogTo(self._on_log)],
             )
-            return train_and_save(trainer, tokenizer, policy, folder, out)
+            run_training(trainer)
+            card = Card(f"{len(examples)} examples of the seed stage", self._settings(), self._prompts.name)
+            return save_policy(trainer, tokenizer, policy, folder, out, self._model.chat_template, card)
+
+    def _settings(self) -> dict[str, Any]:
+        seed_stage = self._options.model_dump(mode="json", exclude={"ift", "eft_path"})
+        return {"seed_stage": seed_stage, "lora": None if self._lora is None else self._lora.model_dump()}
 
     def _plan(self, num: int) -> list[tuple[int, ...]]:
         """Which of `num` examples each optimiser step takes; the last pass may be a part of one."""

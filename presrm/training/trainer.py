@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 
 from accelerate.utils import broadcast_object_list
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from transformers import TrainingArguments
 
-from presrm.config import LoraConfig, ModelConfig, TrainingConfig
+from presrm.config import FREE, LoraConfig, ModelConfig, Section, TrainingConfig
 from presrm.engines.hf_loading import num_positions
 from presrm.errors import DivergedError, NoLessonsError
 from presrm.files.run import replace_file
@@ -26,12 +27,13 @@ from presrm.training.fitting import (
     load_frozen,
     load_trainable,
     make_arguments,
-    train_and_save,
+    run_training,
     whole_folder,
 )
 from presrm.training.objectives import Objective
 from presrm.training.packed import LessonTrainer
 from presrm.training.plan import plan_steps
+from presrm.training.saving import Card, save_policy
 from presrm.training.tokens import explain_dropped, name_limit, tokenise
 from presrm.types import Checkpoint, Lesson
 
@@ -95,7 +97,10 @@ class PackedTrainer:
         model: How to load and run the policy.
         prompts: The set that the lessons were made with.
         seed: Decides the order of the trees and what is random in the adapter.
-        on_log: Takes the counts of lessons, then one row of metrics an optimiser step.
+        on_log: Takes the counts of lessons, then one row of metrics an optimiser step; with `held_out`, a last one with
+            the figures on those before and after, as ``held_out/before/loss``.
+        held_out: Lessons for the objective that are not trained on.
+        facts: What the card says besides, a line each.
     """
 
     def __init__(
@@ -107,6 +112,8 @@ class PackedTrainer:
         *,
         seed: int,
         on_log: OnLog | None = None,
+        held_out: Sequence[Lesson] = (),
+        facts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._options = options
         self._objective = objective
@@ -114,6 +121,8 @@ class PackedTrainer:
         self._prompts = prompts
         self._seed = seed
         self._on_log: OnLog = on_log or (lambda row: None)
+        self._held_out = held_out
+        self._facts = facts
 
     def fit(
         self, lessons: Sequence[Lesson], policy: Checkpoint, out: Path, *, reference: Checkpoint | None = None
@@ -146,6 +155,7 @@ class PackedTrainer:
         if not kept:
             limit = name_limit(longest, options.max_tokens)
             raise NoLessonsError(f"no lessons to train on: {explain_dropped(len(lessons), dropped, limit)}")
+        aside, _ = tokenise(self._held_out, self._objective, encoder, self._prompts, longest)
         trees = [lessons[number].prefix.problem.id for number in kept]
         steps = plan_steps(trees, options.batch_pairs, options.epochs, self._seed, options.shuffle)
         arguments = make_arguments(
@@ -160,8 +170,18 @@ class PackedTrainer:
             num_train_epochs=1,
             max_grad_norm=options.max_grad_norm,
         )
-        data = list(kept.values())
+        data = [*kept.values(), *aside.values()]
+        held_out = range(len(kept), len(data))
         frozen = _Frozen(out, None if reference in (None, policy) else reference, self._model, options.lora)
+        before: dict[str, float] = {}
+
+        def load_frozen(trainer: LessonTrainer, start: nn.Module) -> Mapping[str, Tensor]:
+            values = frozen.load(trainer, start)
+            if held_out:
+                logps_M = trainer.score(start, lessons=held_out)
+                before.update(trainer.figures(logps_M, held_out, values))
+            return values
+
         with whole_folder(out, arguments.distributed_state) as folder:
             trainer = LessonTrainer(
                 model,
@@ -169,10 +189,40 @@ class PackedTrainer:
                 data,
                 steps,
                 pack_tokens=options.pack_tokens,
-                load_frozen=frozen.load,
+                load_frozen=load_frozen,
                 callbacks=[LogTo(self._log)],
             )
-            return train_and_save(trainer, tokenizer, policy, folder, out)
+            run_training(trainer)
+            figures = self._measure(trainer, before, held_out)
+            card = Card(
+                f"{len(kept)} lessons of {len(set(trees))} problems",
+                self._settings(),
+                self._prompts.name,
+                self._facts,
+                figures,
+            )
+            return save_policy(trainer, tokenizer, policy, folder, out, self._model.chat_template, card)
+
+    def _measure(
+        self, trainer: LessonTrainer, before: Mapping[str, float], held_out: Sequence[int]
+    ) -> dict[str, tuple[float, float]]:
+        """Measure what was trained on the lessons held out, and log it beside what it was before."""
+        if not held_out:
+            return {}
+        after = trainer.figures(trainer.score(trainer.model_wrapped, lessons=held_out), held_out)
+        if trainer.is_world_process_zero():
+            row = {f"held_out/before/{name}": value for name, value in before.items()}
+            self._on_log({**row, **{f"held_out/after/{name}": value for name, value in after.items()}})
+        return {name: (before[name], value) for name, value in after.items()}
+
+    def _settings(self) -> dict[str, object]:
+        options = self._objective.model_dump(mode="json") if isinstance(self._objective, Section) else {}
+        free = {name for name, field in TrainingConfig.model_fields.items() if field.json_schema_extra == FREE}
+        return {
+            "objective": {"kind": self._objective.name, "options": options},
+            "training": self._options.model_dump(mode="json", exclude=free),
+            "model": self._model.model_dump(mode="json", include={"dtype"}),
+        }
 
     def _log(self, row: dict[str, float]) -> None:
         """Pass a row on, with how far whole trees went beyond the lessons that were wanted."""

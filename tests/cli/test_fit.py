@@ -269,3 +269,35 @@ def test_a_dry_run_leaves_out_what_the_model_cannot_read_as_training_does(run, w
     ended = run("fit", write(long), *dry)
     assert ended.code == 1
     assert "no pairs to train on: 1 given, 1 longer than the 40 tokens that the model reads" in ended.err
+
+
+def test_a_tenth_of_the_problems_is_measured_on_before_and_after(run, write, tiny_policy, tmp_path):
+    rows = write(*({**TRL, "prompt": f"{n} {QUESTION}"} for n in range(20)))
+    out = tmp_path / "policy"
+    ended = run("fit", rows, "--model", tiny_policy, "--out", out, *SETTINGS)
+    assert ended.code == 0, ended.err
+    assert "fit on 18 pairs: done" in ended.err
+    lines = {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if line.split()}
+    assert "2 pairs held out" in ended.out
+    assert lines["loss"][0] == "0.69"
+    assert float(lines["loss"][1]) < 0.69
+    assert {"margin", "accuracy"} <= lines.keys()
+    last = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["held_out/after/loss"] < last["held_out/before/loss"]
+    assert "pairs.jsonl" in (out / "README.md").read_text()
+
+    ended = run("fit", rows, "--model", tiny_policy, "--out", tmp_path / "all", "--held-out", "0", *SETTINGS)
+    assert "fit on 20 pairs: done" in ended.err
+    assert "held out" not in ended.out + ended.err
+
+
+def test_training_goes_on_from_an_adapter_and_it_can_be_merged(run, write, tiny_policy, tmp_path):
+    lora = ("--set", "training.lora.r=2", "--set", "threads=1")
+    assert run("fit", write(TRL), "--model", tiny_policy, "--out", tmp_path / "1", *lora).code == 0
+    ended = run("fit", write(TRL), "--model", tmp_path / "1", "--out", tmp_path / "2", *lora)
+    assert ended.out == f"The policy is in {tmp_path / '2'}, an adapter on {tiny_policy}\n"
+    ended = run("export", tmp_path / "2", "--merge", "--out", tmp_path / "whole")
+    assert (ended.code, ended.out) == (0, f"The model is in {tmp_path / 'whole'}\n")
+    assert (tmp_path / "whole/model.safetensors").exists()
+    assert run("export", tmp_path / "2", "--merge", "--out", tmp_path / "whole").code == 2
+    assert "--merge" in run("export", tmp_path / "2", "--out", tmp_path / "other").err

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import logging
+import os
 from pathlib import Path
 from shutil import copytree
 
@@ -190,7 +191,7 @@ def test_an_adapter_goes_back_on_the_weights_it_was_trained_on_wherever_they_are
 
     weights = (tiny_policy / "model.safetensors").read_bytes()
     assert json.loads((adapter / "base.json").read_text()) == {
-        "model": str(tiny_policy),
+        "model": os.path.relpath(tiny_policy, adapter),
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
     assert isinstance(load_policy(Checkpoint(str(folder), adapter), device="cpu")[0], PeftModel)

@@ -28,7 +28,9 @@ SPLITTER = NewlineSplitter()
 CPU = ModelConfig(device="cpu", dtype="float32")
 PROBLEMS = load_arithmetic(num=6, seed=0)
 Row = dict[str, float]
-ADAPTER = {"adapter_config.json", "adapter_model.safetensors", "base.json"}
+TOKENIZER = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+ADAPTER = {"adapter_config.json", "adapter_model.safetensors", "base.json"} | TOKENIZER
+ADAPTER |= {"generation_config.json", "README.md"}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,10 @@ def test_the_policy_learns_and_counts_are_logged_first(tiny_policy: Path, tmp_pa
     assert rows[0] == {"seed/dropped/unbalanced": 0, "seed/ift": 6, "seed/pairwise": 8, "seed/pointwise": 8}
     losses = [row["loss"] for row in rows if "loss" in row]
     assert losses[-1] < 0.7 * losses[0]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in tiny_policy.iterdir()}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "README.md",
+        *(path.name for path in tiny_policy.iterdir()),
+    }
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
 
 

@@ -36,7 +36,9 @@ from presrm.types import Attempt, Checkpoint, Demonstration, Lesson, PreferenceP
 PROMPTS = PromptSet("compact")
 CPU = ModelConfig(device="cpu", dtype="float32")
 Row = dict[str, float]
-ADAPTER = {"adapter_config.json", "adapter_model.safetensors", "base.json"}
+TOKENIZER = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+ADAPTER = {"adapter_config.json", "adapter_model.safetensors", "base.json"} | TOKENIZER
+ADAPTER |= {"generation_config.json", "README.md"}
 
 
 def make_pairs(num_problems: int, wrong: str = "7") -> list[PreferencePair]:
@@ -224,7 +226,8 @@ def test_equal_seeds_give_equal_bytes_and_nothing_but_policy_and_reference_is_le
 
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
     assert hashes(tmp_path / "a")["model.safetensors"] != hashes(tmp_path / "c")["model.safetensors"]
-    assert {path.name for path in (tmp_path / "a").iterdir()} == {path.name for path in tiny_policy.iterdir()}
+    names = {path.name for path in (tmp_path / "a").iterdir()}
+    assert names == {"README.md", *(path.name for path in tiny_policy.iterdir())}
     (reference,) = tmp_path.glob("reference-*.safetensors")
     assert set(tmp_path.iterdir()) == {reference, *(tmp_path / name for name in "abc")}
 
