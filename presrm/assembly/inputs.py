@@ -29,7 +29,9 @@ def _paths(config: Config) -> Iterator[tuple[str, Path]]:
     named: dict[str, Any] = {
         "model.chat_template": model.chat_template,
         "prompts": config.prompts,
-        "problems.train": _path_of(problems.train),
+        "problems.train": None if problems.train == "self" else _path_of(problems.train),
+        "problems.seeds": problems.seeds and _path_of(problems.seeds),
+        "problems.seeds_options": problems.seeds_options,
         "problems.held_out": _path_of(problems.held_out),
         "problems.train_options": problems.train_options,
         "problems.held_out_options": problems.held_out_options,

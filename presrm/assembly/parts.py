@@ -6,14 +6,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from presrm.assembly.engines import check_engine, open_engine
 from presrm.assembly.judges import check_judge, make_judge, tie_tolerance
 from presrm.assembly.options import arguments_of
 from presrm.checkers import CHECKERS
-from presrm.config import Config
+from presrm.config import Config, explain_invalid
 from presrm.errors import ConfigError, DataError, SplitterError, boundary
 from presrm.evaluation.answers import Answer, evaluate
-from presrm.evaluation.decontamination import decontaminate
+from presrm.evaluation.decontamination import Twins, decontaminate
 from presrm.files.ledger import Call
 from presrm.graders import GRADERS
 from presrm.judging.health import (
@@ -28,15 +30,20 @@ from presrm.judging.health import (
 from presrm.judging.labels import demonstrations, explain, perturbed, questions
 from presrm.methods import METHODS
 from presrm.methods.stages import Progress
-from presrm.problems import PROBLEMS, load_problems
+from presrm.problems import PROBLEMS, RECOGNISERS, load_problems
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import TurnSplitter
 from presrm.protocols import Engine, Grader, Judge, Method, Sampling, Searcher, StepSplitter, Trainer
+from presrm.registry import nearest
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
 from presrm.training.objectives import Objective, make_objective
 from presrm.types import Checkpoint, Demonstration, Grade, Problem, SearchTree, Step, Trajectory
+from presrm.writing import WAYS
+from presrm.writing.writer import Filters, Way, Writer
+
+_WRITING = Filters.model_fields.keys()
 
 
 def make_splitter(name: str, options: Mapping[str, Any] | None = None) -> StepSplitter:
@@ -94,7 +101,11 @@ class Parts:
             )
         GRADERS.factory(self.config.evaluation.grader)
         problems = self.config.problems
-        check_source(problems.train, problems.train_options, "problems.train_options")
+        source, options = problems.given
+        check_source(source, options, f"problems.{'seeds' if self.writes else 'train'}_options")
+        if self.writes:
+            self.way(0)
+            self.filters()
         check_source(problems.held_out, problems.held_out_options, "problems.held_out_options")
 
     def searcher(self, purpose: int | str = 0) -> Searcher:
@@ -176,23 +187,67 @@ class Parts:
         """The problems by which policies are chosen: none of them is reported."""
         return self._scored[self.config.problems.num_held_out :]
 
+    @property
+    def writes(self) -> bool:
+        """Whether the policy writes the problems that it is trained on."""
+        return self.config.problems.train == "self"
+
     def source(self, iteration: int) -> list[Problem]:
-        """The problems of the source that the iterations up to M(iteration) take, if there are so many."""
+        """The problems of the source that the iterations up to M(iteration) take, if it has so many; or the seeds."""
         options = self.config.problems
+        source, source_options = options.given
         return load_problems(
-            options.train,
+            source,
             split="train",
-            num=options.num_train * (iteration - 1),
+            num=options.num_seeds if self.writes else options.num_train * (iteration - 1),
             seed=derive_seed(self.config.seed, "train"),
-            **options.train_options,
+            **source_options,
         )
 
     def problems(self, iteration: int) -> list[Problem]:
-        """The problems searched to make M(iteration): new ones each time, while the source lasts."""
+        """The problems searched to make M(iteration): new ones each time, while the source lasts; or the seeds."""
         options, found = self.config.problems, self.source(iteration)
+        if self.writes:
+            return self._decontaminated(iteration, options.given[0], found)
         first = options.num_train * (iteration - 2)
         ours = [found[i % len(found)] for i in range(first, first + min(options.num_train, len(found)))]
         return self._decontaminated(iteration, options.train, ours)
+
+    def way(self, iteration: int) -> Way:
+        """How the policy is asked for problems."""
+        options = {"way": "instruct", **self.config.problems.train_options}
+        name = options.pop("way")
+        if name not in WAYS.names():
+            raise ConfigError(
+                f"problems.train_options.way: {name!r:.40} is unknown; {nearest(str(name), WAYS.names())}"
+            )
+        options = {key: value for key, value in options.items() if key not in _WRITING}
+        offered = {"prompts": self.prompts, "seed": derive_seed(self.config.seed, "problems", iteration)}
+        return WAYS.factory(name)(**arguments_of(WAYS.factory(name), options, offered, "problems.train_options"))
+
+    def filters(self) -> Filters:
+        """What is taken for a new problem."""
+        chosen = {key: value for key, value in self.config.problems.train_options.items() if key in _WRITING}
+        try:
+            return Filters.model_validate(chosen)
+        except ValidationError as error:
+            raise ConfigError(explain_invalid(error, Filters, "problems.train_options")) from error
+
+    def writer(self, iteration: int) -> Writer:
+        """What has the policy write the problems searched to make M(iteration)."""
+        problems, seeds = self.config.problems, self.problems(iteration)
+        kinds = {problem.kind for problem in seeds} & {*RECOGNISERS.names()}
+        return Writer(
+            self.way(iteration),
+            seeds,
+            Twins(self._scored).cause,
+            RECOGNISERS.factory(kinds.pop()) if len(kinds) == 1 else None,
+            name=f"self/{iteration}",
+            seed=derive_seed(self.config.seed, "write", iteration),
+            num=problems.num_train,
+            group_size=self.config.search.group_size,
+            **self.filters().model_dump(),
+        )
 
     def _decontaminated(self, iteration: int, source: str, problems: Sequence[Problem]) -> list[Problem]:
         kept, contamination = decontaminate(problems, self._scored)
@@ -210,13 +265,14 @@ class Parts:
             return None
         from presrm.training.seed import SeedStage
 
-        source = options.ift or self.config.problems.train
+        given, given_options = self.config.problems.given
+        source = options.ift or given
         problems = load_problems(
             source,
             split="train",
             num=options.num_ift,
             seed=derive_seed(self.config.seed, "ift"),
-            **({} if options.ift else self.config.problems.train_options),
+            **({} if options.ift else given_options),
         )
         solved = [problem for problem in problems if problem.solution]
         if not solved:
@@ -336,7 +392,7 @@ class Parts:
         """
         solved = [problem for problem in self.problems(iteration) if problem.solution]
         if not solved:
-            raise DataError(f"policies.replay: no problem of {self.config.problems.train} has a solution")
+            raise DataError(f"policies.replay: no problem of {self.config.problems.given[0]} has a solution")
         judge, seed = self.config.judge, derive_seed(self.config.seed, "replay", iteration)
         labelled = perturbed(solved, self.splitter, num, seed)
         asked = [questions(one, self.prompts, direct=judge.verdict == "direct") for one in labelled]

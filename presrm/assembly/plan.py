@@ -6,6 +6,7 @@ from presrm.assembly.engines import require_weights
 from presrm.assembly.parts import Parts
 from presrm.config import Config
 from presrm.methods.stages import SilentProgress
+from presrm.types import Attempt
 
 
 def plan(config: Config) -> list[tuple[str, str, str]]:
@@ -20,28 +21,40 @@ def plan(config: Config) -> list[tuple[str, str, str]]:
     stages = Parts(config, SilentProgress(), lambda **_: None)
     stages.check()
     search, evaluation = config.search, config.evaluation
-    held_out = stages.held_out()
+    longest = search.max_step_tokens * (search.max_steps if search.unit == "solution" else 1)
+    held_out, takes_attempts = stages.held_out(), Attempt in stages.objective.takes
     assessed = (f"{len(held_out)} of {config.problems.held_out}", _tokens(len(held_out) * evaluation.max_tokens))
     rows = [("policy", config.model.id, f"{config.model.dtype} on {config.model.device}")]
     if config.seed_stage is not None:
         seed = config.seed_stage
         rows.append(
-            ("M1: seed stage", f"{seed.ift or config.problems.train}, {seed.eft}", f"{seed.num_ift} + {seed.num_eft}")
+            (
+                "M1: seed stage",
+                f"{seed.ift or config.problems.given[0]}, {seed.eft}",
+                f"{seed.num_ift} + {seed.num_eft}",
+            )
         )
     rows.append(("M1: assess", *assessed))
     for number in range(2, config.iterations + 2):
-        num = len(stages.problems(number)) * min(search.max_steps, 6)
+        num_problems = config.problems.num_train if stages.writes else len(stages.problems(number))
+        num = num_problems * (1 if search.unit == "solution" else min(search.max_steps, 6))
         num_drawn = num * search.num_candidates
         num_questions = num_drawn * ((search.num_candidates - 1) if config.judge.kind == "pairwise" else 1)
         verdict = config.judge.max_tokens if config.judge.verdict == "explained" else 1
+        if stages.writes:
+            rows.append((f"M{number}: write", f"problems like those of {config.problems.seeds}", f"{num_problems}"))
         rows += [
-            (f"M{number}: search", f"problems of {config.problems.train}", _tokens(num_drawn * search.max_step_tokens)),
+            (f"M{number}: search", f"problems of {config.problems.train}", _tokens(num_drawn * longest)),
             (
                 f"M{number}: judge",
                 f"{config.judge.kind}, {config.judge.verdict}",
                 _tokens(num_questions * verdict * config.judge.votes),
             ),
-            (f"M{number}: train", stages.objective.name, f"up to {num} pairs"),
+            (
+                f"M{number}: train",
+                stages.objective.name,
+                f"up to {num_drawn} attempts" if takes_attempts else f"up to {num} pairs",
+            ),
             (f"M{number}: assess", *assessed),
         ]
     num_policies = config.iterations + (config.seed_stage is not None)

@@ -64,6 +64,7 @@ _OPTIONS_OF = {
     "engine": "engine_options",
     "splitter": "splitter_options",
     "train": "train_options",
+    "seeds": "seeds_options",
     "held_out": "held_out_options",
 }
 

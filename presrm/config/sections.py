@@ -63,7 +63,9 @@ class ProblemsConfig(Section):
     """Where problems come from. A source is a registered name, or ``name:PATH`` for a local file in its format."""
 
     train: str = Field(
-        "arithmetic", description="Problems to train on, for example arithmetic, gsm8k, gsm8k:PATH or jsonl:PATH."
+        "arithmetic",
+        description="Problems to train on, for example arithmetic, gsm8k, gsm8k:PATH or jsonl:PATH; self: the policy "
+        "writes them, in the way that train_options.way names (instruct or variants).",
     )
     num_train: int = Field(
         200,
@@ -74,6 +76,11 @@ class ProblemsConfig(Section):
     train_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the source of training problems."
     )
+    seeds: str | None = Field(
+        None, description="Source of the seed problems that train: self begins with; named as those of train."
+    )
+    num_seeds: int = Field(100, gt=0, description="Number of seed problems.")
+    seeds_options: dict[str, Any] = Field(default_factory=dict, description="Options of the source of seed problems.")
     held_out: str = Field(
         "arithmetic", description="Held-out problems on which every policy is scored; named as those of train."
     )
@@ -87,6 +94,17 @@ class ProblemsConfig(Section):
         description="Number of further problems of the held-out source on which policies are chosen; their scores are "
         "never reported.",
     )
+
+    @property
+    def given(self) -> tuple[str, dict[str, Any]]:
+        """The source of problems that are given, and its options: the seeds where the policy writes the others."""
+        return (self.seeds or "", self.seeds_options) if self.train == "self" else (self.train, self.train_options)
+
+    @model_validator(mode="after")
+    def _has_seeds(self) -> "ProblemsConfig":
+        if (self.train == "self") != (self.seeds is not None):
+            raise ValueError("problems.train: self needs problems.seeds, and nothing else reads them")
+        return self
 
 
 class SeedConfig(Section):

@@ -1,6 +1,7 @@
 """Training problems that also stand in the evaluation set are removed, and counted by how they were found."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -27,32 +28,49 @@ class Contamination:
 
 def decontaminate(train: Iterable[Problem], held_out: Iterable[Problem]) -> tuple[list[Problem], Contamination]:
     """Keep the problems of `train` that have no twin in `held_out`."""
-    ids: set[str] = set()
-    questions: set[tuple[str, ...]] = set()
-    runs: set[tuple[str, ...]] = set()
-    for problem in held_out:
-        words = _words(problem.question)
-        ids.add(problem.id)
-        questions.add(words)
-        runs.update(_runs(words))
+    twins = Twins(held_out)
     kept: list[Problem] = []
-    counts = {"same_id": 0, "same_question": 0, "shared_run": 0}
+    counts: Counter[str] = Counter()
     for problem in train:
-        words = _words(problem.question)
-        if problem.id in ids and _is_canonical(problem):
-            counts["same_id"] += 1
-        elif words in questions:
-            counts["same_question"] += 1
-        elif not _is_canonical(problem) and any(run in runs for run in _runs(words)):
-            counts["shared_run"] += 1
+        if cause := twins.cause(problem):
+            counts[cause] += 1
         else:
             kept.append(problem)
     return kept, Contamination(**counts)
 
 
+class Twins:
+    """Finds the problems that stand among others, too.
+
+    Args:
+        held_out: Those others.
+    """
+
+    def __init__(self, held_out: Iterable[Problem]) -> None:
+        self._ids: set[str] = set()
+        self._questions: set[tuple[str, ...]] = set()
+        self._runs: set[tuple[str, ...]] = set()
+        for problem in held_out:
+            words = _words(problem.question)
+            self._ids.add(problem.id)
+            self._questions.add(words)
+            self._runs.update(_runs(words))
+
+    def cause(self, problem: Problem) -> str | None:
+        """How the twin of a problem was found, in the words of `Contamination`; none where it has none."""
+        words = _words(problem.question)
+        if problem.id in self._ids and _is_canonical(problem):
+            return "same_id"
+        if words in self._questions:
+            return "same_question"
+        if not _is_canonical(problem) and any(run in self._runs for run in _runs(words)):
+            return "shared_run"
+        return None
+
+
 def _is_canonical(problem: Problem) -> bool:
     """Whether the id is the problem's canonical form: then it decides, and stock phrases in common prove nothing."""
-    return problem.kind == "arithmetic"
+    return problem.id.startswith(f"{problem.kind}:")
 
 
 def _words(text: str) -> tuple[str, ...]:

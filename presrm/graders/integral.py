@@ -77,7 +77,7 @@ def are_equal(reference: str, answer: str) -> bool | None:
     """Compare in the worker; none if either side cannot be evaluated."""
     from sympy import Integral
 
-    expected, given = _parse(reference), _parse(answer)
+    expected, given = parse_expression(reference), parse_expression(answer)
     if expected is None or given is None or given.has(Integral):
         return None if expected is None or given is None else False
     if isinstance(expected, Integral) and len(expected.limits[0]) == 1:
@@ -89,7 +89,7 @@ def are_equal(reference: str, answer: str) -> bool | None:
     return _agree(expected.diff(variable), given.diff(variable))
 
 
-def _parse(text: str) -> Any:
+def parse_expression(text: str) -> Any:
     """Read an expression of real symbols."""
     from math_verify import parse
     from sympy import Expr, Symbol

@@ -29,7 +29,7 @@ class Presrm:
         Raises:
             NoLessonsError: if no expansion gives a pair; says why, with counts.
         """
-        problems = stages.problems(iteration)
+        problems = stages.problems(iteration, policy)
         trees = stages.search(policy, problems, iteration)
         mined = mine_pairs(trees, self._pairs, iteration.number)
         if not mined.pairs:

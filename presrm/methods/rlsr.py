@@ -37,7 +37,7 @@ class Rlsr:
         Raises:
             NoLessonsError: if there was no other round; says why, with counts.
         """
-        problems, parent = stages.problems(iteration), policy
+        problems, parent = stages.problems(iteration, policy), policy
         num_lessons, dropped = 0, Counter[str]()
         for share, part in stages.rounds(problems, iteration, self._inner_steps):
             trees = stages.search(policy, share, part)

@@ -42,7 +42,7 @@ class SelfRewarding:
         Raises:
             NoLessonsError: if no problem gives a pair; says why, with counts.
         """
-        problems = stages.problems(iteration)
+        problems = stages.problems(iteration, policy)
         answers = stages.search(policy, problems, iteration)
         mined = mine_pairs(answers, self._pairs, iteration.number)
         if not mined.pairs:

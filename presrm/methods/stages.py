@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from presrm.config import Config
-from presrm.errors import RunError
+from presrm.errors import ConfigError, NoLessonsError, RunError
 from presrm.evaluation.answers import Answer
+from presrm.files.jsonl import load_typed
 from presrm.files.ledger import Call, CallStage
 from presrm.files.run import IterationDir, RunDir
 from presrm.judging.health import Health, LabelledCandidates, StepLabeller, with_alarms
@@ -22,6 +23,7 @@ from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, Searcher, Trainer
 from presrm.seeding import derive_seed
 from presrm.types import Attempt, Checkpoint, Demonstration, Lesson, PreferencePair, Problem, SearchTree
+from presrm.writing.writer import Writer, Written, explain, summarise
 
 T = TypeVar("T")
 _LESSON_FILES: Mapping[type[Lesson], str] = {
@@ -75,6 +77,10 @@ class Parts(Protocol):
 
     def problems(self, iteration: int) -> list[Problem]:
         """The problems searched to make M(iteration), decontaminated."""
+        ...
+
+    def writer(self, iteration: int) -> Writer:
+        """What has the policy write the problems searched to make M(iteration)."""
         ...
 
     def held_out(self) -> list[Problem]:
@@ -199,9 +205,43 @@ class Stages:
             engine, self._loaded = self._loaded.engine, None
             engine.__exit__(None, None, None)
 
-    def problems(self, iteration: IterationDir) -> list[Problem]:
-        """The problems of an iteration: ``problems.jsonl``."""
+    def problems(self, iteration: IterationDir, policy: Checkpoint | None = None) -> list[Problem]:
+        """The problems of an iteration: ``problems.jsonl``.
+
+        Where ``problems.train`` is self, `policy` writes them: ``written.jsonl`` has everything that it wrote, and why
+        what was left out was.
+
+        Raises:
+            NoLessonsError: if nothing that it wrote is a problem; says why, with counts.
+            ConfigError: if the policy is to write problems, and the method does not say which policy that is.
+        """
+        if self.parts.config.problems.train == "self":
+            return self._written(iteration, policy)
         return iteration.rows(Problem, "problems.jsonl", lambda have: [self.parts.problems(iteration.number)[have:]])
+
+    def _written(self, iteration: IterationDir, policy: Checkpoint | None) -> list[Problem]:
+        if policy is None:
+            raise ConfigError("problems.train: self: this method does not have problems written")
+
+        def make(have: int) -> Iterator[list[Written]]:
+            earlier = list(load_typed(Written, iteration.path / "written.jsonl")) if have else []
+            writer, kept = self.parts.writer(iteration.number), sum(row.problem is not None for row in earlier)
+            with self.progress.stage(f"M{iteration.number}: write problems", writer.num) as advance:
+                engine = self.engine(policy)
+                before = counts(engine)
+                advance(kept)
+                for group in writer.write(engine, earlier):
+                    yield group
+                    advance(sum(row.problem is not None for row in group))
+                iteration.run.log(stage="write", iteration=iteration.number, **counts(engine, before))
+
+        rows = timed(iteration, "write", "written.jsonl", lambda: iteration.rows(Written, "written.jsonl", make))
+        summary = iteration.value("written.json", lambda: summarise(rows))
+        self.progress.note(f"M{iteration.number}: {explain(summary)}")
+        problems = [row.problem for row in rows if row.problem]
+        if not problems:
+            raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain(summary)}")
+        return iteration.rows(Problem, "problems.jsonl", lambda have: [problems[have:]])
 
     def rounds(
         self, problems: Sequence[T], iteration: IterationDir, num: int

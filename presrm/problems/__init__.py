@@ -22,6 +22,7 @@ PROBLEMS: Registry[list[Problem]] = Registry(
         "countdown": "presrm.problems.countdown:load_countdown",
         "gaokao2023en": "presrm.problems.competition:load_gaokao2023en",
         "gsm8k": "presrm.problems.gsm8k:load_gsm8k",
+        "integrals": "presrm.problems.integrals:load_integrals",
         "jsonl": "presrm.problems.jsonl:load_jsonl",
         "math": "presrm.problems.math:load_math",
         "math500": "presrm.problems.competition:load_math500",
@@ -31,6 +32,13 @@ PROBLEMS: Registry[list[Problem]] = Registry(
     },
     group="presrm.problems",
 )
+
+RECOGNISERS: Registry[Problem | str] = Registry(
+    "recogniser",
+    {"countdown": "presrm.problems.countdown:recognise", "integral": "presrm.problems.integrals:recognise"},
+    group="presrm.recognisers",
+)
+"""By kind of problem: a function that reads a question of that kind, see `presrm.writing.writer.Recognise`."""
 
 
 def load_problems(
