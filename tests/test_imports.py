@@ -1,7 +1,9 @@
 """Looking costs nothing: no torch until a model is needed."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,4 +32,35 @@ except SystemExit:
 print(*({HEAVY!r} & set(sys.modules)), file=sys.stderr)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stderr.splitlines()[-1] == ""
+
+
+JUDGE = """
+from presrm import Judgement
+
+class MyJudge:
+    scale = "absolute"
+    def judge(self, batch):
+        return [tuple(Judgement(1.0) for _ in item.steps) for item in batch]
+"""
+
+
+@pytest.mark.parametrize("judge", ["checker", "my.py:MyJudge"])
+def test_a_judge_that_asks_no_model_loads_none(tmp_path, judge):
+    (tmp_path / "my.py").write_text(JUDGE)
+    (tmp_path / "rows.jsonl").write_text('{"question": "q", "solution": "1 + 1 = 2\\n#### 2"}\n')
+    program = f"""
+import sys
+from presrm.cli import main
+try:
+    main(['judge-steps', 'rows.jsonl', '--judge', {judge!r}])
+except SystemExit as end:
+    assert end.code == 0
+print(*({HEAVY - {"scipy"}!r} & set(sys.modules)), file=sys.stderr)
+"""
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
+    )
     assert ended.stderr.splitlines()[-1] == ""

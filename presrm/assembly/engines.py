@@ -51,7 +51,7 @@ def check_engine(model: ModelConfig) -> None:
         ConfigError: naming each wrong option and the nearest valid one.
         UnknownNameError: naming the nearest engine.
     """
-    if model.engine not in ENGINES.names():
+    if model.engine not in ENGINES:
         raise UnknownNameError(f"unknown engine {model.engine!r}; {nearest(model.engine, ENGINES.names())}")
     if model.engine_options:
         offered = dict.fromkeys(("checkpoint", "encoder", "lora_rank", *_OFFERED))

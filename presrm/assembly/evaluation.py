@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from presrm.assembly.engines import limit_threads, open_engine, versions
+from presrm.assembly.inputs import hash_code
 from presrm.assembly.judges import tie_tolerance
 from presrm.assembly.parts import Parts
 from presrm.config import Config
@@ -20,7 +21,7 @@ from presrm.evaluation.examples import Examples, draw_examples
 from presrm.graders import GRADERS
 from presrm.judges import JUDGES
 from presrm.methods.stages import Progress, SilentProgress
-from presrm.problems import load_problems
+from presrm.problems import load_problems, split_source
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import TurnSplitter
 from presrm.protocols import Engine, Grader, Judge, Request, ask_judge, composition_of
@@ -41,7 +42,7 @@ def load_benchmark(source: str, config: Config, num: int | None, grader: str | N
         DataError: if one has no reference answer.
     """
     own = source == config.problems.held_out
-    name = source.partition(":")[0]
+    name, path = split_source(source)
     problems = load_problems(
         source,
         split="test",
@@ -51,7 +52,7 @@ def load_benchmark(source: str, config: Config, num: int | None, grader: str | N
     )
     if without := sum(problem.answer is None for problem in problems):
         raise DataError(f"{source}: {without} of {len(problems)} problems have no answer to score against")
-    stem = Path(source.partition(":")[2] or source).stem if name == "jsonl" or Path(source).exists() else name
+    stem = Path(str(path)).stem if name == "jsonl" else name.rpartition(":")[2]
     if grader is None and own and "grader" in config.evaluation.model_fields_set:
         grader = config.evaluation.grader
     return Benchmark(stem, source, tuple(problems), grader or GRADER_OF.get(name, "auto" if stem != name else "math"))
@@ -136,6 +137,7 @@ def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Par
         "num_fewshot": num_shots,
         "examples": examples.hash if num_shots else None,
         "seed": parts.config.seed,
+        **{f"{name}_sha256": found for name, found in hash_code(parts.config).items()},
         **way.request,
     }
     return run_benchmark(
@@ -198,7 +200,7 @@ def _search_way(parts: Parts) -> _Way:
         "splitter": parts.config.splitter,
         "splitter_options": parts.config.splitter_options,
     }
-    return _Way(f"{search.kind}-{search.num_candidates}", request, solve)
+    return _Way(f"{search.kind.rpartition(':')[2]}-{search.num_candidates}", request, solve)
 
 
 def _require_end(config: Config) -> None:

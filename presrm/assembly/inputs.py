@@ -6,9 +6,10 @@ from typing import Any
 
 from presrm.config import Config
 from presrm.engines.hf_files import locate
-from presrm.errors import RequestError
+from presrm.errors import RequestError, UnknownNameError
 from presrm.files.run import hash_path
-from presrm.problems import PROBLEMS
+from presrm.problems import split_source
+from presrm.registry import split_code
 from presrm.types import Checkpoint
 
 
@@ -18,7 +19,16 @@ def hash_inputs(config: Config) -> dict[str, str]:
     Models go with tokenizer, chat template and settings; folders whole. What is not on this disk, such as a Hub id, is
     not bound.
     """
-    return {key: hash_path(path) for key, path in _paths(config)}
+    return {key: hash_path(path) for key, path in _paths(config)} | hash_code(config)
+
+
+def hash_code(config: Config) -> dict[str, str]:
+    """Hash the files of code that a config names, by the key that names each: ``code of judge.kind``, and so on."""
+    names = _texts("", config.model_dump(mode="json"))
+    files = {
+        key.removeprefix("."): Path(code[0].rpartition(":")[0]) for key, text in names if (code := split_code(text))
+    }
+    return {f"code of {key}": hash_path(path) for key, path in files.items() if path.suffix == ".py" and path.is_file()}
 
 
 def _paths(config: Config) -> Iterator[tuple[str, Path]]:
@@ -61,8 +71,10 @@ def _model(key: str, name: str) -> Iterator[tuple[str, Path]]:
 
 def _path_of(source: str) -> str | None:
     """The path in a problem source: ``name:PATH``, or a file by itself."""
-    name, _, path = source.partition(":")
-    return (path or None) if name in PROBLEMS.names() else source
+    try:
+        return split_source(source)[1]
+    except UnknownNameError:
+        return None  # loading it says more
 
 
 def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -30,7 +30,7 @@ from presrm.judging.health import (
 from presrm.judging.labels import demonstrations, explain, perturbed, questions
 from presrm.methods import METHODS
 from presrm.methods.stages import Progress
-from presrm.problems import PROBLEMS, RECOGNISERS, load_problems
+from presrm.problems import PROBLEMS, RECOGNISERS, load_problems, split_source
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import TurnSplitter
 from presrm.protocols import Engine, Grader, Judge, Method, Sampling, Searcher, StepSplitter, Trainer
@@ -60,8 +60,8 @@ def check_source(source: str, options: Mapping[str, Any], where: str) -> None:
     Raises:
         ConfigError: naming each wrong option and the nearest valid one.
     """
-    name = source.partition(":")[0]
-    if options and name in PROBLEMS.names():
+    name, _ = split_source(source)
+    if options:
         arguments_of(PROBLEMS.factory(name), options, dict.fromkeys(("path", "split", "num", "seed")), where)
 
 

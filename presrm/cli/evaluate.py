@@ -1,6 +1,5 @@
 """``presrm eval``: policies on benchmarks."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,10 +8,20 @@ from rich.console import Console
 
 from presrm.cli.files import report_rejected, telling_rejected
 from presrm.cli.progress import RichProgress
-from presrm.cli.settings import EMBEDDED, SettingsOption, settings_for
+from presrm.cli.settings import (
+    EMBEDDED,
+    EngineOption,
+    JudgeOption,
+    SearcherOption,
+    SettingsOption,
+    SplitterOption,
+    as_overrides,
+    settings_for,
+)
 from presrm.cli.show import print_table
 from presrm.config import load_config
 from presrm.errors import RequestError
+from presrm.registry import allow_code
 
 if TYPE_CHECKING:
     from presrm.evaluation.audit import Audit
@@ -36,12 +45,10 @@ def evaluate(
     samples: Annotated[
         int, typer.Option("--samples", metavar="K", min=1, help="Number of solutions per problem; 1 is greedy.")
     ] = 1,
-    search: Annotated[
-        str | None, typer.Option("--search", metavar="S", help="Solve with a search: greedy, beam or best-of-n.")
-    ] = None,
-    judge: Annotated[
-        str | None, typer.Option("--judge", metavar="J", help="Judge of the search. Beam needs an absolute one.")
-    ] = None,
+    search: SearcherOption = None,
+    judge: JudgeOption = None,
+    splitter: SplitterOption = None,
+    engine: EngineOption = None,
     shots: Annotated[
         int | None, typer.Option("--shots", metavar="N", min=0, help="Worked examples before every question. [0]")
     ] = None,
@@ -85,9 +92,10 @@ def evaluate(
         )
     if (shots is None) is not (examples is None):
         raise RequestError("--shots N and --examples P need each other: the number of examples and their source")
-    flags = {"search.kind": search, "judge.kind": judge or ("pointwise" if search in ("beam", "best-of-n") else None)}
-    overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    config = settings_for(chosen, [*overrides, *(settings or [])])
+    judge = judge or ("pointwise" if search in ("beam", "best-of-n") else None)
+    flags = {"search.kind": search, "judge.kind": judge, "splitter": splitter, "model.engine": engine}
+    config = settings_for(chosen, as_overrides(flags, settings))
+    allow_code([*(problems or []), *([examples] if examples else [])])
     from presrm.assembly.evaluation import evaluate_policies, load_benchmark, load_examples
     from presrm.evaluation.benchmark import distinguish
     from presrm.formats.problems import collect_rejected

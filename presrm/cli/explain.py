@@ -42,7 +42,7 @@ def explain(
             print(json.dumps({"pair": found.id, "iteration": iteration, "margin": found.margin}))
         return
     pairs_of(run)
-    config = load_config(run / "config.yaml")
+    config = load_config(run / "config.yaml", is_typed=False)
     for explanation in explain_pair(run, pair, tie_tolerance(config.judge)):
         if as_json:
             print(json.dumps(to_plain(explanation)))

@@ -25,6 +25,7 @@ from presrm.cli.files import (
 from presrm.errors import DataError, RequestError
 from presrm.files.jsonl import BadRow, NoGoodRowError, Row, dump_row, explain_rejected, read_rejected
 from presrm.files.tables import count_rows, read_table
+from presrm.registry import allow_code
 
 if TYPE_CHECKING:
     from presrm.protocols import Grader
@@ -43,7 +44,10 @@ def grade(
     answer: Annotated[
         str | None, typer.Option("--answer", metavar="TEXT", help="The reference answer of --solution.")
     ] = None,
-    grader: Annotated[str, typer.Option("--grader", metavar="G", help="Registered grader.")] = "auto",
+    grader: Annotated[
+        str,
+        typer.Option("--grader", metavar="G", help="Registered grader, or one of yours, for example my.py:MyGrader."),
+    ] = "auto",
 ) -> None:
     """Compare final answers with references.
 
@@ -59,6 +63,7 @@ def grade(
     """
     from presrm.graders import GRADERS
 
+    allow_code([grader])
     GRADERS.factory(grader)
     if (solution is None) is not (answer is None):
         raise RequestError("--solution and --answer need each other")

@@ -1,10 +1,10 @@
 """``presrm judge-steps``: judge every step of the solutions in a file."""
 
-import json
+import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,15 @@ from presrm.cli.files import (
     warn_of_uncut,
 )
 from presrm.cli.progress import RichProgress
-from presrm.cli.settings import EMBEDDED, ModelOption, SettingsOption
+from presrm.cli.settings import (
+    EMBEDDED,
+    EngineOption,
+    JudgeOption,
+    ModelOption,
+    SettingsOption,
+    SplitterOption,
+    as_overrides,
+)
 from presrm.cli.show import one_line
 from presrm.config import Config, load_config
 from presrm.errors import RequestError
@@ -45,9 +53,7 @@ def judge_steps(
         typer.Option("--out", metavar="FILE", help="Output file; - is standard output. [<stem>.judged.jsonl]"),
     ] = None,
     model: ModelOption = EMBEDDED,
-    judge: Annotated[
-        str | None, typer.Option("--judge", metavar="J", help=f"A registered judge of absolute scale. [{_POINTWISE}]")
-    ] = None,
+    judge: JudgeOption = None,
     compare: Annotated[
         str | None,
         typer.Option(
@@ -60,10 +66,8 @@ def judge_steps(
         int,
         typer.Option("--show", metavar="N", min=0, help="Show the N worst solutions, up to the wrong step of each."),
     ] = 0,
-    splitter: Annotated[
-        str | None,
-        typer.Option("--splitter", metavar="S", help="Registered splitter for solutions that are text. [newline]"),
-    ] = None,
+    splitter: SplitterOption = None,
+    engine: EngineOption = None,
     solution: SolutionOption = None,
     question: QuestionOption = None,
     settings: SettingsOption = None,
@@ -100,24 +104,25 @@ def judge_steps(
     """
     if compare is not None:
         _refuse_with_compare(file, out, judge)
-    configs = {kind: _settings(model, kind, splitter, settings or []) for kind in _kinds(compare, judge)}
+    parts = {"model.id": model, "model.engine": engine, "splitter": splitter}
+    configs = {kind: _settings(parts | {"judge.kind": kind}, settings) for kind in _kinds(compare, judge)}
     _require_absolute(configs)
     if question is None and (solution is not None or (file not in (None, STANDARD) and is_text(Path(str(file))))):
         raise RequestError(f"{'--solution' if file is None else file} has no question: give it with --question")
     row = None if solution is None else {"question": question, "solution": solution}
-    with input_file(file, row) as source, _shared_engine(next(iter(configs.values()))) as engine:
+    with input_file(file, row) as source, _shared_engine(next(iter(configs.values()))) as open_once:
         if compare is not None:
-            _compare(source, str(file), configs, engine, question, show)
+            _compare(source, str(file), configs, open_once, question, show)
             return
         [config] = configs.values()
         if out != STANDARD and (out or file) not in (None, STANDARD):
             path = default_out(str(file), "judged") if out is None else Path(out)
-            judged = _judge(source, path, config, engine, question)
+            judged = _judge(source, path, config, open_once, question)
             _print_summary(judged, path, Console())
             _print_worst(path, show, judged, config, Console())
             return
         with _scratch_file(rejected_path(file, STANDARD)) as path:
-            judged = _judge(source, path, config, engine, question, rejected_to=rejected_path(file, STANDARD))
+            judged = _judge(source, path, config, open_once, question, rejected_to=rejected_path(file, STANDARD))
             if solution is not None and out is None:
                 _print_single(path)
                 return
@@ -159,11 +164,9 @@ def _kinds(compare: str | None, judge: str | None) -> list[str]:
     return kinds
 
 
-def _settings(model: str, judge: str, splitter: str | None, settings: list[str]) -> Config:
+def _settings(flags: Mapping[str, str | None], settings: Sequence[str] | None) -> Config:
     """Choose the settings: the shipped config for the embedded model, the defaults for any other."""
-    flags = {"model.id": model, "judge.kind": judge, "splitter": splitter}
-    overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    return load_config(EMBEDDED if model == EMBEDDED else None, [*overrides, *settings])
+    return load_config(EMBEDDED if flags["model.id"] == EMBEDDED else None, as_overrides(flags, settings))
 
 
 def _require_absolute(configs: Mapping[str, Config]) -> None:
@@ -201,6 +204,7 @@ def _judge(
 ) -> "JudgedFile":
     """Judge into `out`; `rejected_to` is where its rows set aside can be read later, if not beside it."""
     from presrm.assembly import engines, judges, parts
+    from presrm.assembly.inputs import hash_code
     from presrm.engines.hf_files import policy_at, policy_hash
     from presrm.files.ledger import Ledger
     from presrm.files.run import LEDGER
@@ -214,10 +218,10 @@ def _judge(
 
     @contextmanager
     def open_judge() -> "Iterator[Judge]":
-        engines.limit_threads(config.threads)
         if not asks_policy:
             yield judges.make_judge(config.judge, None, prompts)
             return
+        engines.limit_threads(config.threads)
         with (
             Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger,
             RecordingEngine(
@@ -235,6 +239,7 @@ def _judge(
         "splitter_options": config.splitter_options,
         "prompts": prompts.hash,
         "seed": config.seed,
+        **{f"{name}_sha256": found for name, found in hash_code(config).items()},
     }
     where = f", see {rejected_to or rejected_path(None, out)}"
     try:
@@ -272,7 +277,7 @@ def _compare(
     from presrm.judging.solutions import read_first_errors
     from presrm.report.judged import agreement_table, comparison_table
 
-    paths = {kind: default_out(file, f"{kind}.judged") for kind in configs}
+    paths = {kind: default_out(file, f"{re.sub(r'[^A-Za-z0-9._-]+', '-', kind)}.judged") for kind in configs}
     judged = {
         kind: _judge(source, paths[kind], config, engine, question, progress_prefix=f"{kind}: ")
         for kind, config in configs.items()

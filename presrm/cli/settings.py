@@ -1,6 +1,7 @@
 """The settings that a policy is used with when no config is named, and the options that several verbs share."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,29 @@ SettingsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="a.b=c", help="Change any setting (see 'presrm config schema'). May be repeated."),
 ]
+JudgeOption = Annotated[
+    str | None,
+    typer.Option("--judge", metavar="J", help="A registered judge, or a class of yours, for example my.py:MyJudge."),
+]
+SplitterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--splitter", metavar="S", help="A registered splitter, or one of yours, for example my.py:MySplitter."
+    ),
+]
+SearcherOption = Annotated[
+    str | None,
+    typer.Option("--searcher", "--search", metavar="S", help="Searcher: greedy, beam, best-of-n, or one of yours."),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="E", help="What runs the model: hf, vllm, or an engine of yours. [hf]"),
+]
+
+
+def as_overrides(flags: Mapping[str, Any], settings: Sequence[str] | None) -> list[str]:
+    """Give flags, by the key that each sets, and ``--set`` as overrides; flags that are not given set nothing."""
+    return [*(f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None), *(settings or [])]
 
 
 # What the settings of a run may say of the use of its policies: prompts, steps and numbers. Never what runs them
@@ -35,7 +59,7 @@ def settings_for(models: Sequence[str], overrides: Sequence[str]) -> Config:
     if models[0] == EMBEDDED:
         return load_config(EMBEDDED, overrides)
     found = _config_of(models[0])
-    return load_config(None, overrides, {} if found is None else _trusted(load_config(found)))
+    return load_config(None, overrides, {} if found is None else _trusted(load_config(found, is_typed=False)))
 
 
 def _trusted(config: Config) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """``presrm solve``: one problem, step by step, with the judge's score of each step."""
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,17 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from presrm.cli.settings import EMBEDDED, ModelOption, SettingsOption, settings_for
+from presrm.cli.settings import (
+    EMBEDDED,
+    EngineOption,
+    JudgeOption,
+    ModelOption,
+    SearcherOption,
+    SettingsOption,
+    SplitterOption,
+    as_overrides,
+    settings_for,
+)
 from presrm.cli.show import visible
 from presrm.errors import RequestError
 
@@ -27,12 +36,10 @@ def solve(
         str, typer.Argument(metavar="QUESTION", help="The text of the problem; - reads it from standard input.")
     ],
     model: ModelOption = EMBEDDED,
-    search: Annotated[
-        str, typer.Option("--search", metavar="S", help="Searcher: greedy, beam or best-of-n.")
-    ] = "greedy",
-    judge: Annotated[
-        str | None, typer.Option("--judge", metavar="J", help="Judge of the candidates; beam needs an absolute one.")
-    ] = None,
+    search: SearcherOption = "greedy",
+    judge: JudgeOption = None,
+    splitter: SplitterOption = None,
+    engine: EngineOption = None,
     tree: Annotated[bool, typer.Option("--tree", help="Draw the whole search tree.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the search tree as one line of JSON.")] = False,
     settings: SettingsOption = None,
@@ -52,9 +59,8 @@ def solve(
     if not text:
         raise RequestError("the question is empty")
     judge = judge or ("pointwise" if search in ("beam", "best-of-n") else None)
-    flags = {"model.id": model, "search.kind": search, "judge.kind": judge}
-    overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    config = settings_for([model], [*overrides, *(settings or [])])
+    flags = {"search.kind": search, "judge.kind": judge, "splitter": splitter, "model.engine": engine}
+    config = settings_for([model], as_overrides({"model.id": model, **flags}, settings))
     from presrm.assembly.evaluation import solve_one
     from presrm.assembly.judges import tie_tolerance
     from presrm.files.jsonl import dump

@@ -22,10 +22,11 @@ from presrm.cli.files import (
     warn_of_uncut,
 )
 from presrm.cli.progress import RichProgress
-from presrm.cli.settings import EMBEDDED
+from presrm.cli.settings import EMBEDDED, SplitterOption
 from presrm.cli.show import print_steps
 from presrm.config import load_config
 from presrm.errors import DataError, RequestError
+from presrm.registry import allow_code
 
 _USUAL = "newline"
 _Work = Callable[[dict[str, Any]], dict[str, Any]]
@@ -33,9 +34,7 @@ _Work = Callable[[dict[str, Any]], dict[str, Any]]
 
 def split(
     file: FileArgument = None,
-    splitter: Annotated[
-        str | None, typer.Option("--splitter", metavar="S", help="Registered splitter that cuts by rules. [newline]")
-    ] = None,
+    splitter: SplitterOption = None,
     out: Annotated[
         str | None,
         typer.Option("--out", metavar="FILE", help="Output file for the rows with 'steps'; - is standard output."),
@@ -72,6 +71,7 @@ def split(
     is_shown = sys.stdout.isatty() and out != STANDARD
     console = Console()
     by_model = segmenter == "model"
+    allow_code([splitter] if splitter else [])
     if by_model and splitter is not None:
         raise RequestError("--splitter cuts by rules; leave it out with --segmenter model")
     if not by_model and (model is not None or settings):

@@ -1,6 +1,5 @@
 """``presrm train``: run the loop."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,15 @@ import typer
 from rich.console import Console
 
 from presrm.cli.progress import RichProgress
-from presrm.cli.settings import EMBEDDED, SettingsOption
+from presrm.cli.settings import (
+    EMBEDDED,
+    EngineOption,
+    JudgeOption,
+    SearcherOption,
+    SettingsOption,
+    SplitterOption,
+    as_overrides,
+)
 from presrm.cli.show import print_table
 from presrm.config import load_config, shipped_configs
 
@@ -48,6 +55,10 @@ def train(
             "--method", metavar="NAME", help="Method that makes each policy from the one before. [as in CONFIG]"
         ),
     ] = None,
+    judge: JudgeOption = None,
+    splitter: SplitterOption = None,
+    searcher: SearcherOption = None,
+    engine: EngineOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="RUN", help="Run folder, new or to be resumed. [runs/<config name>]")
     ] = None,
@@ -73,9 +84,9 @@ def train(
       $ presrm train --set search.num_candidates=4 --out runs/four
     """
     flags = {"model.id": model, "problems.train": problems, "iterations": iterations, "method.kind": method}
-    overrides = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
+    flags |= {"judge.kind": judge, "splitter": splitter, "search.kind": searcher, "model.engine": engine}
     shipped = f"{EMBEDDED}-{method}" if f"{EMBEDDED}-{method}" in shipped_configs() else EMBEDDED
-    resolved = load_config(shipped if config is None else config, [*overrides, *(settings or [])])
+    resolved = load_config(shipped if config is None else config, as_overrides(flags, settings))
     progress = RichProgress()
     if config is None and resolved.model.id != EMBEDDED:
         progress.note(_OTHER_MODEL)

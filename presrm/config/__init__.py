@@ -31,7 +31,7 @@ from presrm.config.sections import (
     WatchConfig,
 )
 from presrm.errors import ConfigError
-from presrm.registry import nearest
+from presrm.registry import allow_code, nearest
 
 __all__ = [
     "FREE",
@@ -67,6 +67,7 @@ _OPTIONS_OF = {
     "seeds": "seeds_options",
     "held_out": "held_out_options",
 }
+_SOURCES = ("train", "held_out")
 
 
 def shipped_configs() -> dict[str, str]:
@@ -79,10 +80,19 @@ def load_config(
     source: str | Path | None = "embedded",
     overrides: Sequence[str] = (),
     defaults: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    is_typed: bool = True,
 ) -> Config:
     """Read a config by path or shipped name (none: `defaults`) and apply ``a.b=c`` overrides (values are YAML).
 
     An override that chooses another part (a searcher, a judge, a splitter, ...) drops the options of the part before.
+    Overrides, and a file that the user named, may name code where a part is expected (`presrm.registry.allow_code`).
+
+    Args:
+        source: A path, a shipped name, or none.
+        overrides: Of single keys.
+        defaults: Values where there is no source.
+        is_typed: Whether the user named the file; one that was found, in the folder of a run, names no code.
 
     Raises:
         ConfigError: naming the file, the key and what was expected.
@@ -108,8 +118,11 @@ def load_config(
     for override in overrides:
         _override(chosen, override)
     _forget_options(values, chosen, Config)
+    typed: dict[str, Any] = {}
     for override in overrides:
         _override(values, override)
+        _override(typed, override)
+    allow_code(_strings(values if is_typed and source is not None else typed))
     return parse_config(values, where)
 
 
@@ -217,9 +230,23 @@ def _forget_options(values: dict[str, Any], chosen: Mapping[str, Any], section: 
         if inner and isinstance(before, dict):
             _forget_options(before, after if isinstance(after, dict) else {}, inner)
         elif name in _OPTIONS_OF:
-            old, new = (str(field.default if value is None else value).partition(":")[0] for value in (before, after))
+            old, new = (str(field.default if value is None else value) for value in (before, after))
+            if name in _SOURCES:
+                old, new = old.partition(":")[0], new.partition(":")[0]
             if old != new:
                 values.pop(_OPTIONS_OF[name], None)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in nested values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strings(inner)
 
 
 def _read(path: Path) -> str:

@@ -1,13 +1,13 @@
 """Any Python function as a judge of single steps."""
 
 import math
-import pkgutil
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, Literal
 
-from presrm.errors import ConfigError, JudgeError, boundary
+from presrm.errors import ConfigError, JudgeError, RequestError, boundary
 from presrm.protocols import Composition
+from presrm.registry import load_code
 from presrm.types import Candidates, Judgement, Status, Step
 
 StepFunction = Callable[[str, list[str], str], float | None]
@@ -18,7 +18,7 @@ class CallableJudge:
 
     Args:
         function: Gives a score in [0, 1], 0.5 dividing right from wrong, or none if it cannot say. In a config it is
-            named, as in ``judge.options: {function: "package.module:name"}``.
+            named, as in ``judge.options: {function: "package.module:name"}`` or ``{function: "my.py:name"}``.
 
     Raises:
         ConfigError: if the name leads to no function.
@@ -38,8 +38,12 @@ class CallableJudge:
         self._name = getattr(function, "__qualname__", type(function).__name__)
         if isinstance(function, str):
             self._name = function
-            with boundary(ConfigError, f"judge.options.function {function!r} (expected 'package.module:name'):"):
-                self._function = pkgutil.resolve_name(function)
+            try:
+                self._function = load_code(function if ":" in function else ":".join(function.rsplit(".", 1)))
+            except RequestError as error:
+                raise ConfigError(
+                    f"judge.options.function {function!r} (expected 'package.module:name' or 'file.py:name'): {error}"
+                ) from error
         if not callable(self._function):
             raise ConfigError(f"judge.options.function {function!r:.80}: not a function")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from presrm.errors import DataError, UnknownNameError, boundary
-from presrm.registry import Registry, nearest
+from presrm.registry import Registry, nearest, split_code
 from presrm.types import Problem
 
 PROBLEMS: Registry[list[Problem]] = Registry(
@@ -44,23 +44,36 @@ RECOGNISERS: Registry[Problem | str] = Registry(
 def load_problems(
     source: str, *, split: Literal["train", "test"], num: int | None = None, seed: int = 0, **options: Any
 ) -> list[Problem]:
-    """Load problems from ``name``, ``name:PATH``, or the path of a JSON Lines file.
+    """Load problems from ``name``, ``name:PATH``, or the path of a file of rows.
 
     Raises:
         UnknownNameError: if `source` is neither; naming the nearest problem set.
         DataError: if there is nothing to load, saying why.
     """
-    name, _, path = source.partition(":")
-    if name not in PROBLEMS.names():
-        if not _exists(source):
-            known = nearest(name, PROBLEMS.names())
-            raise UnknownNameError(f"{source[:80]!r} is neither a file nor a problem set; {known}")
-        name, path = "jsonl", source
+    name, path = split_source(source)
     with boundary(DataError, f"problem set {name!r}"):
-        problems = PROBLEMS.create(name, path=path or None, split=split, num=num, seed=seed, **options)
+        problems = PROBLEMS.create(name, path=path, split=split, num=num, seed=seed, **options)
     if not problems:
         raise DataError(f"{source}: no problems")
     return problems
+
+
+def split_source(source: str) -> tuple[str, str | None]:
+    """Cut a source into the name of a problem set, or of code that makes one, and the path behind it.
+
+    Raises:
+        UnknownNameError: if there is no such problem set, and `source` is no file either.
+    """
+    name, _, path = source.partition(":")
+    if name in PROBLEMS:
+        return name, path or None
+    if _exists(source):
+        return "jsonl", source
+    code = split_code(source)
+    if code is None:
+        known = nearest(name, PROBLEMS.names())
+        raise UnknownNameError(f"{source[:80]!r} is neither a file nor a problem set; {known}")
+    return code
 
 
 def _exists(path: str) -> bool:

@@ -264,9 +264,9 @@ def test_standard_input_and_output(run, rows, monkeypatch):
 def test_a_model_of_yours_is_asked_in_full_sentences():
     from presrm.cli.judge_steps import _settings
 
-    assert _settings("embedded", "pointwise", None, []).prompts == "compact"
-    assert _settings("./mine", "pointwise", None, []).prompts == "paper"
-    assert _settings("./mine", "pointwise", "marker", ["prompts=compact"]).prompts == "compact"
+    assert _settings({"model.id": "embedded"}, None).prompts == "compact"
+    assert _settings({"model.id": "./mine", "splitter": None}, []).prompts == "paper"
+    assert _settings({"model.id": "./mine", "splitter": "marker"}, ["prompts=compact"]).prompts == "compact"
 
 
 def test_every_question_is_in_the_ledger_beside_the_output(run, rows, monkeypatch):
