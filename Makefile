@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 
 demo: $(VENV)/.installed
 	$(BIN)/presrm train --out $(RUN)
+	$(BIN)/presrm report $(RUN)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PYTEST_FLAGS)

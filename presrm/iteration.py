@@ -20,7 +20,8 @@ from presrm.protocols import Method
 from presrm.types import Checkpoint
 
 T = TypeVar("T")
-_SIGNIFICANT = 0.05
+SIGNIFICANT = 0.05
+"""A p-value below this is called significant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def assess(
             )
             if validation:
                 change = paired("validation.jsonl", parent, validation)
-                if len(change.lost) > len(change.solved) and change.p_value < _SIGNIFICANT:
+                if len(change.lost) > len(change.solved) and change.p_value < SIGNIFICANT:
                     summary = replace(summary, regression=change)
         return plain(summary)
 

@@ -1,9 +1,9 @@
 """Whole jobs, from a config to a folder: a run of the loop, and training on pairs from anywhere."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from presrm.iteration import train as run_loop
 from presrm.methods.stages import Progress
 from presrm.prompts import PromptSet
 from presrm.report import to_json, to_markdown
+from presrm.report.html.run import write_run_page
 from presrm.seeding import derive_seed
 from presrm.training.objectives import make_objective
 from presrm.types import Checkpoint, PreferencePair
@@ -26,9 +27,14 @@ from presrm.types import Checkpoint, PreferencePair
 if TYPE_CHECKING:
     from presrm.training.pair_files import TokenRatio
 
+_MOST_SECONDS = 2.0
+"""What drawing the page may take and still be done after every assessment."""
+
 
 def train(config: Config, out: Path, progress: Progress) -> list[IterationSummary]:
     """Run the whole loop in the folder `out`, or resume it; the report is written after every assessment.
+
+    Its page, ``report.html``, is drawn as often as that takes little time, and at the end, however the run ends.
 
     Args:
         config: Settings; those that a run fixes must not change between two starts.
@@ -47,7 +53,41 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
         parts.held_out()
         if config.iterations:
             parts.source(2)  # a misspelt file is reported at once, not after M1 has been assessed
-        return run_loop(config, parts.method, parts, run, progress, partial(write_report, config, run))
+        drawing = _Drawing(out)
+
+        def report(rows: Sequence[IterationSummary]) -> None:
+            write_report(config, run, rows)
+            drawing.after_assessment()
+
+        try:
+            return run_loop(config, parts.method, parts, run, progress, report)
+        finally:
+            drawing.at_the_end()
+
+
+class _Drawing:
+    """Draws the page of a run after every assessment as long as that takes no time to speak of, and at the end.
+
+    Without clocks: equal runs give equal pages. ``presrm report`` adds time and tokens.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._seconds = 0.0
+        self._is_behind = False
+
+    def after_assessment(self) -> None:
+        """Draw, unless the last time took too long."""
+        self._is_behind = True
+        if self._seconds < _MOST_SECONDS:
+            self.at_the_end()
+
+    def at_the_end(self) -> None:
+        """Draw, if there is something new."""
+        if self._is_behind:
+            began = time.monotonic()
+            write_run_page(self._run, clocks=False, plots=False)
+            self._seconds, self._is_behind = time.monotonic() - began, False
 
 
 def _note_sampling(config: Config, progress: Progress) -> None:

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from presrm.cli import compare, config, evaluate, export, fit, grade, judge_steps, solve, split, train
+from presrm.cli import compare, config, evaluate, export, fit, grade, judge_steps, report, solve, split, train
 from presrm.cli.explain import explain as explain_verb
 from presrm.cli.show import one_line
 from presrm.errors import PresrmError, UnknownNameError
@@ -73,6 +73,7 @@ app.command("grade")(grade.grade)
 app.command("explain")(explain_verb)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("solve")(solve.solve)
 config_app = typer.Typer(cls=Verbs, rich_markup_mode=None, help="List, print and describe configs.")
 config_app.command("list")(config.list_configs)

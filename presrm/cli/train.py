@@ -101,4 +101,4 @@ def train(
     summaries = runs.train(resolved, run, progress)
     console = Console()
     (console if console.is_terminal else Console(width=100)).print(to_table(summaries))
-    print(f"The report is {run / 'report.md'}")
+    print(f"The report is {run / 'report.html'}")

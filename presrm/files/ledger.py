@@ -5,8 +5,9 @@ was shown in which order, what it replied, what was read from that. Rows hold cl
 what determinism covers.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from hashlib import sha256
@@ -146,8 +147,9 @@ class Ledger:
         stage: CallStage | None = None,
         template: str | None = None,
         problem: str | None = None,
+        problems: Collection[str] | None = None,
     ) -> Iterator[Call]:
-        """Give the calls for which all that is named holds, in the order recorded.
+        """Give the calls for which all that is named holds, in the order recorded; `problems`: about one of these.
 
         Raises:
             RunError: if the file cannot be read.
@@ -155,6 +157,9 @@ class Ledger:
         named = {"iteration": iteration, "stage": stage, "template": template, "problem": problem}
         wanted = {name: _cell(value) for name, value in named.items() if value is not None}
         where = " AND ".join(f"{name} = :{name}" for name in wanted) or "TRUE"
+        if problems is not None:
+            where += " AND problem IN (SELECT value FROM json_each(:problems))"
+            wanted["problems"] = json.dumps(sorted(problems))
         query = f"SELECT {', '.join(_COLUMNS)} FROM calls WHERE {where} ORDER BY rowid"
         with self._plainly("read"), closing(self._file.execute(query, wanted)) as rows:
             yield from map(_call, rows)

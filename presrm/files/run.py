@@ -8,7 +8,7 @@ ledger.sqlite    every question to a judge and what came back, with clocks
 iterations/1     M1: answers.jsonl scores.json siblings.jsonl health.json
 iterations/<t>   M(t): problems.jsonl trees.jsonl pairs.jsonl policy/, then what M1 has
                  rounds/<r>: the same of each round before the last, where a method trains in rounds
-report.md report.json
+report.md report.json report.html
 ```
 """
 

@@ -31,6 +31,11 @@ def figure_text(figure: Figure, unit: Unit, *, with_num: bool = False) -> str:
     return f"{value}{ends}{f' of {figure.num}' * with_num}"
 
 
+def p_text(value: float) -> str:
+    """Write the p-value of a test."""
+    return "p<0.001" if value < 0.001 else f"p={value:.3f}"
+
+
 def _bare(value: float, unit: Unit) -> str:
     match unit:
         case "share":

@@ -15,7 +15,7 @@ from rich.table import Table
 from presrm.iteration import IterationSummary
 from presrm.judging.health import JudgeAccuracy
 from presrm.judging.signs import CASES
-from presrm.report.figures import Unit, figure_text, value_text
+from presrm.report.figures import Unit, figure_text, p_text, value_text
 from presrm.report.verdicts import judge_verdict, siblings_verdict
 
 _SHORT = {
@@ -132,7 +132,9 @@ def _steered(summaries: Sequence[IterationSummary]) -> list[str]:
         "",
     ]
     for summary, validation in rows:
-        end = f"; a regression from {summary.parent}, {_p(summary.regression.p_value)}" if summary.regression else ""
+        end = (
+            f"; a regression from {summary.parent}, {p_text(summary.regression.p_value)}" if summary.regression else ""
+        )
         lines.append(f"- **{summary.name}**: {validation.correct} of {validation.accuracy.num} solved{end}.")
     return lines
 
@@ -228,7 +230,7 @@ def _verdict(summaries: Sequence[IterationSummary]) -> str:
     change = last.vs_first.difference
     return (
         f"{last.name} against {summaries[0].name}: {figure_text(change, 'points')}, "
-        f"{_p(last.vs_first.p_value)}, "
+        f"{p_text(last.vs_first.p_value)}, "
         f"{len(last.vs_first.solved)} solved, {len(last.vs_first.lost)} lost, of {change.num}."
     )
 
@@ -244,7 +246,7 @@ def _cells(summary: IterationSummary) -> tuple[str, ...]:
         _accuracy(health.fixed),
         "-" if summary.num_lessons is None else str(summary.num_lessons),
         "-" if scores.mean_steps is None else f"{scores.mean_steps:.1f}x{_or_dash(scores.mean_step_tokens)}",
-        "-" if change is None else f"{value_text(change.difference.value, 'points')}, {_p(change.p_value)}",
+        "-" if change is None else f"{value_text(change.difference.value, 'points')}, {p_text(change.p_value)}",
     )
 
 
@@ -254,7 +256,3 @@ def _accuracy(accuracy: JudgeAccuracy | None) -> str:
 
 def _or_dash(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
-
-
-def _p(value: float) -> str:
-    return "p<0.001" if value < 0.001 else f"p={value:.3f}"

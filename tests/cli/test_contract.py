@@ -240,7 +240,7 @@ def test_train_hands_over_what_was_asked_and_prints_the_table(run, monkeypatch):
     monkeypatch.setattr(report, "to_table", " and ".join)
     ended = run("train", "--model", "./m", "--problems", "gsm8k:x.jsonl", "--iterations", 1, "--set", "seed=7")
     assert ended.code == 0, ended.err
-    assert ended.out == "M1 and M2\nThe report is runs/embedded/report.md\n"
+    assert ended.out == "M1 and M2\nThe report is runs/embedded/report.html\n"
     config = asked["config"]
     assert (config.model.id, config.problems.train, config.iterations, config.seed) == ("./m", "gsm8k:x.jsonl", 1, 7)
     assert asked["out"] == Path("runs/embedded")

@@ -1,0 +1,222 @@
+"""The facts of a run, in one place: the page, Markdown, JSON and the terminal draw on these.
+
+A run is read without its lock, so that it can be looked at while it is in progress: what the manifest lists counts.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from presrm.config import Config, parse_config
+from presrm.errors import DataError
+from presrm.files.jsonl import Row, parse_row
+from presrm.iteration import IterationSummary, read
+from presrm.judging.health import with_alarms
+
+ANSWERS, LESSONS, TREES = "answers.jsonl", ("pairs.jsonl", "demonstrations.jsonl", "attempts.jsonl"), "trees.jsonl"
+STAGES = {
+    "seed": "seed stage",
+    "search": "search and judge",
+    "fit": "training",
+    "answers": "held-out problems",
+    "validation": "validation problems",
+    "health": "judge health",
+}
+"""What takes time in an iteration, by its name in ``metrics.jsonl``."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """What a stage of an iteration took, over all starts of the run.
+
+    Attributes:
+        iteration: T of the M(T) it belongs to.
+        stage: As in `STAGES`.
+        seconds: Of work that was finished; none while it is in progress.
+        tokens_generated: Tokens that the policy wrote; none where that was not counted.
+        tokens_read: Prompt tokens that it read; likewise.
+    """
+
+    iteration: int
+    stage: str
+    seconds: float | None = None
+    tokens_generated: int | None = None
+    tokens_read: int | None = None
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of a run.
+
+    Attributes:
+        path: The run folder.
+        config: Its settings.
+        manifest: As on disk.
+        summaries: Of every policy assessed so far.
+        metrics: Rows of ``metrics.jsonl``, with clocks.
+    """
+
+    path: Path
+    config: Config
+    manifest: Mapping[str, Any]
+    summaries: tuple[IterationSummary, ...]
+    metrics: tuple[Mapping[str, Any], ...]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every policy that the settings ask for is assessed."""
+        return len(self.summaries) > self.config.iterations
+
+    @property
+    def doing(self) -> str:
+        """The artefact that is being made, in words; nothing where none is known."""
+        for name, entry in sorted(self._artefacts.items(), key=lambda item: int(item[0].split("/")[0])):
+            if "rows" in entry and "sha256" not in entry:
+                return f"iterations/{name}, {entry['rows']} rows so far"
+        return ""
+
+    @property
+    def about(self) -> dict[str, str]:
+        """The policy, the seed and the versions, for a list."""
+        facts = {"name": self.config.name, "policy": self.config.model.id, "method": self.config.method.kind}
+        facts |= {key: str(value) for key, value in self.manifest.get("policy", {}).items()}
+        versions = {key: str(value) for key, value in self.manifest.get("versions", {}).items()}
+        return facts | {"seed": str(self.config.seed)} | versions
+
+    @property
+    def _artefacts(self) -> dict[str, dict[str, Any]]:
+        entries = self.manifest.get("artefacts", {})
+        return {name: entry for name, entry in entries.items() if name.split("/")[0].isdecimal()}
+
+    def num_rows(self, iteration: int, name: str) -> int:
+        """Count the finished rows of an artefact."""
+        return int(self._artefacts.get(f"{iteration}/{name}", {}).get("rows", 0))
+
+    def artefact(self, iteration: int, name: str) -> "Artefact | None":
+        """Find a JSON Lines artefact, if there is a row of it."""
+        entry, path = self._artefacts.get(f"{iteration}/{name}", {}), self.path / "iterations" / str(iteration) / name
+        return Artefact(iteration, path, int(entry["bytes"])) if entry.get("rows") and path.is_file() else None
+
+    def artefacts(self, *names: str) -> "list[Artefact]":
+        """Find all artefacts of these names, in the order of the iterations."""
+        numbers = sorted({int(name.split("/")[0]) for name in self._artefacts})
+        return [found for number in numbers for name in names if (found := self.artefact(number, name))]
+
+    @cached_property
+    def curves(self) -> dict[int, tuple[Mapping[str, float], ...]]:
+        """Rows of training by T of the M(T) that was trained: of a training that began again, the last one."""
+        curves: dict[int, tuple[Mapping[str, float], ...]] = {}
+        rows: list[Mapping[str, float]] = []
+        for row in self.metrics:
+            if row.get("stage") == "fit" and "optimiser_step" in row and "loss" in row:
+                if rows and row["optimiser_step"] <= rows[-1]["optimiser_step"]:
+                    rows = []
+                rows.append(row)
+            elif row.get("stage") == "fit" and "iteration" in row:
+                curves[row["iteration"]], rows = tuple(rows), []
+        if rows:
+            curves[max(curves, default=1) + 1] = tuple(rows)
+        return curves
+
+    @cached_property
+    def costs(self) -> tuple[StageCost, ...]:
+        """What every stage took so far, in the order begun."""
+        costs: dict[tuple[int, str], StageCost] = {}
+        for row in self.metrics:
+            number, stage = row.get("iteration"), row.get("stage")
+            if not isinstance(number, int) or stage not in STAGES:
+                continue
+            before = costs.get((number, stage), StageCost(number, stage))
+            added = {name: row[name] for name in ("seconds", "tokens_generated", "tokens_read") if name in row}
+            costs[number, stage] = replace(
+                before, **{name: (getattr(before, name) or 0) + value for name, value in added.items()}
+            )
+        return tuple(costs.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A JSON Lines file of an iteration, perhaps in progress.
+
+    Attributes:
+        iteration: T of the M(T) that it is for.
+        path: The file.
+        num_bytes: How far it is finished.
+    """
+
+    iteration: int
+    path: Path
+    num_bytes: int
+
+    def rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Give every finished row, and the byte at which it begins.
+
+        Raises:
+            DataError: if a line is no row.
+        """
+        with self.path.open("rb") as file:
+            start = 0
+            for number, line in enumerate(file, 1):
+                if start + len(line) > self.num_bytes:
+                    return
+                yield start, self._parse(number, line)
+                start += len(line)
+
+    def rows_at(self, starts: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Give the rows that begin at these bytes."""
+        with self.path.open("rb") as file:
+            for start in starts:
+                file.seek(start)
+                yield self._parse(0, file.readline())
+
+    def _parse(self, number: int, line: bytes) -> dict[str, Any]:
+        row = parse_row(number, line, len(line))
+        if not isinstance(row, Row):
+            raise DataError(f"{self.path}, line {number}: {row.reason}")
+        return row.value
+
+
+def read_facts(run: Path) -> RunFacts:
+    """Read a run folder, whether or not it is in progress.
+
+    Raises:
+        DataError: if it is no run folder, or one of its files is damaged.
+    """
+    manifest_path = run / "manifest.json"
+    if not manifest_path.is_file():
+        raise DataError(f"{run} is no run folder; expected what 'presrm train --out' made")
+    try:
+        manifest = json.loads(manifest_path.read_text("utf-8"))
+        config = parse_config(yaml.safe_load((run / "config.yaml").read_text("utf-8")), str(run / "config.yaml"))
+        summaries = [_summary(run, number, config) for number in _assessed(manifest)]
+    except (ValueError, KeyError, TypeError, OSError, yaml.YAMLError) as error:
+        raise DataError(f"{run} cannot be read as a run: {error}") from error
+    return RunFacts(run, config, manifest, tuple(summaries), tuple(_metrics(run / "metrics.jsonl")))
+
+
+def _assessed(manifest: Mapping[str, Any]) -> Iterator[int]:
+    number = 1
+    while "sha256" in manifest["artefacts"].get(f"{number}/scores.json", {}):
+        yield number
+        number += 1
+
+
+def _summary(run: Path, number: int, config: Config) -> IterationSummary:
+    path = run / "iterations" / str(number) / "scores.json"
+    summary = read(IterationSummary, json.loads(path.read_text("utf-8")))
+    return replace(summary, health=with_alarms(summary.health, config.watch))
+
+
+def _metrics(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Read the rows; a line that a kill cut short is left out."""
+    if path.is_file():
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                row = parse_row(number, line)
+                if isinstance(row, Row):
+                    yield row.value

@@ -1,0 +1,189 @@
+"""The page of a run: what was run, what came out, whether to trust the judge, and everything behind it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from markupsafe import Markup
+
+from presrm.iteration import SIGNIFICANT
+from presrm.report.facts import LESSONS, TREES, RunFacts, read_facts
+from presrm.report.figures import figure_text, p_text, value_text
+from presrm.report.html.page import Section, show, write_page, write_plots
+from presrm.report.html.plots import Plot
+from presrm.report.html.run_plots import run_plots
+from presrm.report.html.samples import Sample, Texts, sample_lessons, sample_trees
+from presrm.report.html.text import plain
+from presrm.report.verdicts import judge_verdict, siblings_verdict
+
+PAGE, PLOTS = "report.html", "plots"
+_SECTIONS = (
+    ("score", "Accuracy", ("accuracy", "changes")),
+    ("judge-health", "The judge", ("judge", "signs")),
+    ("learnt", "Lessons and lengths", ("lessons", "lengths")),
+    ("fit", "Training", ("training", "displacement")),
+    ("cost", "Time and tokens", ("costs",)),
+)
+_LABELS = {"pair": ("Chosen", "Rejected"), "attempt": ("Attempt",), "demonstration": ("To imitate",)}
+
+
+def write_run_page(run: Path, out: Path | None = None, *, clocks: bool = True, plots: bool = True) -> Path:
+    """Write the page of a run, finished or in progress, and its plots as files beside it.
+
+    Args:
+        run: The run folder; it is read without its lock.
+        out: The file; none: ``report.html`` in the run folder.
+        clocks: Show time and tokens. Without them, equal runs give equal bytes.
+        plots: Write ``plots/*.svg`` and ``plots/*.png``, too.
+
+    Raises:
+        DataError: if it is no run folder, or a file of it is damaged.
+    """
+    facts, path = read_facts(run), out or run / PAGE
+    drawn = run_plots(facts, clocks=clocks)
+    texts = Texts()
+    trees, lessons = sample_trees(facts, texts), sample_lessons(facts, texts)
+    sections = _sections(drawn)
+    contents = [("summary", "Summary"), *((section.name, section.title) for section in sections)]
+    contents += [("lessons-browser", "Lessons, one by one")] * bool(lessons.num) + [("trees", "Search trees")] * bool(
+        trees.num
+    )
+    write_page(
+        path,
+        "run.html",
+        facts.config.name,
+        _subtitle(facts),
+        [*contents, ("settings", "Settings")],
+        {"texts": texts.rows, "lessons": lessons.rows, "trees": trees.rows},
+        sentences=sentences(facts),
+        alarms=alarms(facts),
+        sections=sections,
+        shown=_three(lessons, texts),
+        lessons_note=_note(lessons, "lessons", LESSONS, facts),
+        trees_note=_note(trees, "trees", (TREES,), facts),
+        about=[(plain(key), plain(value)) for key, value in facts.about.items()],
+        config=plain(yaml.safe_dump(facts.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)),
+    )
+    if plots:
+        write_plots(path.parent / PLOTS, drawn)
+    return path
+
+
+def sentences(facts: RunFacts) -> list[Markup]:
+    """Say in plain sentences what was run, what came out, and whether to trust the judge."""
+    return [_what_was_run(facts), _what_came_out(facts), _whether_to_trust(facts)]
+
+
+def _what_was_run(facts: RunFacts) -> Markup:
+    config = facts.config
+    size = str(facts.manifest.get("policy", {}).get("parameters", ""))
+    weights = f" ({int(size) / 1e6:,.1f} million parameters)" if size.isdecimal() else ""
+    asks_policy = config.judge.kind not in ("checker", "prm", "callable")
+    told = (
+        f"Method {config.method.kind}: {config.model.id}{weights} works {config.problems.num_train:,} problems of "
+        f"{config.problems.train} in each of {config.iterations} iterations, with {config.search.num_candidates} "
+        f"candidates a step, judged by {'the policy itself' if asks_policy else 'another judge'} ({config.judge.kind}"
+        f"{f', {config.judge.verdict} verdicts' if asks_policy else ''})."
+    )
+    return Markup("<strong>What was run.</strong> ") + plain(told)
+
+
+def _what_came_out(facts: RunFacts) -> Markup:
+    begin = Markup("<strong>What came out.</strong> ")
+    if not facts.summaries:
+        return begin + "Nothing yet: no policy has been assessed."
+    last = facts.summaries[-1]
+    accuracy = last.scores.accuracy
+    scored = f"{last.name} solves {figure_text(accuracy, 'share')} of {accuracy.num:,} held-out problems"
+    if last.vs_first is None:
+        return begin + f"{scored}; no later policy has been assessed yet."
+    first, change = facts.summaries[0], last.vs_first
+    gain = "better" if (change.difference.value or 0) > 0 else "worse"
+    told = f"significantly {gain}" if change.p_value < SIGNIFICANT else "not significantly different"
+    return begin + (
+        f"{scored}; {first.name}, where the run began, solves {value_text(first.scores.accuracy.value, 'share')}. "
+        f"On the same problems that is {told}: {figure_text(change.difference, 'points')}, {p_text(change.p_value)}, "
+        f"{len(change.solved)} problems newly solved, {len(change.lost)} lost."
+    )
+
+
+def _whether_to_trust(facts: RunFacts) -> Markup:
+    begin = Markup("<strong>Whether to trust the judge.</strong> ")
+    if not facts.summaries:
+        return begin + "Unknown: the judge has not been measured."
+    row = facts.summaries[-1]
+    num_before = sum(len(one.health.alarms) for one in facts.summaries[:-1])
+    if row.health.signs is None:
+        habits = "Its habits were not watched."
+    elif row.health.alarms:
+        habits = f"Alarms on its habits: {len(row.health.alarms)}, see below."
+    else:
+        before = f", but judges before it raised {num_before} alarms" if num_before else ""
+        habits = f"None of its habits is out of bounds{before}."
+    return begin + " ".join(filter(None, (judge_verdict(row), habits, siblings_verdict(facts.summaries))))
+
+
+def alarms(facts: RunFacts) -> list[str]:
+    """Every alarm and regression, in a sentence each."""
+    told = [f"Alarm, judge of {row.name}: {alarm}." for row in facts.summaries for alarm in row.health.alarms]
+    told += [
+        f"Regression: {row.name} solves fewer validation problems than {row.parent}, {p_text(row.regression.p_value)}."
+        for row in facts.summaries
+        if row.regression is not None
+    ]
+    return told
+
+
+def _subtitle(facts: RunFacts) -> str:
+    if facts.is_finished:
+        return f"Finished: {len(facts.summaries)} policies assessed."
+    num = f"{len(facts.summaries)} of {1 + facts.config.iterations} policies assessed"
+    return f"In progress, or stopped: {num}. {facts.doing}".rstrip()
+
+
+def _sections(drawn: Sequence[Plot]) -> list[Section]:
+    by_name = {plot.name: plot for plot in drawn}
+    sections = [
+        Section(name, title, tuple(show(by_name[plot]) for plot in plots if plot in by_name))
+        for name, title, plots in _SECTIONS
+    ]
+    return [section for section in sections if section.plots]
+
+
+def _note(sample: Sample, what: str, names: Sequence[str], facts: RunFacts) -> str:
+    if not sample.num:
+        return ""
+    files = [str(found.path.relative_to(facts.path)) for found in facts.artefacts(*names)]
+    listed = ", ".join(files) if len(files) < 4 else f"{files[0]} to {files[-1]}"
+    if len(sample.rows) == sample.num:
+        return f"All {sample.num:,} {what} of the run ({listed})."
+    return (
+        f"{len(sample.rows):,} of {sample.num:,} {what}, drawn so that every iteration and level is there; all of them "
+        f"are in {listed}."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    title: str
+    question: Markup
+    before: int
+    steps: tuple[tuple[str, Markup], ...]
+
+
+def _three(lessons: Sample, texts: Texts) -> list[_Shown]:
+    """Show the lessons with the widest, the median and the narrowest margin of the last iteration."""
+    number = max((row[1] for row in lessons.rows), default=0)
+    rows = sorted((row for row in lessons.rows if row[1] == number and row[3] is not None), key=lambda row: -row[3])
+    if not rows:
+        return []
+    places = {"widest": 0, "median": len(rows) // 2, "narrowest": len(rows) - 1}
+    shown = []
+    for place in dict.fromkeys(places.values()):
+        kind, iteration, _, value, question, before, steps, *_ = rows[place]
+        name = " and ".join(name for name, other in places.items() if other == place)
+        title = f"{name.capitalize()} {'margin' if kind == 'pair' else 'value'} of M{iteration}: {value:.2f}"
+        labelled = zip(_LABELS[kind], (texts.markup(step) for step in steps), strict=True)
+        shown.append(_Shown(title, texts.markup(question), len(before), tuple(labelled)))
+    return shown
