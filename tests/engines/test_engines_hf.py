@@ -436,6 +436,47 @@ def test_out_of_memory_halves_the_batch_down_to_one_row(tiny_policy: Path, caplo
         engine.generate(requests)
 
 
+@pytest.mark.parametrize("packs", [True, False])
+def test_no_batch_holds_more_tokens_than_it_may_and_none_less_than_it_could(
+    packs: bool, tiny_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("presrm.engines.hf.takes_packs", lambda model: packs)
+    sizes: list[int] = []
+
+    class Watched(HFEngine):
+        def _complete(self, batch: ...) -> ...:
+            sizes.append(len(batch) * (max(len(row.ids) for row in batch) + batch[0].sampling.max_tokens))
+            return super()._complete(batch)
+
+        def _score_rows(self, batch: ...) -> ...:
+            sizes.append(len(batch) * max(len(row.ids) for row in batch))
+            return super()._score_rows(batch)
+
+        def _run_pack(self, packed: Pack) -> list[float]:
+            sizes.append(len(packed.layout.ids_T))
+            return super()._run_pack(packed)
+
+    prompts = [ask(f"{number} why? " * (1 + number)) for number in range(12)]
+    whole = Watched(Checkpoint(str(tiny_policy)), device="cpu")
+    small = Watched(Checkpoint(str(tiny_policy)), device="cpu", batch_tokens=300)
+    for run in (
+        lambda engine: engine.generate([Request(prompt, sampling=Sampling(max_tokens=5)) for prompt in prompts]),
+        lambda engine: engine.logprobs(prompts, ["A", "B"]),
+    ):
+        sizes.clear()
+        expected = run(whole)
+        assert len(sizes) == 1
+        (total,) = sizes
+        sizes.clear()
+        result = run(small)
+        assert max(sizes) <= 300 < total
+        assert len(sizes) <= 2 * total / 300 + 1
+        if isinstance(expected[0][0], float):
+            assert result == [pytest.approx(row, abs=1e-3) for row in expected]
+        else:
+            assert result == expected
+
+
 def test_a_splitter_that_breaks_its_law_is_named(writer: Writer, encoder: PromptEncoder) -> None:
     class Shouting(Lines):
         def split(self, text: str) -> list[str]:

@@ -132,6 +132,10 @@ def test_a_row_draws_the_same_alone_and_in_any_company(name: str) -> None:
         with torch.inference_mode():
             decode(model, [prompt], [draft], how, [row], shares=takes_packs(model))
         assert draft.completion().tokens == together[row]
+    pairs = [(a, b) for a in range(12) for b in range(a) if prompts[a] == prompts[b]]
+    assert pairs
+    assert all(together[a] != together[b] for a, b in pairs), "equal prompts draw by different seeds"
+    assert together != write(model, prompts), "nor is it the likeliest"
 
 
 def test_what_a_row_draws_does_not_depend_on_who_has_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,13 @@ def grader() -> IntegralGrader:
         ("x + 3", "x + 1"),
         (r"\frac{a x^2}{2} + c", r"\frac{a x^2}{2}"),
         ("0.69314718056", r"\ln 2"),
+        (r"\frac{a x^2}{2} + a", r"\frac{a x^2}{2}"),  # a does not depend on x
+        (r"\frac{a t^2}{2} + a", r"\int a t \, dt"),
+        ("K", "K"),  # alone it is no constant of integration
+        (r"\frac{2}{3} x^{3/2}", r"\frac{2}{3} x \sqrt{x}"),  # real for positive x alone
+        (r"\frac{2}{3} |x|^{3/2}", r"\frac{2}{3} x^{3/2}"),
+        (r"\frac{2}{3} x^{3/2}", r"\frac{2}{3} |x|^{3/2}"),
+        ("2C + x", "2C + x"),
     ],
 )
 def test_the_same_integral_is_correct(grader: IntegralGrader, answer: str, reference: str) -> None:
@@ -54,6 +61,11 @@ def test_the_same_integral_is_correct(grader: IntegralGrader, answer: str, refer
         ("t^2", "x^2"),
         ("ax^2", "bx^2"),
         ("0.69", r"\ln 2"),
+        ("2K", "K"),
+        (r"\frac{a x^2}{2} + x", r"\frac{a x^2}{2}"),
+        ("x^2", "5"),
+        ("5 + C", "4"),
+        ("1000000.2", "1000000"),
     ],
 )
 def test_another_function_or_value_is_not(grader: IntegralGrader, answer: str, reference: str) -> None:
@@ -88,8 +100,10 @@ def test_functions_that_share_no_real_points_cannot_be_compared(grader: Integral
     assert grader.grade(r"\boxed{\sqrt{-1 - x^2}}", r"\sqrt{-1 - x^2}") is Grade.NO_ANSWER
 
 
-def test_what_cannot_be_read_is_no_answer(grader: IntegralGrader) -> None:
-    assert grader.grade(r"\boxed{\frac{}", "x^2") is Grade.NO_ANSWER
+@pytest.mark.parametrize("answer", [r"\frac{", "x > 1", r"\{1, 2\}"])
+def test_what_is_no_expression_is_no_answer(grader: IntegralGrader, answer: str) -> None:
+    assert grader.grade(f"\\boxed{{{answer}}}", "x^2") is Grade.NO_ANSWER
+    assert are_equal("x^2", answer) is None
 
 
 @pytest.mark.slow
