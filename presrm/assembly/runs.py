@@ -104,8 +104,8 @@ def _note_sampling(config: Config, progress: Progress) -> None:
 def write_report(config: Config, run: RunDir, rows: Sequence[IterationSummary]) -> None:
     """Write ``report.md`` and ``report.json``: what is known of the policies so far."""
     about = {"name": config.name, "policy": config.model.id, **run.facts, "seed": str(config.seed), **versions()}
-    replace_file(run.path / "report.md", to_markdown(rows, about))
-    replace_file(run.path / "report.json", json.dumps(to_json(rows, about), indent=1) + "\n")
+    run.write("report.md", to_markdown(rows, about))
+    run.write("report.json", json.dumps(to_json(rows, about), indent=1) + "\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from presrm.cli.show import one_line
 from presrm.errors import DataError, RequestError
 from presrm.files.journal import read_request
 from presrm.files.jsonl import BadRow, NoGoodRowError, dump_row, explain_rejected
+from presrm.files.lock import lock_beside, refuse_link
 from presrm.files.run import hash_path
 from presrm.files.tables import SUFFIXES, read_table
 
@@ -172,6 +173,7 @@ def _write_rejected(rejected: Sequence[BadRow], path: Path | None) -> str:
     if not rejected:
         path.unlink(missing_ok=True)  # those of an earlier start
         return ""
+    refuse_link(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"".join(dump_row({"line": row.line, "reason": row.reason}) for row in rejected))
@@ -188,11 +190,13 @@ def _output(out: str | None) -> Iterator[Callable[[dict[str, Any]], object]]:
         yield lambda row: sys.stdout.write(dump_row(row).decode())
     else:
         path = Path(out)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        refuse_link(path)
         temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                yield lambda row: file.write(dump_row(row))
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with lock_beside(path):
+            temporary.unlink(missing_ok=True)  # of a killed start, or a link that leads elsewhere
+            try:
+                with temporary.open("xb") as file:
+                    yield lambda row: file.write(dump_row(row))
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """An output that grows by groups of rows, and from which the same request goes on.
 
-A group counts once its rows are synced and the state beside the file says so: what a killed writer left behind that is
-cut off again, so that the files come out the same, interrupted or not.
+A group counts once its rows are synced and the state beside the file says so, with a hash of all that is finished: what
+a killed writer left behind that is cut off again, so that the files come out the same, interrupted or not.
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,9 +17,10 @@ from pydantic import TypeAdapter
 
 from presrm.errors import RunConfigError, RunError
 from presrm.files.jsonl import BadRow, dump_row
+from presrm.files.lock import Lock, lock_beside, refuse_link
 from presrm.files.run import replace_file
 
-_FORMAT = 3
+_FORMAT = 4
 _SECONDS_BETWEEN_SYNCS = 1.0
 
 
@@ -33,6 +35,8 @@ class _State:
     notes: dict[str, Any]
     bytes: int
     bytes_rejected: int
+    sha256: str
+    sha256_rejected: str
     is_done: bool
 
 
@@ -40,7 +44,7 @@ class Journal:
     """A JSON Lines file, the rows set aside, ``<path>.rejected.jsonl``, and their state, ``<path>.state.json``.
 
     A group is synced as it is appended. Inside of ``with journal:`` cheap groups share that: they are synced at least
-    every second, and however the block is left.
+    every second, and however the block is left. Until it is finished, discarded or left, nobody else can open it.
 
     Args:
         path: The file; made if absent.
@@ -51,19 +55,35 @@ class Journal:
 
     Raises:
         RunConfigError: if the file was begun with another request or by another version.
-        RunError: if state or files are damaged.
+        RunError: if another process writes it, or state or files are damaged, changed or symbolic links.
     """
 
     def __init__(self, path: Path, request: Mapping[str, Any]) -> None:
         self.path, self.rejected = path, Path(f"{path}.rejected.jsonl")
         self._state_path = Path(f"{path}.state.json")
-        self._state = _State(_FORMAT, json.loads(json.dumps(request)), 0, {}, {}, 0, 0, is_done=False)
+        nothing = sha256().hexdigest()
+        self._state = _State(_FORMAT, json.loads(json.dumps(request)), 0, {}, {}, 0, 0, nothing, nothing, is_done=False)
+        self._digests = {path: sha256(), self.rejected: sha256()}
         self._synced = time.monotonic()
         self._is_shared = self._is_pending = False
-        if self._state_path.exists():
+        self._lock: Lock | None = None
+        if _is_finished(self._state_path):  # to be read, perhaps where nothing may be written
             self._state = self._read()
-        elif path.exists():
-            raise RunConfigError(f"{path} exists and is no unfinished output; remove it or choose another --out")
+            return
+        self._lock = lock_beside(path)
+        try:
+            refuse_link(path, self.rejected, self._state_path)
+            if self._state_path.exists():
+                self._state = self._read()
+            elif path.exists():
+                raise RunConfigError(f"{path} exists and is no unfinished output; remove it or choose another --out")
+        except BaseException:
+            self._release()
+            raise
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     @property
     def num_rows(self) -> int:
@@ -93,6 +113,7 @@ class Journal:
         self._is_shared = False
         if self._is_pending:
             self._sync()
+        self._release()
 
     def append(
         self,
@@ -104,19 +125,19 @@ class Journal:
     ) -> None:
         """Write a group of rows, and those of it that are set aside."""
         if not self._state_path.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._save()
         old = self._state
         self._is_pending = True
+        set_aside = [{"line": row.line, "reason": row.reason} for row in rejected]
         self._state = replace(
             old,
             num_rows=old.num_rows + len(rows),
             totals=old.totals | {name: old.totals.get(name, 0) + value for name, value in totals.items()},
             notes=old.notes | dict(notes or {}),
             bytes=self._write(self.path, old.bytes, rows),
-            bytes_rejected=self._write(
-                self.rejected, old.bytes_rejected, [{"line": row.line, "reason": row.reason} for row in rejected]
-            ),
+            bytes_rejected=self._write(self.rejected, old.bytes_rejected, set_aside),
+            sha256=self._digests[self.path].hexdigest(),
+            sha256_rejected=self._digests[self.rejected].hexdigest(),
         )
         if not self._is_shared or time.monotonic() - self._synced >= _SECONDS_BETWEEN_SYNCS:
             self._sync()
@@ -125,29 +146,51 @@ class Journal:
         """Say that nothing is missing."""
         self._state = replace(self._state, is_done=True)
         self._sync()
+        self._release()
 
     def discard(self) -> None:
         """Take the rows back, so that another request may follow; what was set aside stays, to be read."""
         self.path.unlink(missing_ok=True)
         self._state_path.unlink(missing_ok=True)
+        self._release()
 
     def _read(self) -> _State:
+        anew = f"remove it and {self._state_path} to begin anew"
         try:
-            state = TypeAdapter(_State).validate_json(self._state_path.read_bytes())
-        except ValueError as error:
+            told = json.loads(self._state_path.read_bytes())
+            if told["format"] != _FORMAT:
+                raise RunConfigError(f"{self.path} is of another version of presrm; choose another --out, or {anew}")
+            if told.pop("sha256_state", None) != _hash(told):
+                raise ValueError("it is not what was written last")
+            state = TypeAdapter(_State).validate_python(told)
+        except RunConfigError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RunError(
-                f"{self._state_path} is damaged, or of an earlier version of presrm; remove it and {self.path} to "
-                "begin anew"
+                f"{self._state_path} is damaged; restore it, or remove it and {self.path} to begin anew"
             ) from error
-        changes = _changes(state.request, self._state.request)
-        if state.format != _FORMAT:
-            changes.insert(0, "it is of another version of presrm")
-        if changes:
+        if changes := _changes(state.request, self._state.request):
             raise RunConfigError(
-                f"{self.path} was begun with another request ({'; '.join(changes)}); choose another --out, or remove "
-                f"it and {self._state_path}"
+                f"{self.path} was begun with another request ({'; '.join(changes)}); choose another --out, or {anew}"
             )
+        self._verify(self.path, state.bytes, state.sha256, is_whole=state.is_done)
+        self._verify(self.rejected, state.bytes_rejected, state.sha256_rejected, is_whole=state.is_done)
         return state
+
+    def _verify(self, path: Path, size: int, expected: str, *, is_whole: bool) -> None:
+        """Hash what is finished of a file, and refuse it if it is not what was written."""
+        digest, left, rest = self._digests[path], size, b""
+        if path.exists():
+            with path.open("rb") as file:
+                while left and (block := file.read(min(left, 1 << 20))):
+                    digest.update(block)
+                    left -= len(block)
+                rest = file.read(1) if is_whole else b""
+        if digest.hexdigest() != expected or rest:
+            raise RunError(
+                f"{path} is not what was written there (changed, cut off or removed); restore it, or remove "
+                f"{self.path} and {self._state_path} to begin anew"
+            )
 
     def _write(self, path: Path, size: int, rows: Sequence[Mapping[str, Any]]) -> int:
         """Write rows behind the first `size` bytes of a file, all that is finished of it; give its size with them."""
@@ -156,13 +199,9 @@ class Journal:
             return 0
         data = b"".join(map(dump_row, rows))
         with path.open("ab") as file:
-            if file.tell() < size:
-                raise RunError(
-                    f"{path} is shorter than it was when its last group was finished; remove it and "
-                    f"{self._state_path} to begin anew"
-                )
             file.truncate(size)
             file.write(data)
+        self._digests[path].update(data)
         return size + len(data)
 
     def _sync(self) -> None:
@@ -175,7 +214,19 @@ class Journal:
         self._synced, self._is_pending = time.monotonic(), False
 
     def _save(self) -> None:
-        replace_file(self._state_path, json.dumps(asdict(self._state), indent=1) + "\n")
+        state = asdict(self._state)
+        replace_file(self._state_path, json.dumps(state | {"sha256_state": _hash(state)}, indent=1) + "\n")
+
+
+def _hash(state: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def _is_finished(state_path: Path) -> bool:
+    try:
+        return json.loads(state_path.read_bytes())["is_done"] is True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def read_request(path: Path) -> Mapping[str, Any]:

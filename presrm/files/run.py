@@ -12,32 +12,69 @@ report.md report.json report.html
 ```
 """
 
-import fcntl
+import errno
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import yaml
+from pydantic import Field, TypeAdapter, ValidationError
 
 from presrm.config import Config, changed_fixed, parse_config
 from presrm.errors import RunConfigError, RunError
 from presrm.files.jsonl import dump, load_typed
 from presrm.files.ledger import Ledger
+from presrm.files.lock import Lock, refuse_link
 from presrm.types import Checkpoint
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Digest
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 LEDGER = "ledger.sqlite"
-_FORMAT = 2
+_FORMAT = 3
+_LONGEST_LINE = 1 << 20
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+_Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Count = Annotated[int, Field(ge=0, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An artefact: finished if it has a hash, else its groups so far with theirs."""
+
+    sha256: _Hash | None = None
+    sha256_begun: _Hash | None = None
+    rows: _Count = 0
+    bytes: _Count = 0
+    model: str | None = None
+    adapter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """What a manifest has to hold; it may hold more."""
+
+    versions: dict[str, str]
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    artefacts: dict[str, _Entry]
 
 
 class RunDir:
     """An open run folder; a context manager that holds the run's lock.
+
+    A finished run can be read where its folder may not be written.
 
     Args:
         path: The folder, made if absent.
@@ -47,7 +84,7 @@ class RunDir:
             change either.
 
     Raises:
-        RunError: if another process works on the run, or the manifest is damaged.
+        RunError: if another process works on the run, the manifest is damaged, or the folder holds a symbolic link.
         RunConfigError: naming each fixed setting that was changed since the first artefact was made.
     """
 
@@ -59,42 +96,47 @@ class RunDir:
         inputs: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
-        self._lock = (path / ".lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise RunError(f"another process is working on {path}; wait for it, or choose another --out") from error
+        self._lock = self._locked()
         try:
             self._open(config, versions or {}, inputs or {})
         except BaseException:
-            self._lock.close()
+            self._release()
             raise
 
+    def _locked(self) -> Lock | None:
+        """Lock the folder; none for a run in a folder that may only be read."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            refuse_link(*self.path.rglob("*"))
+            return Lock(self.path / ".lock", self.path)
+        except OSError as error:
+            if error.errno in _READ_ONLY and self._manifest_path.exists():
+                return None
+            raise
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
     def _open(self, config: Config, versions: Mapping[str, str], inputs: Mapping[str, str]) -> None:
-        self.manifest: dict[str, Any] = {
-            "format": _FORMAT,
-            "versions": dict(versions),
-            "inputs": {},
-            "artefacts": {},
-            "finished": False,
-        }
+        self.manifest: dict[str, Any] = {"format": _FORMAT, "versions": dict(versions), "artefacts": {}}
         if self._manifest_path.exists():
             self.manifest = _read_manifest(self._manifest_path)
             self._check(config, inputs)
-        elif any(child.name != ".lock" for child in self.path.iterdir()):
+        elif any(child.name not in (".lock", ".manifest.json.tmp") for child in self.path.iterdir()):
             raise RunError(f"{self.path} is not empty and holds no run; choose another --out")
-        self.manifest["inputs"] = dict(inputs)
-        settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        replace_file(self.path / "config.yaml", settings)
+        settings = config.model_dump(mode="json")
+        self.manifest.update(config=settings, inputs=dict(inputs))
         self.commit()
+        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+        self.write("config.yaml", text)
+        if self._lock is not None:
+            _cut_torn_line(self.path / "metrics.jsonl")
 
     def _check(self, config: Config, inputs: Mapping[str, str]) -> None:
         if not any(self.manifest["artefacts"].values()):
             return  # nothing has been made yet, so nothing binds
-        where = self.path / "config.yaml"
-        old = parse_config(yaml.safe_load(where.read_text("utf-8")), str(where))
+        old = parse_config(self.manifest["config"], str(self._manifest_path))
         changes = changed_fixed(old, config)
         before = self.manifest["inputs"]
         changes += [
@@ -114,12 +156,15 @@ class RunDir:
     ) -> None:
         if "ledger" in self.__dict__:
             self.ledger.close()
-        self._lock.close()
+        self._release()
 
     @cached_property
     def ledger(self) -> Ledger:
         """The verdict ledger, opened when first asked for; no artefact: what resume trusts stands in the manifest."""
-        return Ledger(self.path / LEDGER)
+        path = self.path / LEDGER
+        if not path.exists() and any(name.endswith("/trees.jsonl") for name in self.manifest["artefacts"]):
+            logger.warning("%s is gone: the verdicts until now cannot be explained; a new one begins here", path)
+        return Ledger(path)
 
     @property
     def _manifest_path(self) -> Path:
@@ -127,7 +172,12 @@ class RunDir:
 
     def commit(self) -> None:
         """Replace the manifest: from here on, what it lists is finished."""
-        replace_file(self._manifest_path, json.dumps(self.manifest, indent=1, sort_keys=True) + "\n")
+        self.manifest["sha256"] = _hash_manifest(self.manifest)
+        text = json.dumps(self.manifest, indent=1, sort_keys=True) + "\n"
+        if self._lock is not None:
+            replace_file(self._manifest_path, text)
+        elif text != self._manifest_path.read_text("utf-8"):
+            raise RunError(f"{self.path} may not be written, and there is work left to do: make it writable")
 
     def remember(self, facts: Mapping[str, str]) -> None:
         """Keep facts about the policy; those of the first time stand, so that no later start changes a report."""
@@ -144,6 +194,11 @@ class RunDir:
         """Append a row to metrics.jsonl, with the time (seconds since the epoch)."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": round(time.time(), 3), **row}, sort_keys=True) + "\n")
+
+    def write(self, name: str, content: str) -> None:
+        """Write a file that is no artefact, such as a report; one that may only be read stays as it is."""
+        if self._lock is not None:
+            replace_file(self.path / name, content)
 
     def iteration(self, number: int) -> "IterationDir":
         """The folder that makes M(number)."""
@@ -191,21 +246,44 @@ class IterationDir:
         path, entry = self.path / name, self._entry(name)
         if self.is_done(name):
             self._verify(path, entry)
-            return list(load_typed(kind, path)) if entry["rows"] else []
+            return list(load_typed(kind, path)) if path.stat().st_size else []
         have: list[T] = []
+        digest = self._begun(path, entry)
         with path.open("ab") as file:
             file.truncate(entry.get("bytes", 0))
             if entry.get("rows"):
                 have = list(load_typed(kind, path))
             for group in make(len(have)):
-                file.write("".join(dump(row) + "\n" for row in group).encode())
+                data = "".join(dump(row) + "\n" for row in group).encode()
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
                 have += group
-                entry.update(rows=len(have), bytes=file.tell())
+                digest.update(data)
+                entry.update(rows=len(have), bytes=file.tell(), sha256_begun=digest.hexdigest())
                 self.run.commit()
         self._finish(name, rows=len(have))
         return have
+
+    def _begun(self, path: Path, entry: dict[str, Any]) -> "Digest":
+        """Hash what is there of an artefact that is not finished, if that is what was written."""
+        digest, size = sha256(), entry.get("bytes", 0)
+        if not size:
+            return digest
+        if not path.exists():
+            logger.warning("%s is gone, before it was finished: it is made anew", path)
+            entry.clear()
+            return digest
+        with path.open("rb") as file:
+            while size and (block := file.read(min(size, 1 << 20))):
+                digest.update(block)
+                size -= len(block)
+        if digest.hexdigest() != entry.get("sha256_begun"):
+            raise RunError(
+                f"{path} is not what the run wrote so far (changed or cut off); restore it, or remove it to have it "
+                "made anew"
+            )
+        return digest
 
     def value(self, name: str, make: Callable[[], Any]) -> Any:
         """Read the JSON artefact `name` as plain data, or make it (``make`` gives plain data)."""
@@ -228,7 +306,7 @@ class IterationDir:
             self._finish(name)
         entry = self._entry(name)
         self._verify(folder, entry)
-        policy = Checkpoint(entry["model"] or str(folder), folder if entry["adapter"] else None)
+        policy = Checkpoint(entry.get("model") or str(folder), folder if entry.get("adapter") else None)
         if policy.is_remote:
             raise RunError(
                 f"{self.run.path / 'manifest.json'} names an address as the policy of {self.path}; only a user may"
@@ -236,6 +314,7 @@ class IterationDir:
         return policy
 
     def _finish(self, name: str, **facts: Any) -> None:
+        self._entry(name).pop("sha256_begun", None)
         self._entry(name).update(sha256=hash_path(self.path / name), **facts)
         self.run.commit()
 
@@ -249,8 +328,9 @@ class IterationDir:
 def replace_file(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)  # of a writer that was killed, or a link that leads elsewhere
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
@@ -280,14 +360,37 @@ def _files(path: Path) -> Iterator[Path]:
     return iter(sorted(file for file in path.rglob("*") if file.is_file())) if path.is_dir() else iter((path,))
 
 
+def _cut_torn_line(path: Path) -> None:
+    """Cut off a last line that a killed writer left without its end."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _LONGEST_LINE))
+        tail = file.read()
+        file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(path.read_text("utf-8"))
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
         if manifest["format"] != _FORMAT:
             raise RunError(
-                f"{path} was written by another version of presrm (format {manifest['format']}, this one writes "
+                f"{path} was written by another version of presrm (format {manifest['format']!r:.20}, this one writes "
                 f"{_FORMAT}); choose another --out"
             )
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: {error}") from error
-    return dict(manifest)
+        if manifest.get("sha256") != _hash_manifest(manifest):
+            raise ValueError("it is not what was written last")
+        TypeAdapter(_Manifest).validate_python(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RunError(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: {error}; restore it, or choose another --out") from error
+    return manifest
+
+
+def _hash_manifest(manifest: Mapping[str, Any]) -> str:
+    """Hash what a manifest says besides."""
+    said = {name: value for name, value in manifest.items() if name != "sha256"}
+    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

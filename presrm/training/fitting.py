@@ -30,6 +30,7 @@ from transformers.trainer_callback import PrinterCallback
 from presrm.config import LoraConfig, ModelConfig
 from presrm.engines.hf_loading import load_policy, quietly
 from presrm.errors import ConfigError, DivergedError
+from presrm.files.lock import lock_beside, refuse_link
 from presrm.types import Checkpoint
 
 A = TypeVar("A", bound=TrainingArguments)
@@ -224,8 +225,13 @@ def whole_folder(out: Path, state: PartialState) -> Iterator[Path]:
     Args:
         out: What is to be made; replaced if it is there.
         state: The processes that train together; the main one moves the folder.
+
+    Raises:
+        RunError: if another process makes it, or it is a symbolic link.
     """
     partial = partial_folder(out)
+    refuse_link(out, partial)
+    lock = lock_beside(out) if state.is_main_process else None
     try:
         if state.is_main_process:
             shutil.rmtree(partial, ignore_errors=True)
@@ -242,8 +248,9 @@ def whole_folder(out: Path, state: PartialState) -> Iterator[Path]:
             _sync(out.parent)
         state.wait_for_everyone()
     finally:
-        if state.is_main_process:
+        if lock is not None:
             shutil.rmtree(partial, ignore_errors=True)
+            lock.release()
 
 
 def _sync(path: Path) -> None:

@@ -1,6 +1,7 @@
 """The trainer: lessons + policy -> policy."""
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from presrm.training.saving import Card, save_policy
 from presrm.training.tokens import explain_dropped, name_limit, tokenise
 from presrm.types import Checkpoint, Lesson
 
+logger = logging.getLogger(__name__)
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 
 
@@ -70,9 +72,9 @@ class _Frozen:
         rows = [(lesson.rows, lesson.lengths) for lesson in trainer.lessons]
         weights = [hash_weights(model) for model in (unwrapped, other) if model is not None]
         belongs_to = json.dumps([weights, sorted(reads), compute_dtype(self.model), rows])
-        path = self.out.with_name(f"reference-{sha256(belongs_to.encode()).hexdigest()[:16]}.safetensors")
+        name = f"reference-{sha256(belongs_to.encode()).hexdigest()[:16]}"
         is_main = trainer.is_world_process_zero()
-        stored = [path.read_bytes() if is_main and path.exists() else None]
+        stored = [_read_stored(self.out.parent, name) if is_main else None]
         broadcast_object_list(stored)  # other machines may not see the file
         if stored[0] is not None:
             return {name: logps_M.to(trainer.args.device) for name, logps_M in load(stored[0]).items()}
@@ -84,8 +86,24 @@ class _Frozen:
             found["reference"] = trainer.score(other, packs=trainer.accept(other))
         _require_finite(found, self.reference)
         if is_main:
-            replace_file(path, save({name: logps_M.cpu().clone() for name, logps_M in found.items()}))
+            data = save({name: logps_M.cpu().clone() for name, logps_M in found.items()})
+            replace_file(self.out.with_name(f"{name}-{_short_hash(data)}.safetensors"), data)
         return found
+
+
+def _read_stored(folder: Path, name: str) -> bytes | None:
+    """Read log-probabilities that were stored, if they still are what the name of their file says."""
+    for path in folder.glob(f"{name}-*.safetensors"):
+        data = path.read_bytes()
+        if path.stem == f"{name}-{_short_hash(data)}":
+            return data
+        logger.warning("%s is not what was written there: it is computed anew", path)
+        path.unlink()
+    return None
+
+
+def _short_hash(data: bytes) -> str:
+    return sha256(data).hexdigest()[:16]
 
 
 class PackedTrainer:
@@ -129,8 +147,9 @@ class PackedTrainer:
     ) -> Checkpoint:
         """Train `policy` on `lessons` and save the result under `out`, which is whole or absent.
 
-        The reference's log-probabilities stay beside it, in ``reference-<hash of weights and lessons>.safetensors``:
-        another training from these weights on these lessons, or this one after it was killed, reads them there.
+        The reference's log-probabilities stay beside it, in ``reference-<hash of what they belong to>-<of
+        themselves>.safetensors``: another training from these weights on these lessons, or this one after it was
+        killed, reads them there.
 
         Args:
             lessons: What to learn from.

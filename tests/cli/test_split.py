@@ -1,6 +1,7 @@
 """``presrm split``: JSON Lines for programs, colours for people."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from rich.console import Console
 from presrm.cli import split as split_verb
 from presrm.cli.show import one_line, print_steps, visible
 from presrm.engines.scripted import ScriptedEngine
+from presrm.files.lock import lock_beside
 
 
 @pytest.fixture
@@ -191,3 +193,24 @@ def test_a_model_that_finds_no_boundary_is_said_too(run, old_solutions, models):
     ended = run("split", old_solutions, "--segmenter", "model")
     assert ended.code == 0, ended.err
     assert "the model finds no boundary in 1 of 1 solutions" in ended.err
+
+
+def test_an_output_has_one_writer_and_no_link_is_followed(run, tmp_path):
+    rows, out, mine = tmp_path / "rows.jsonl", tmp_path / "out.jsonl", tmp_path / "mine"
+    rows.write_text('{"question": "?", "solution": "a\\nb\\n"}\n{}\n')
+    mine.write_text("mine")
+    with lock_beside(out):
+        ended = run("split", rows, "--out", out)
+    assert ended.code == 1
+    assert re.fullmatch(r"presrm: process \d+ on .* is working on .*out\.jsonl; wait for it, .*\n", ended.err)
+    (tmp_path / ".out.jsonl.tmp").symlink_to(mine)
+    assert run("split", rows, "--out", out).code == 0
+    assert json.loads(out.read_text())["steps"] == ["a\n", "b\n"]
+    for name in ("out.jsonl", "out.jsonl.rejected.jsonl"):
+        (tmp_path / name).unlink()
+        (tmp_path / name).symlink_to(mine)
+        ended = run("split", rows, "--out", out)
+        assert ended.code == 1
+        assert f"{name} is a symbolic link" in ended.err
+        (tmp_path / name).unlink()
+    assert mine.read_text() == "mine"

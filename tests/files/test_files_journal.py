@@ -1,6 +1,7 @@
 """An output that grows by groups and is gone on with."""
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,14 @@ from presrm.files.journal import Journal
 from presrm.files.jsonl import BadRow
 
 ROWS = [{"n": 1}, {"n": 2}]
+
+
+def state_of(path: Path) -> Path:
+    return Path(f"{path}.state.json")
+
+
+def num_finished(path: Path) -> int:
+    return json.loads(state_of(path).read_text())["num_rows"]
 
 
 def test_it_goes_on_behind_the_last_finished_group(tmp_path: Path) -> None:
@@ -44,6 +53,7 @@ def test_rows_set_aside_have_a_file_of_their_own_that_is_cut_as_well(tmp_path: P
     for file in (path, first.rejected):
         with file.open("a") as opened:
             opened.write('{"half')
+    del first
     again = Journal(path, {})
     assert again.notes == {"next_line": 4}
     again.append([{"n": 4}], [BadRow(5, "no answer", "{}")], {"next_line": 6})
@@ -66,12 +76,12 @@ def test_cheap_groups_share_a_sync_and_dear_ones_have_their_own(
     with Journal(tmp_path / "cheap.jsonl", {}) as cheap:
         for row in ROWS:
             cheap.append([row])
-        assert Journal(cheap.path, {}).num_rows == 0
+        assert num_finished(cheap.path) == 0
     assert Journal(cheap.path, {}).num_rows == 2
     monkeypatch.setattr(journal, "_SECONDS_BETWEEN_SYNCS", 0.0)
     with Journal(tmp_path / "dear.jsonl", {}) as dear:
         dear.append(ROWS)
-        assert Journal(dear.path, {}).num_rows == 2
+        assert num_finished(dear.path) == 2
 
 
 def test_what_was_appended_counts_however_the_block_is_left(tmp_path: Path) -> None:
@@ -129,12 +139,94 @@ def test_a_damaged_state_is_told(tmp_path: Path, damage: str) -> None:
         Journal(path, {})
 
 
-def test_a_file_that_lost_rows_is_told(tmp_path: Path) -> None:
+DAMAGE = {
+    "a flipped byte": lambda data: data.replace(b"1", b"7", 1),
+    "swapped rows": lambda data: b"".join(reversed(data.splitlines(keepends=True))),
+    "a row too few": lambda data: data[: data.index(b"\n") + 1],
+    "torn": lambda data: data[:-3],
+    "empty": lambda data: b"",
+    "gone": lambda data: None,
+}
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("which", ["rows.jsonl", "rows.jsonl.rejected.jsonl"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_was_changed_is_told_and_not_believed_finished_or_not(
+    tmp_path: Path, damage: str, which: str, is_done: bool
+) -> None:
+    rows = Journal(tmp_path / "rows.jsonl", {})
+    rows.append(ROWS, [BadRow(11, "no question", "{}"), BadRow(3, "none", "{}")])
+    if is_done:
+        rows.finish()
+    del rows
+    path = tmp_path / which
+    changed = DAMAGE[damage](path.read_bytes())
+    path.unlink() if changed is None else path.write_bytes(changed)
+    left = sorted(tmp_path.iterdir())
+    with pytest.raises(RunError, match=f"{which} is not what was written there.*restore it, or remove"):
+        Journal(tmp_path / "rows.jsonl", {})
+    assert sorted(tmp_path.iterdir()) == left
+    assert changed is None or path.read_bytes() == changed
+
+
+def test_a_row_behind_a_finished_output_is_told(tmp_path: Path) -> None:
+    rows = Journal(tmp_path / "rows.jsonl", {})
+    rows.append(ROWS)
+    rows.finish()
+    with rows.path.open("a") as file:
+        file.write('{"n": 3}\n')
+    with pytest.raises(RunError, match="is not what was written there"):
+        Journal(rows.path, {})
+
+
+def test_an_edited_state_is_told(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    Journal(path, {}).append(ROWS)
-    path.write_text("")
-    with pytest.raises(RunError, match="shorter"):
+    Journal(path, {}).append(ROWS, right=1)
+    state = state_of(path)
+    state.write_text(state.read_text().replace('"right": 1', '"right": 2'))
+    with pytest.raises(RunError, match="is damaged"):
+        Journal(path, {})
+
+
+def test_an_output_has_one_writer_and_the_second_is_told_whose_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    first = Journal(path, {})
+    first.append(ROWS)
+    with pytest.raises(
+        RunError, match=rf"process {os.getpid()} on .* \(since 2\d\d\d-.*\) is working on .*rows\.jsonl; wait"
+    ):
+        Journal(path, {})
+    first.append([{"n": 3}])
+    first.finish()
+    assert Journal(path, {}).num_rows == 3
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["rows.jsonl", "rows.jsonl.state.json"]
+
+
+@pytest.mark.parametrize(
+    "which", ["rows.jsonl", "rows.jsonl.rejected.jsonl", "rows.jsonl.state.json", ".rows.jsonl.lock"]
+)
+def test_nothing_is_written_through_a_symbolic_link(tmp_path: Path, which: str) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine\n")
+    (tmp_path / "out").mkdir()
+    path = tmp_path / "out/rows.jsonl"
+    Journal(path, {}).append(ROWS, [BadRow(3, "no question", "{}")])
+    (tmp_path / "out" / which).unlink(missing_ok=True)
+    (tmp_path / "out" / which).symlink_to(mine)
+    with pytest.raises(RunError, match=r"is a symbolic link|is not what was written there|is damaged"):
         Journal(path, {}).append(ROWS)
+    assert mine.read_text() == "mine\n"
+
+
+def test_a_finished_output_is_read_where_nothing_may_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Journal(tmp_path / "rows.jsonl", {})
+    rows.append(ROWS)
+    rows.finish()
+    monkeypatch.setattr("presrm.files.lock.os.open", lambda *arguments: pytest.fail("a lock is written"))
+    assert Journal(rows.path, {}).num_rows == 2
 
 
 def test_notes_stand_until_they_are_told_anew(tmp_path: Path) -> None:
@@ -143,6 +235,7 @@ def test_notes_stand_until_they_are_told_anew(tmp_path: Path) -> None:
     again = Journal(path, {})
     again.append(ROWS, (), {"next_line": 5})
     again.append(ROWS)
+    del again
     assert Journal(path, {}).notes == {"next_line": 5, "seen": ["a"]}
 
 
@@ -156,7 +249,7 @@ def test_inside_of_a_block_what_is_older_than_a_second_is_synced_with_the_next_g
     with Journal(path, {}) as rows:
         for now in (100.5, 100.9, 101.0, 101.9, 102.0):
             rows.append([{"n": now}])
-            finished.append(Journal(path, {}).num_rows)
+            finished.append(num_finished(path))
     assert finished == [0, 0, 3, 3, 5], "every second, counted from the last time"
 
 
@@ -196,7 +289,8 @@ def test_what_was_set_aside_stays_through_groups_that_set_nothing_aside(tmp_path
     rows = Journal(tmp_path / "rows.jsonl", {})
     rows.append(ROWS, [BadRow(3, "no question", "{}")])
     rows.append(ROWS)
-    again = Journal(rows.path, {})
+    del rows
+    again = Journal(tmp_path / "rows.jsonl", {})
     again.append(ROWS)
     again.append(ROWS, [BadRow(9, "no answer", "{}")])
     assert [json.loads(line)["line"] for line in again.rejected.read_text().splitlines()] == [3, 9]

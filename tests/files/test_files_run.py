@@ -1,12 +1,15 @@
 """A run folder trusts its manifest and nothing else."""
 
 import json
+import os
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from presrm.config import Config
+from presrm.config import Config, load_config
 from presrm.errors import RunConfigError, RunError
 from presrm.files.run import RunDir, hash_path, replace_file
 from presrm.types import Checkpoint, Problem
@@ -25,6 +28,16 @@ class Killed(Exception):  # noqa: N818
 def dying(have: int, after: int):
     yield from groups_from(have, until=after)
     raise Killed
+
+
+def edit_manifest(run: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest as somebody would who knows how it is hashed."""
+    path = run / "manifest.json"
+    manifest = json.loads(path.read_text())
+    edit(manifest)
+    del manifest["sha256"]
+    manifest["sha256"] = sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(manifest))
 
 
 def test_rows_are_made_once_and_then_read(tmp_path: Path) -> None:
@@ -99,7 +112,7 @@ def test_settings_bind_only_once_something_was_made(tmp_path: Path) -> None:
 
 
 def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
-    with RunDir(tmp_path / "run", Config()), pytest.raises(RunError, match="another process"):
+    with RunDir(tmp_path / "run", Config()), pytest.raises(RunError, match=r"process \d+ on .* is working on"):
         RunDir(tmp_path / "run", Config())
     with RunDir(tmp_path / "run", Config()):
         pass
@@ -175,8 +188,7 @@ def test_a_manifest_from_elsewhere_names_no_address(tmp_path: Path) -> None:
 
     with RunDir(tmp_path / "run", Config()) as run:
         run.iteration(2).policy(adapter)
-    path = tmp_path / "run/manifest.json"
-    path.write_text(path.read_text().replace('"base"', '"http://host/v1#m"'))
+    edit_manifest(tmp_path / "run", lambda manifest: manifest["artefacts"]["2/policy"].update(model="http://host/v1#m"))
     with RunDir(tmp_path / "run", Config()) as run, pytest.raises(RunError, match="names an address"):
         run.iteration(2).policy(lambda out: pytest.fail("made again"))
 
@@ -237,7 +249,7 @@ def test_a_run_of_another_version_is_told_from_a_damaged_one(tmp_path: Path) -> 
     path = tmp_path / "run/manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps(manifest | {"format": 1}))
-    with pytest.raises(RunError, match=r"another version of presrm \(format 1, this one writes 2\)"):
+    with pytest.raises(RunError, match=r"another version of presrm \(format 1, this one writes 3\)"):
         RunDir(tmp_path / "run", Config())
     del manifest["format"]
     path.write_text(json.dumps(manifest))
@@ -290,3 +302,219 @@ def test_every_group_is_on_the_disk_before_the_manifest_counts_it(
         monkeypatch.setattr("os.fsync", sync)
         run.iteration(1).rows(Problem, "trees.jsonl", groups_from)
     assert counted == [(2, 0), (4, 2), (6, 4)]
+
+
+def begun(folder: Path) -> Path:
+    """A run that was killed after two of three groups."""
+    with RunDir(folder, Config()) as run, pytest.raises(Killed):
+        run.iteration(2).rows(Problem, "trees.jsonl", lambda have: dying(have, 4))
+    return folder / "iterations/2/trees.jsonl"
+
+
+DAMAGE = {
+    "an edited row": lambda data: data.replace(b"question 1", b"question 7"),
+    "swapped rows": lambda data: b"".join(reversed(data.splitlines(keepends=True))),
+    "a row too few": lambda data: data[: data.rindex(b"\n", 0, -1) + 1],
+    "torn": lambda data: data[:-3],
+    "empty": lambda data: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_an_unfinished_artefact_holds_is_not_believed_once_it_was_changed(tmp_path: Path, damage: str) -> None:
+    path = begun(tmp_path / "run")
+    changed = DAMAGE[damage](path.read_bytes())
+    path.write_bytes(changed)
+    with (
+        RunDir(tmp_path / "run", Config()) as run,
+        pytest.raises(RunError, match=r"trees\.jsonl is not what the run wrote so far.*or remove it"),
+    ):
+        run.iteration(2).rows(Problem, "trees.jsonl", groups_from)
+    assert path.read_bytes() == changed
+    path.unlink()
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert run.iteration(2).rows(Problem, "trees.jsonl", groups_from) == PROBLEMS
+
+
+def test_an_unfinished_artefact_that_is_gone_is_made_anew_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun(tmp_path / "run").unlink()
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert run.iteration(2).rows(Problem, "trees.jsonl", groups_from) == PROBLEMS
+    assert "trees.jsonl is gone, before it was finished: it is made anew" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda manifest: manifest["artefacts"].update({"2/trees.jsonl": {"sha256": "x"}}),
+        lambda manifest: manifest["artefacts"].update({"2/trees.jsonl": {"rows": -1}}),
+        lambda manifest: manifest["artefacts"].update({"2/trees.jsonl": {"bytes": "many"}}),
+        lambda manifest: manifest["artefacts"].update({"2/trees.jsonl": []}),
+        lambda manifest: manifest["artefacts"].update({"2/policy": {"sha256": "0" * 64, "model": 7}}),
+        lambda manifest: manifest.update(artefacts=[]),
+        lambda manifest: manifest.update(config=None),
+        lambda manifest: manifest.update(inputs={"prompts": 1}),
+        lambda manifest: manifest.pop("inputs"),
+        lambda manifest: manifest.pop("config"),
+    ],
+)
+def test_a_manifest_with_an_odd_field_is_damaged(tmp_path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    begun(tmp_path / "run")
+    edit_manifest(tmp_path / "run", edit)
+    with pytest.raises(RunError, match=r"manifest\.json is damaged"):
+        RunDir(tmp_path / "run", Config())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "7", '"x"', "[" * 100_000, '{"format": 3}', "\ud800"])
+def test_a_manifest_that_is_none_is_damaged(tmp_path: Path, text: str) -> None:
+    begun(tmp_path / "run")
+    (tmp_path / "run/manifest.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(RunError, match=r"manifest\.json is damaged"):
+        RunDir(tmp_path / "run", Config())
+
+
+def test_an_edited_manifest_is_damaged(tmp_path: Path) -> None:
+    path = begun(tmp_path / "run").parents[2] / "manifest.json"
+    path.write_text(path.read_text().replace('"rows": 4', '"rows": 2'))
+    with pytest.raises(RunError, match=r"manifest\.json is damaged: it is not what was written last"):
+        RunDir(tmp_path / "run", Config())
+
+
+def test_settings_are_bound_by_the_manifest_whatever_becomes_of_the_config_beside_it(tmp_path: Path) -> None:
+    begun(tmp_path / "run")
+    path = tmp_path / "run/config.yaml"
+    path.write_text(path.read_text().replace("seed: 0", "seed: 7"))
+    with pytest.raises(RunConfigError, match="seed: 0 -> 7"):
+        RunDir(tmp_path / "run", load_config(str(path)))
+    path.unlink()
+    with RunDir(tmp_path / "run", Config()):
+        assert "seed: 0" in path.read_text()
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_folder_that_was_left_while_it_was_made_is_a_run(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever sync of the first start is the last thing that happens."""
+    syncs = 0
+
+    def sync(descriptor: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        if syncs == number:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("presrm.files.run.os.fsync", sync)
+        try:
+            RunDir(tmp_path / "run", Config()).__exit__(None, None, None)
+        except OSError:
+            (tmp_path / "run/.manifest.json.tmp").write_text("{")  # as a kill would leave it
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert run.iteration(2).rows(Problem, "trees.jsonl", groups_from) == PROBLEMS
+
+
+def test_a_torn_last_line_of_the_metrics_is_cut(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        run.log(stage="search")
+    path = tmp_path / "run/metrics.jsonl"
+    whole = path.read_bytes()
+    for torn in (b'{"stage": "he', b"\x00" * 50):
+        path.write_bytes(whole + torn)
+        with RunDir(tmp_path / "run", Config()) as run:
+            run.log(stage="fit")
+        assert [json.loads(line)["stage"] for line in path.read_text().splitlines()] == ["search", "fit"]
+    path.write_bytes(b'{"torn')
+    with RunDir(tmp_path / "run", Config()):
+        assert path.read_bytes() == b""
+
+
+def test_a_lost_ledger_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert list(run.ledger.calls()) == []
+    begun(tmp_path / "run")
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert list(run.ledger.calls()) == []
+    assert caplog.text == ""
+    (tmp_path / "run/ledger.sqlite").unlink()
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert list(run.ledger.calls()) == []
+    assert "ledger.sqlite is gone" in caplog.text
+
+
+def test_a_damaged_ledger_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        (tmp_path / "run/ledger.sqlite").write_text("no ledger" * 1000)
+        with pytest.raises(RunError, match=r"cannot open the verdict ledger .*ledger\.sqlite"):
+            _ = run.ledger
+
+
+LINKS = [
+    ".lock",
+    "config.yaml",
+    "metrics.jsonl",
+    "ledger.sqlite",
+    "report.md",
+    "iterations",
+    "iterations/2/pairs.jsonl",
+]
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_nothing_is_written_through_a_symbolic_link(tmp_path: Path, name: str) -> None:
+    begun(tmp_path / "run")
+    mine, link = tmp_path / "mine", tmp_path / "run" / name
+    if name == "iterations":
+        link.rename(mine)
+    else:
+        mine.write_text("mine")
+        link.unlink(missing_ok=True)
+    link.symlink_to(mine)
+    with pytest.raises(RunError, match=f"{name} is a symbolic link, and nothing is written through one"):
+        RunDir(tmp_path / "run", Config())
+    assert name == "iterations" or mine.read_text() == "mine"
+
+
+def test_a_run_may_lie_behind_a_link_that_the_user_named(tmp_path: Path) -> None:
+    begun(tmp_path / "disk")
+    (tmp_path / "run").symlink_to(tmp_path / "disk")
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert run.iteration(2).rows(Problem, "trees.jsonl", groups_from) == PROBLEMS
+
+
+def test_replacing_a_file_follows_no_link_of_its_temporary_name(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / ".file.json.tmp").symlink_to(mine)
+    replace_file(tmp_path / "file.json", "new")
+    assert (mine.read_text(), (tmp_path / "file.json").read_text()) == ("mine", "new")
+
+
+def may_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a folder of somebody else; permissions would not keep out a test that runs as root."""
+    plain = os.open
+
+    def refuse(path: Any, flags: int, *mode: int) -> int:
+        if flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path, flags, *mode)
+
+    monkeypatch.setattr("os.open", refuse)
+
+
+def test_a_finished_run_is_read_where_nothing_may_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        run.iteration(2).rows(Problem, "trees.jsonl", groups_from)
+        run.write("report.md", "old")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    may_not_write(monkeypatch)
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert run.iteration(2).rows(Problem, "trees.jsonl", lambda have: pytest.fail("made again")) == PROBLEMS
+        run.write("report.md", "new")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+    with pytest.raises(RunError, match="may not be written, and there is work left to do"):
+        RunDir(tmp_path / "run", Config(iterations=9))
+    with pytest.raises(PermissionError):
+        RunDir(tmp_path / "new", Config())

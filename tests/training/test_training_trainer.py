@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch.nn.functional import log_softmax
 from transformers import (
     AutoConfig,
@@ -23,7 +23,8 @@ from transformers import (
 )
 
 from presrm.config import LoraConfig, ModelConfig, ObjectiveConfig, TrainingConfig
-from presrm.errors import ConfigError, DivergedError, NoLessonsError
+from presrm.errors import ConfigError, DivergedError, NoLessonsError, RunError
+from presrm.files.lock import lock_beside
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.training import tokens as training_tokens
@@ -330,6 +331,37 @@ def test_the_reference_is_computed_once_for_the_same_weights_and_pairs(
     assert list(tmp_path.glob("reference-*.safetensors")) == [stored]
     with pytest.raises(pytest.fail.Exception, match="computed again"):
         fit(make_pairs(4), policy, tmp_path / "more")
+
+
+@pytest.mark.parametrize("damage", ["flipped", "torn", "empty", "another"])
+def test_a_stored_reference_that_was_changed_is_computed_anew(
+    tiny_policy: Path, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy, pairs = Checkpoint(str(tiny_policy)), make_pairs(2)
+    _, first = fit(pairs, policy, tmp_path / "first")
+    (stored,) = tmp_path.glob("reference-*.safetensors")
+    data = stored.read_bytes()
+    another = save({"reference": torch.zeros(3)})
+    changed = {"flipped": data[:-2] + bytes([data[-2] ^ 64]) + data[-1:], "torn": data[:-9], "empty": b""}
+    stored.write_bytes(changed.get(damage, another))
+
+    _, again = fit(pairs, policy, tmp_path / "again")
+
+    assert f"{stored} is not what was written there: it is computed anew" in caplog.text
+    assert steps_of(again) == steps_of(first)
+    assert stored.read_bytes() == data
+
+
+def test_a_policy_has_one_writer_and_no_link_is_followed(tiny_policy: Path, tmp_path: Path) -> None:
+    with lock_beside(tmp_path / "out"), pytest.raises(RunError, match=r"process \d+ on .* is working on .*out; wait"):
+        fit(make_pairs(1), Checkpoint(str(tiny_policy)), tmp_path / "out")
+    for name in ("out", ".out.partial"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(tmp_path / "mine")
+        with pytest.raises(RunError, match=f"{name} is a symbolic link"):
+            fit(make_pairs(1), Checkpoint(str(tiny_policy)), tmp_path / "out")
+        (tmp_path / name).unlink()
+    assert list((tmp_path / "mine").iterdir()) == []
 
 
 @pytest.mark.parametrize(
