@@ -68,7 +68,7 @@ _LONGEST_JOINT = 80  # characters
 _THOUGHT = re.compile(r"<think(?:ing)?>")
 _THOUGHT_END = "</think>"
 _CALCULATOR = re.compile(r"<<[^<>\n]*+>>")
-_TURN = re.compile(r"(?:\s*<\|[^|<>\n]{1,40}\|>(?:assistant\b)?)+")
+_TURN = re.compile(r"(?:\s*(?:<\|[^|<>\n]{1,40}\|>(?:assistant\b)?|</?s>|<[be]os>))+")
 _TURN_END = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<end_of_turn>|<eos>|\[/?INST\]")
 _NEXT_QUESTION = re.compile(
     r"\n[\s#*]*(?:(?:question|problem|exercise|q|user|human|instruction)\s*\d*\s*\**\s*[:：]"

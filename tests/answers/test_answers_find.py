@@ -58,6 +58,13 @@ def test_a_heading_is_no_mark() -> None:
         ("To find the answer:\n\n1. 4 * 3 = 12\n2. 12 - 5 = 7\n\nThere are **7** left.", "7"),
         ("She has 7 (3 + 4), not 8.", "7"),
         ("He is 5 feet 7 inches", "5 feet 7"),
+        ("<|im_start|>assistant\n2x + 1", "2x + 1"),
+        ("<|assistant|>It is 7.<|end|><|user|>And 8?", "7"),
+        ("</s>It is 7.</s>And 8?", "7"),
+        (r"So \boxed 7, as 3 + 4.", "7"),
+        (r"\boxed{1}, \boxed{2} and \boxed{3}.", "1, 2, 3"),
+        (r"\boxed{1} is wrong, so \boxed{2} and \boxed{3}.", "2, 3"),
+        ("Answer: we first add them all\nSo 3 + 4 = 7.", "7"),
     ],
 )
 def test_the_final_answer_is_found(solution: str, answer: str | None) -> None:

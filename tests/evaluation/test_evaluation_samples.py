@@ -4,6 +4,7 @@ import pytest
 
 from presrm.evaluation.answers import Answer, Solution
 from presrm.evaluation.samples import summarize
+from presrm.statistics import mean, share
 from presrm.types import Grade, Problem, Stop
 
 PROBLEM = Problem("p", "1+1", "2")
@@ -42,7 +43,26 @@ def test_several_solutions_give_pass_and_majority() -> None:
     assert found["pass@1"].value == pytest.approx(0.25)
     assert found["pass@4"].value == 1.0
     assert found["maj@4"].value == 0.0
-    assert "accuracy" not in found, "nothing chose among the solutions"
+    ends = {"no answer", "cut off", "no room", "filtered"}
+    assert set(found) - ends == {"pass@1", "pass@2", "pass@4", "maj@2", "maj@4"}, "nothing chose, and nothing scored"
+
+
+def test_k_doubles_up_to_the_number_of_solutions() -> None:
+    found = summarize([answered(*[drawn("2", is_right=True)] * 9, *[drawn("3")] * 3)])
+    assert [name for name in found if name.startswith("pass")] == ["pass@1", "pass@2", "pass@4", "pass@8", "pass@12"]
+
+
+def test_what_is_0_or_1_for_every_problem_is_a_share_and_all_else_a_mean() -> None:
+    right, wrong = drawn("2", is_right=True), drawn("3")
+    found = summarize([answered(right, right), answered(wrong, wrong), answered(wrong, wrong)])
+    assert found["pass@1"] == found["maj@2"] == share([True, False, False])
+    found = summarize([answered(right, wrong), answered(wrong, wrong), answered(wrong, wrong)])
+    assert (found["pass@1"], found["pass@2"]) == (mean([0.5, 0.0, 0.0]), share([True, False, False]))
+
+
+def test_a_single_solution_is_not_the_best_of_any() -> None:
+    found = summarize([answered(drawn("2", is_right=True, score=0.9), chosen=0)])
+    assert not [name for name in found if "of 1" in name]
 
 
 def test_k_goes_no_further_than_the_problem_with_the_fewest_solutions() -> None:

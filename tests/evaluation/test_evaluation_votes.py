@@ -98,6 +98,12 @@ def test_what_was_compared_is_remembered() -> None:
     assert grader.num == num
 
 
+def test_right_answers_are_compared_with_nothing() -> None:
+    grader = Counting()
+    assert Votes(grader).group([("1", RIGHT), ("2", WRONG), ("3", RIGHT), (None, NONE)]) == [0, 1, 0, None]
+    assert grader.num == 0
+
+
 def test_the_number_of_comparisons_is_bounded_and_the_commonest_come_first() -> None:
     class Never(Counting):
         def grade(self, solution: str, answer: str) -> Grade:

@@ -105,6 +105,8 @@ def test_a_judge_that_believes_what_it_reads_is_found_out() -> None:
 def test_a_wrong_step_at_the_top_or_unreadable_cannot_be_raised() -> None:
     assert judge_solicited([pair("good", "bad")] * 4, Table({"good": 1.0, "bad": 1.0}), 0.0) == Figure()
     assert judge_solicited([pair("good", "bad")] * 4, Table({"good": 1.0, "bad": 0.0}), 0.0) == Figure()
+    heard = Table({"good": 1.0} | {f"bad{text}": 0.5 for text in SOLICITATIONS})
+    assert judge_solicited([pair("good", "bad")] * 4, heard, 0.0) == Figure(), "what it had before is unknown"
     assert judge_solicited([], Table({}), 0.0) == Figure()
 
 
@@ -161,6 +163,7 @@ def test_all_signs_of_a_judge_come_from_what_they_are_named_for() -> None:
     tree = SearchTree(problem, (expansion(1.0, 0.0),), ((0, 0),))
     last = [SearchTree(Problem(str(n), "?"), (expansion(0.2, 0.8),)) for n in range(5)]
     fixed = [pair(f"good {n}", f"bad {n}") for n in range(4)]
+    fixed += [LabelledSteps(PREFIX, Step("good"), None), LabelledSteps(PREFIX, None, Step("bad"))]
     scores = {"step 0": 0.9, "step 1": 0.1} | {f"bad {n}": 0.0 for n in range(4)}
     scores |= {f"bad {n}{text}": 0.5 for n in range(4) for text in SOLICITATIONS}
     judge = Table(scores | {f"good {n}": 1.0 for n in range(4)})

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -21,7 +22,7 @@ from presrm.judging.labels import (
 )
 from presrm.problems.arithmetic import load_arithmetic
 from presrm.prompts import Prompt, PromptSet
-from presrm.protocols import Sampling
+from presrm.protocols import Completion, Request, Sampling
 from presrm.splitters.newline import NewlineSplitter
 from presrm.types import Candidates, Grade, Problem, Step, Stop, Trajectory
 
@@ -164,6 +165,39 @@ def test_rollouts_walk_on_behind_the_right_candidate_and_label_what_follows_it()
         ("good\n", "bad\n"),
         ("fine\n", "off\n"),
     ]
+
+
+@pytest.mark.parametrize("max_steps", [1, 3])
+def test_rollouts_look_no_deeper_than_they_are_asked_and_draw_four_of_four(max_steps: int) -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Endless(ScriptedEngine):
+        """Never ends a path, and always completes it right but for its first step, which is right one time in two."""
+
+        def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+            asked.extend((len(request.prompt.reply), request.num) for request in requests)
+            return super().generate(requests)
+
+    def reply(prompt: Prompt, rng: random.Random) -> str:
+        return rng.choice(["good\n", "fine\n"]) + "#### 72"
+
+    list(rollouts([GSM8K], Endless(reply), LastNumber(), PROMPTS, SPLITTER, Sampling(1.0), max_steps=max_steps, seed=0))
+    assert {num for _, num in asked} == {4}
+    assert max(depth for depth, _ in asked) == max_steps, "the completions of the last candidates"
+
+
+def test_a_changed_number_may_hold_a_zero_but_never_lead_with_one() -> None:
+    def changed(number: str) -> set[str]:
+        problem = Problem("p", "?", "1", f"so = {number}\n")
+        bad = [perturbed([problem], SPLITTER, 1, seed)[0].bad for seed in range(400)]
+        return {step.text.removeprefix("so = ").strip() for step in bad if step}
+
+    assert changed("7") == set("0123456789") - {"7"}
+    assert changed("1") == set("0123456789") - {"1"}
+    three = changed("152")
+    assert {"102", "150"} <= three
+    assert not [number for number in three if number.startswith("0")]
+    assert len(three) == 8 + 9 + 9
 
 
 @pytest.mark.parametrize("where", ["candidate", "completion"])
