@@ -72,7 +72,7 @@ SWAPPED = {
 LIBRARIES = ("torch", "transformers.models.llama.modeling_llama", "peft", "hypothesis.strategies", "pydantic", "yaml")
 OTHER_NAME = {"min": "max", "max": "min", "any": "all", "all": "any"}
 LAST_MAY_GO = {"enumerate", "derive_seed"}
-SAY_NOTHING = {"strict", "encoding", "indent", "device"}
+SAY_NOTHING = {"strict", "encoding", "indent", "device", "description"}
 """Keywords that only guard, are what the system does, are for the eye, or say something on a GPU alone."""
 
 

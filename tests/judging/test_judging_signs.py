@@ -101,6 +101,11 @@ def test_a_tie_is_one_of_scores_and_leaving_the_beam_is_none() -> None:
     assert signs(*(SearchTree(PROBLEM, (expansion,)) for expansion in left)).ties == share([False, True, True, False])
 
 
+def test_without_a_tolerance_equal_scores_tie_and_no_others() -> None:
+    trees = [tree(judged(0.5, 0.5)), tree(judged(0.5, 0.5000001))]
+    assert signs_of_trees(trees, 0.0, lambda solution: None)["ties"] == share([True, False])
+
+
 def test_saturated_is_a_score_at_either_end() -> None:
     found = signs(tree(judged(0.0, 1.0, 0.0009, 0.9991, 0.002, 0.998)))
     assert found.saturated == share([True] * 4 + [False] * 2)
@@ -215,6 +220,8 @@ def test_agreement_with_the_judge_before() -> None:
     assert kendall(before, turned).value == -1.0
     assert kendall(before, [again(0.5, 0.5, 0.5), again(0.5, 0.5), again(0.5, 0.5)]).value == 0.0
     assert kendall(before, [again(None, None, None), again(None, None), again(None, 0.1)]) == Figure()
+    partly = kendall([judged(0.1, None, 0.9)], [again(0.2, 0.3, 0.4)])
+    assert (partly.num, partly.value) == (1, 1.0), "over what both could read"
 
 
 def test_a_rank_correlation_has_an_interval_where_it_has_a_value() -> None:

@@ -4,6 +4,7 @@ import functools
 import logging
 import random
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -300,6 +301,42 @@ def test_dynamic_rotary_embeddings_share_no_pack_beyond_their_first_length() -> 
     key = rotary_group(make_model(LlamaConfig(**SMALL, rope_scaling={"rope_type": "dynamic", "factor": 2.0})))
 
     assert key(10) == key(513) != key(514) != key(515)
+
+
+class Configured(nn.Module):
+    """A model of which nothing but the settings is known."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        text = SimpleNamespace(**{"max_position_embeddings": 512, **settings})
+        self.config = SimpleNamespace(get_text_config=lambda: text)
+
+
+def test_what_lengths_may_share_a_pack_is_read_wherever_a_config_says_it() -> None:
+    longrope, first = {"rope_type": "longrope"}, {"original_max_position_embeddings": 64}
+    for model in (
+        Configured(rope_parameters=longrope | first),
+        Configured(rope_parameters=longrope, **first),
+        Configured(rope_scaling=longrope | first),
+        Configured(rope_parameters=None, rope_scaling=longrope, **first),
+    ):
+        key = rotary_group(model)
+        assert key(20) == key(65) != key(66) == key(500)
+    dynamic = rotary_group(Configured(rope_parameters={"rope_type": "dynamic"} | first))
+    assert dynamic(20) == dynamic(65) != dynamic(66) != dynamic(67)
+    for rope in ({"rope_type": "llama3"} | first, {"rope_type": "yarn"} | first, longrope, {}, None):
+        key = rotary_group(Configured(rope_parameters=rope))
+        assert key(20) == key(500), "factors that no length changes"
+
+
+def test_dropout_of_every_kind_is_off_while_a_model_is_tried() -> None:
+    model = make_model(LlamaConfig(**SMALL, attention_dropout=0.5))
+    ids = torch.arange(1, 20)[None]
+    model.train()
+    with torch.no_grad():
+        with packed_forward._without_dropout(model):
+            assert torch.equal(model(ids).logits, model(ids).logits)
+        assert not torch.equal(model(ids).logits, model(ids).logits), "it is as before"
 
 
 @pytest.mark.parametrize("name", ["longrope", "dynamic"])

@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from presrm.training.preference import margin_weights, step_dpo_loss, step_ipo_loss
+from presrm.training.preference import DPO, IPO, margin_weights, step_dpo_loss, step_ipo_loss
+from presrm.training.scores import Scores
 
 
 def test_the_loss_is_the_negative_log_of_the_logistic_of_the_scaled_margin() -> None:
@@ -106,3 +108,46 @@ def test_a_pair_weighs_as_much_as_its_margin_whatever_is_beside_it() -> None:
 def test_a_margin_that_is_none_is_refused(margin: float) -> None:
     with pytest.raises(ValueError, match=r"outside \(0, 1\]"):
         margin_weights([0.5, margin])
+
+
+def test_the_objectives_give_these_losses_weighted_and_what_trl_logs() -> None:
+    policy_N, reference_N = torch.tensor([-1.0, -2.0, -3.0, -1.5, -4.0]), torch.tensor([-2.0, -2.0, -2.5, -1.5, -3.0])
+    weights_B = torch.tensor([1.0, 0.5])
+    scores = Scores(policy_N, reference_N, None, [(2, 1), (1, 1)], weights_B)
+    chosen_B, rejected_B = torch.tensor([-3.0, -1.5]), torch.tensor([-3.0, -4.0])
+    sums = (chosen_B, rejected_B, torch.tensor([-4.0, -1.5]), torch.tensor([-2.5, -3.0]))
+
+    loss_B, seen = DPO(beta=0.3, label_smoothing=0.2).losses(scores)
+    assert torch.allclose(loss_B, weights_B * step_dpo_loss(*sums, beta=0.3, label_smoothing=0.2))
+    assert seen["logps/chosen"].tolist() == chosen_B.tolist()
+    assert seen["logps/rejected"].tolist() == rejected_B.tolist()
+    assert seen["rewards/chosen"].tolist() == pytest.approx([0.3, 0.0])
+    assert seen["rewards/rejected"].tolist() == pytest.approx([-0.15, -0.3])
+    assert seen["rewards/margins"].tolist() == pytest.approx([0.45, 0.3])
+    assert seen["rewards/accuracies"].tolist() == [1.0, 1.0]
+
+    loss_B, _ = IPO(beta=0.3).losses(scores)
+    lengths = (torch.tensor([2, 1]), torch.tensor([1, 1]))
+    assert torch.allclose(loss_B, weights_B * step_ipo_loss(*sums, *lengths, beta=0.3))
+
+
+def test_pairs_count_alike_and_are_as_sure_as_they_say_unless_it_is_set() -> None:
+    assert DPO() == DPO(beta=0.1, label_smoothing=0.0, weight="equal")
+    assert IPO() == IPO(beta=0.1, weight="equal")
+
+
+@pytest.mark.parametrize(
+    ("objective", "options"),
+    [
+        (DPO, {"beta": 0}),
+        (DPO, {"beta": -1}),
+        (IPO, {"beta": 0}),
+        (DPO, {"label_smoothing": -0.1}),
+        (DPO, {"label_smoothing": 0.5}),
+        (DPO, {"weight": "length"}),
+        (IPO, {"label_smoothing": 0.1}),
+    ],
+)
+def test_options_that_would_train_the_wrong_way_are_refused(objective: type, options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(options))):
+        objective(**options)
