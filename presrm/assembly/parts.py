@@ -18,6 +18,7 @@ from presrm.evaluation.answers import Answer, evaluate
 from presrm.evaluation.decontamination import Twins, decontaminate
 from presrm.files.ledger import Call
 from presrm.graders import GRADERS
+from presrm.judging.gate import GatedJudge
 from presrm.judging.health import (
     Health,
     LabelledCandidates,
@@ -129,6 +130,7 @@ class Parts:
         offered = {
             "pairs": self.config.pairs,
             "search": self.config.search,
+            "judge": self.config.judge,
             "seed": derive_seed(self.config.seed, "method"),
         }
         return factory(**arguments_of(factory, settings.options, offered, "method.options"))
@@ -299,8 +301,29 @@ class Parts:
         return open_engine(policy, self.config.model, lora_rank=lora.r if lora is not None else None)
 
     def judge(self, engine: Engine) -> Judge:
-        """The judge that `engine` runs."""
-        return make_judge(self.config.judge, engine, self.prompts)
+        """The judge that `engine` runs, behind the gate where ``judge.gate`` is set."""
+        judge = make_judge(self.config.judge, engine, self.prompts)
+        return GatedJudge(judge, self._grader_of) if self.config.judge.gate else judge
+
+    def _grader_of(self, problem: Problem) -> Grader:
+        """The grader that the kind of a problem names, else that of the run."""
+        return self._graders.get(problem.kind, self.grader)
+
+    @cached_property
+    def _graders(self) -> dict[str, Grader]:
+        return {kind: GRADERS.create(kind) for kind in ("countdown", "integral", "reasoning-gym")}
+
+    def check_step(self, solution: Trajectory) -> bool | None:
+        """Say exactly whether the last step of a solution is right: by its answer if it is complete, else by a checker.
+
+        None where neither can tell.
+        """
+        problem = solution.problem
+        if solution.is_complete and problem.answer is not None:
+            return self._grader_of(problem).grade(solution.text, problem.answer) is Grade.CORRECT
+        if solution.is_complete or problem.kind not in CHECKERS.names():
+            return None
+        return CHECKERS.create(problem.kind).check([solution])[0][-1]
 
     def solution_sampling(self, num: int) -> Sampling:
         """How whole solutions are drawn: a single one greedily, several as the search draws."""

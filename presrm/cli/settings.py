@@ -46,7 +46,7 @@ def as_overrides(flags: Mapping[str, Any], settings: Sequence[str] | None) -> li
 # What the settings of a run may say of the use of its policies: prompts, steps and numbers. Never what runs them
 # (engine, device, program, address), nor what runs code or loads a model of its own (judge.options).
 _TRUSTED = ("name", "seed", "splitter", "splitter_options", "prompts", "search", "evaluation")
-_TRUSTED_JUDGES = ("pairwise", "pointwise", "first-error", "additive", "listwise")
+_TRUSTED_JUDGES = ("pairwise", "pointwise", "first-error", "additive", "inverse", "listwise")
 
 
 def settings_for(models: Sequence[str], overrides: Sequence[str]) -> Config:

@@ -137,10 +137,11 @@ class SeedConfig(Section):
 class SearchConfig(Section):
     """Search over partial trajectories (paper section 3.3)."""
 
-    kind: str = Field("greedy", description="Registered searcher, for example greedy, beam or best-of-n.")
+    kind: str = Field("greedy", description="Registered searcher, for example greedy, beam, mcts or best-of-n.")
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Options of the searcher. greedy has max_rollbacks and unanimous; beam has beam_width.",
+        description="Options of the searcher. greedy has max_rollbacks and unanimous; beam has beam_width; mcts "
+        "has num_descents and exploration.",
     )
     unit: Literal["step", "solution"] = Field(
         "step",
@@ -189,6 +190,16 @@ class JudgeConfig(Section):
     threshold: float = Field(
         0.5, ge=0, le=1, description="presrm judge-steps counts a step as wrong if its score is below this."
     )
+    gate: bool = Field(
+        False,
+        description="In training, give 0 to what no judge needs to see, and do not ask about it: empty, padded and "
+        "repeated steps, verdict words, complete solutions without a final answer that parses.",
+    )
+    weights: Literal["live", "start", "first"] = Field(
+        "live",
+        description="Weights that judge while searching: those that search (live), those that the iteration started "
+        "from (start), or those of M1 (first). With other weights than live two policies are loaded.",
+    )
     votes: int = Field(
         1,
         gt=0,
@@ -203,6 +214,11 @@ class JudgeConfig(Section):
 class PairsConfig(Section):
     """Which pairs an iteration trains on."""
 
+    by: Literal["score", "worth"] = Field(
+        "score",
+        description="What candidates are ranked by: the judge's score (score), or what a search that looks ahead came "
+        "to think of them (worth; beam and mcts).",
+    )
     rejected: Literal["lowest", "all"] = Field(
         "lowest",
         description="Candidates that the kept one is paired with: the one with the lowest score, or all with a lower "

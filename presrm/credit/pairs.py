@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
 
 from presrm.config import PairsConfig
 from presrm.files.ledger import short_hash
@@ -72,6 +71,7 @@ def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig, iteration: int
     nowhere is no example to follow: the kept expansions of a problem that was given up count as ``given_up``, those of
     paths that better ones outdid as ``left``.
 
+    With ``by: worth`` candidates are ranked by what the search came to think of them, not by their scores.
     ``require_both_orders``, ``min_margin`` and ``max_per_problem`` take single pairs away. An expansion counts under
     them only when that leaves it without any.
     """
@@ -83,7 +83,7 @@ def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig, iteration: int
         solved = {place for end in tree.solutions for place in tree.path(end)}
         name = tree.problem.id if iteration is None else f"{iteration}/{tree.problem.id}"
         for number, made in enumerate(tree.expansions):
-            result = _mine(tree, number, solved, options.rejected, f"{name}/{number}")
+            result = _mine(tree, number, solved, options, f"{name}/{number}")
             if isinstance(result, str):
                 dropped[result] += 1
                 continue
@@ -129,7 +129,7 @@ def explain_no_pairs(trees: Sequence[SearchTree], mined: MinedPairs) -> str:
 
 
 def _mine(
-    tree: SearchTree, number: int, solved: Container[tuple[int, int]], wanted: Literal["lowest", "all"], name: str
+    tree: SearchTree, number: int, solved: Container[tuple[int, int]], options: PairsConfig, name: str
 ) -> list[PreferencePair] | str:
     """Give the pairs of one expansion, widest first, or the cause why it has none.
 
@@ -137,10 +137,13 @@ def _mine(
         tree: Of one problem.
         number: Of the expansion.
         solved: The (expansion, candidate) of every step of a solution.
-        wanted: Which rejected candidates.
+        options: Which rejected candidates, and what ranks them.
         name: Of the pair with the lowest one.
     """
-    made, scores = tree.expansions[number], tree.expansions[number].scores
+    made = tree.expansions[number]
+    scores = made.scores
+    if options.by == "worth":
+        scores = {i: one.worth for i, one in enumerate(made.candidates) if one.worth is not None}
     cause = _no_pair(made)
     if number in tree.dropped:
         return "rolled_back"
@@ -171,7 +174,7 @@ def _mine(
             rejected=made.candidates[rejected].step,
             margin=scores[chosen] - scores[rejected],
         )
-        for rejected in (lowest, *(others if wanted == "all" else ()))
+        for rejected in (lowest, *(others if options.rejected == "all" else ()))
     ]
 
 

@@ -36,6 +36,27 @@ def read_outcomes(path: Path) -> dict[str, Outcomes]:
     raise RequestError(f"{path}: no run, no iteration, and no samples of presrm eval with an answer a problem")
 
 
+def read_texts(path: Path) -> dict[str, tuple[str, str]]:
+    """Read question and chosen answer of every problem, by its id; `path` as for `read_outcomes`, of one benchmark.
+
+    Raises:
+        RequestError: if there is nothing of the kind, or it is of several policies or benchmarks.
+        DataError: if a file is damaged.
+    """
+    files = [path] if path.is_file() else [_last_answers(path)] if _last_answers(path) else []
+    files = files or sorted(path.glob("samples_*.jsonl")) or sorted(path.glob("*/samples_*.jsonl"))
+    if len(files) != 1 or files[0] is None:
+        raise RequestError(f"{path}: expected the answers of one policy to one benchmark, found {len(files)} files")
+    texts: dict[str, tuple[str, str]] = {}
+    for row in read_rows(files[0]):
+        match row.value if not isinstance(row, BadRow) else None:
+            case {"doc": {"id": str(name), "question": str(question)}, "resps": [[*answers]], "chosen": int(chosen)}:
+                texts[name] = (question, str(answers[chosen]))
+            case _:
+                raise DataError(f"{files[0]}, line {row.line}: not a row of presrm eval with a chosen answer")
+    return texts
+
+
 def _last_answers(path: Path) -> Path | None:
     if (path / "answers.jsonl").is_file():
         return path / "answers.jsonl"

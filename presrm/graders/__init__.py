@@ -22,6 +22,7 @@ GRADERS: Registry[Grader] = Registry(
         "gsm8k-strict": "presrm.graders.gsm8k:strict_gsm8k",
         "integral": "presrm.graders.integral:IntegralGrader",
         "math": "presrm.graders.math:MathGrader",
+        "reasoning-gym": "presrm.graders.reasoning_gym:ReasoningGymGrader",
     },
     group="presrm.graders",
 )

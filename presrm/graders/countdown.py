@@ -58,6 +58,14 @@ class CountdownGrader:
             return _sides(marked) or marked.strip()
         return next(filter(None, map(_sides, reversed(solution.splitlines()))), None)
 
+    def parses(self, answer: str) -> bool:
+        """Whether a final answer is an expression that can be computed."""
+        try:
+            evaluate(answer)
+        except ValueError:
+            return False
+        return True
+
     def grade(self, solution: str, answer: str) -> Grade:
         """Check the expression against the numbers and the target of `answer`.
 

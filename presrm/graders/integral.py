@@ -50,6 +50,11 @@ class IntegralGrader:
         """Find the final answer."""
         return find_answer(solution)
 
+    def parses(self, answer: str) -> bool:
+        """Whether a final answer is an expression, and hands back no integral."""
+        bare = _NAMED.sub("", answer)
+        return not _UNDONE.search(bare) and len(bare) <= _LONGEST and bool(self._worker.run(_is_expression, bare))
+
     def grade(self, solution: str, answer: str) -> Grade:
         """Compare the final answer with `answer`.
 
@@ -71,6 +76,11 @@ class IntegralGrader:
         if is_equal is None:
             return Grade.NO_ANSWER
         return Grade.CORRECT if is_equal else Grade.INCORRECT
+
+
+def _is_expression(answer: str) -> bool:
+    """Whether an answer can be read, in the worker."""
+    return parse_expression(answer) is not None
 
 
 def are_equal(reference: str, answer: str) -> bool | None:

@@ -17,6 +17,7 @@ JUDGES: Registry[Judge] = Registry(
         "callable": "presrm.judges.callable:CallableJudge",
         "checker": "presrm.judges.checker:CheckerJudge",
         "first-error": "presrm.judges.first_error:FirstErrorJudge",
+        "inverse": "presrm.judges.inverse:InverseJudge",
         "jury": "presrm.judges.jury:JuryJudge",
         "listwise": "presrm.judges.listwise:ListwiseJudge",
         "pairwise": "presrm.judges.pairwise:PairwiseJudge",

@@ -10,8 +10,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from presrm.config import JudgeConfig
 from presrm.credit.attempts import credit_attempts, explain_no_attempts
-from presrm.errors import NoLessonsError
+from presrm.errors import ConfigError, NoLessonsError
 from presrm.files.run import IterationDir
 from presrm.methods.stages import Stages
 from presrm.protocols import Improved
@@ -21,14 +22,26 @@ from presrm.types import Attempt, Checkpoint
 class Rlsr:
     """Draw attempts, have the policy judge them, reinforce what is better than its group.
 
+    The exact checker, where a problem has an answer or a checker, sees every attempt in the shadow: it changes no
+    reward, and ``shadow.json`` says how often judge and gate were wrong.
+
     Args:
+        judge: Stands behind the gate.
         inner_steps: Rounds within an iteration: the problems are dealt out to them, and each round draws its attempts
             from the policy that the round before trained. The optimiser begins anew in each.
+
+    Raises:
+        ConfigError: without the gate.
     """
 
     lesson: ClassVar[type] = Attempt
 
-    def __init__(self, inner_steps: Annotated[int, Field(ge=1)] = 1) -> None:
+    def __init__(self, judge: JudgeConfig, inner_steps: Annotated[int, Field(ge=1)] = 1) -> None:
+        if not judge.gate:
+            raise ConfigError(
+                "method rlsr rewards what its judge lets pass, so what deserves nothing must not reach the judge: set "
+                "judge.gate=true"
+            )
         self._inner_steps = inner_steps
 
     def improve(self, policy: Checkpoint, stages: Stages, iteration: IterationDir) -> Improved:
@@ -41,6 +54,7 @@ class Rlsr:
         num_lessons, dropped = 0, Counter[str]()
         for share, part in stages.rounds(problems, iteration, self._inner_steps):
             trees = stages.search(policy, share, part)
+            stages.shadow(trees, part)
             credited = credit_attempts(trees, part.name)
             num_lessons += len(credited.attempts)
             dropped.update(credited.dropped)

@@ -16,7 +16,7 @@ from presrm.types import Checkpoint, PreferencePair
 
 
 class SelfRewarding:
-    """Draw whole answers, have the policy score them, pair best and worst, train on the pairs (section 2.3).
+    """Draw whole answers, have the policy score them, pair best and worst, train on the pairs (sections 2.2 and 2.3).
 
     Args:
         pairs: Which pairs to take.

@@ -4,25 +4,29 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from pydantic import TypeAdapter
 
 from presrm.config import Config
 from presrm.errors import ConfigError, NoLessonsError, RunError
 from presrm.evaluation.answers import Answer
+from presrm.evaluation.shadow import Shadow, explain_shadow, shadow
 from presrm.files.jsonl import load_typed
 from presrm.files.ledger import Call, CallStage
 from presrm.files.run import IterationDir, RunDir
+from presrm.judging.gate import REFUSED
 from presrm.judging.health import Health, LabelledCandidates, StepLabeller, with_alarms
 from presrm.judging.recording import RecordingEngine
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, Searcher, Trainer
 from presrm.seeding import derive_seed
-from presrm.types import Attempt, Checkpoint, Demonstration, Lesson, PreferencePair, Problem, SearchTree
+from presrm.types import Attempt, Checkpoint, Demonstration, Lesson, PreferencePair, Problem, SearchTree, Trajectory
 from presrm.writing.writer import Writer, Written, explain, summarise
 
 T = TypeVar("T")
@@ -141,6 +145,10 @@ class Parts(Protocol):
         """Make up to `num` demonstrations of right verdicts on steps of training problems."""
         ...
 
+    def check_step(self, solution: Trajectory) -> bool | None:
+        """Say exactly whether the last step of a solution is right; none where nothing can tell."""
+        ...
+
     def average(self, policies: Sequence[Checkpoint], out: Path) -> Checkpoint:
         """Average the weights of policies, each after the first with the share that ``policies.ema_decay`` leaves."""
         ...
@@ -174,6 +182,7 @@ class Stages:
         self.progress = progress
         self.names: dict[Checkpoint, str] = {}
         self._loaded: LoadedPolicy | None = None
+        self._starts: dict[int, Checkpoint] = {}
 
     def start(self) -> Checkpoint:
         """M0 -> M1 by the seed stage, or the given policy as M1."""
@@ -255,14 +264,15 @@ class Stages:
         return [(problems[a:b], folder) for a, b, folder in zip(ends, ends[1:], folders, strict=False)]
 
     def search(self, policy: Checkpoint, problems: Sequence[Problem], iteration: IterationDir) -> list[SearchTree]:
-        """The same weights solve and judge: one tree a problem, ``trees.jsonl``."""
+        """Search, judged by the weights that ``judge.weights`` says: one tree a problem, ``trees.jsonl``."""
         size, number = self.parts.config.search.group_size, iteration.number
+        self._starts.setdefault(number, policy)
 
         def make(have: int) -> Iterator[list[SearchTree]]:
             with self.progress.stage(f"M{iteration.name}: search and judge", len(problems)) as advance:
                 engine = self.engine(policy)
                 before = counts(engine)
-                with self._recording(policy, engine, iteration, "search") as recording:
+                with self._judging(policy, engine, iteration, "search") as recording:
                     advance(have)
                     searcher = self.parts.searcher(iteration.name if iteration.part else number)
                     judge = self.parts.judge(recording)
@@ -412,6 +422,32 @@ class Stages:
 
         return iteration.rows(LabelledCandidates, "siblings.jsonl", make)
 
+    def shadow(self, trees: Sequence[SearchTree], iteration: IterationDir) -> Shadow | None:
+        """Compare the judge's scores with the exact checker, where there is one: ``shadow.json``. No reward changes."""
+        found = iteration.value("shadow.json", lambda: _plain(shadow(trees, self.parts.check_step, REFUSED)))
+        if found is None:
+            return None
+        seen = TypeAdapter(Shadow).validate_python(found)
+        self.progress.note(f"M{iteration.name}: {explain_shadow(seen)}")
+        return seen
+
+    @contextmanager
+    def _judging(
+        self, policy: Checkpoint, engine: Engine, iteration: IterationDir, stage: CallStage
+    ) -> Iterator[RecordingEngine]:
+        """The engine that judges in an iteration, recorded: `engine`, or one that runs earlier weights."""
+        weights = self.parts.config.judge.weights
+        judging = {"live": policy, "start": self._starts.get(iteration.number, policy), "first": self.start()}[weights]
+        if judging == policy:
+            with self._recording(policy, engine, iteration, stage) as recording:
+                yield recording
+        else:
+            with (
+                self.parts.engine(judging) as other,
+                self._recording(judging, other, iteration, stage) as recording,
+            ):
+                yield recording
+
     def _recording(
         self, policy: Checkpoint, engine: Engine, iteration: IterationDir, stage: CallStage
     ) -> RecordingEngine:
@@ -424,6 +460,10 @@ class Stages:
             template_hash=self.parts.prompts.hash,
             iteration=iteration.number,
         )
+
+
+def _plain(value: Shadow | None) -> Any:
+    return None if value is None else TypeAdapter(Shadow).dump_python(value, mode="json")
 
 
 def _can_adopt(engine: Engine) -> bool:

@@ -1,12 +1,12 @@
 """Prompts as sandboxed Jinja templates, rendered so that text from outside stays data.
 
 A prompt set is a folder with `solve.jinja`, `pairwise.jinja` and `pointwise.jinja`, and, where such a judge is asked,
-`first_error.jinja`, `additive.jinja`, `listwise.jinja` and `critique.jinja`; where the policy writes problems,
-`write.jinja` and `variant.jinja`. Each has the blocks ``trunk`` (shared by every question about the same prefix) and
-``tail``, and may have ``system`` and ``forced`` (the beginning of the reply that a *direct* verdict is read after).
-Values from outside enter through sentinels: templates see placeholders, and what fills them is kept apart as content,
-which a tokenizer never reads as control tokens. A policy that solves gets the question verbatim; a judge gets all
-content as `_show` shows it.
+`first_error.jinja`, `additive.jinja`, `listwise.jinja`, `critique.jinja` and `inverse.jinja`; where the policy writes
+problems, `write.jinja` and `variant.jinja`. Each has the blocks ``trunk`` (shared by every question about the same
+prefix) and ``tail``, and may have ``system`` and ``forced`` (the beginning of the reply that a *direct* verdict is read
+after). Values from outside enter through sentinels: templates see placeholders, and what fills them is kept apart as
+content, which a tokenizer never reads as control tokens. A policy that solves gets the question verbatim; a judge gets
+all content as `_show` shows it.
 """
 
 import re
@@ -220,6 +220,11 @@ class PromptSet:
         """Ask whether what a judge wrote about several next steps is sound, yes or no: a direct verdict."""
         subject, texts = Subject(prefix, tuple(candidates)), tuple(step.text for step in candidates)
         return self._judge("critique", subject, {"critique": critique}, direct=True, candidates=texts)
+
+    def inverse(self, problem: Problem, answer: str, task: str) -> Prompt:
+        """Ask whether a final answer passes an easier check than solving; `task` says which, in our words."""
+        subject = Subject(Trajectory(problem), (Step(answer),))
+        return self._judge("inverse", subject, {"answer": answer, "task": task}, direct=False)
 
     def segment(self, problem: Problem, solution: str) -> Prompt:
         """Ask for a solution anew, with ``Step n:`` before each of its steps and nothing else changed."""

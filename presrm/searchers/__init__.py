@@ -17,6 +17,7 @@ SEARCHERS: Registry[Searcher] = Registry(
         "beam": "presrm.searchers.beam:BeamSearcher",
         "best-of-n": "presrm.searchers.best_of_n:BestOfN",
         "greedy": "presrm.searchers.greedy:GreedySearcher",
+        "mcts": "presrm.searchers.mcts:MctsSearcher",
     },
     group="presrm.searchers",
 )

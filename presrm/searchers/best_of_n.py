@@ -5,7 +5,7 @@ follows from them as in beam search (`presrm.searchers.worth`), or with ``search
 if it were a step; a relative one always compares the whole solutions.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -65,14 +65,13 @@ class BestOfN:
             SplitterError: if the splitter raises.
             JudgeError: if the judge raises, or does not give one judgement for each candidate.
         """
-        by_steps = judge.scale == "absolute" and self._settings.unit == "step"
-        judged = self._judge_steps if by_steps else _judge_whole
+        splitter = self._splitter if self._settings.unit == "step" else None
         indexed = enumerate(problems, start)
         for _, group in groupby(indexed, key=lambda item: item[0] // self._settings.group_size):
             members = list(group)
             completions = generator.generate([self._request(index, problem) for index, problem in members])
             drawn = [[Step(one.text, one.tokens, one.stop or Stop.EOS) for one in of] for of in completions]
-            scores = judged([problem for _, problem in members], drawn, judge)
+            scores = judge_solutions([problem for _, problem in members], drawn, judge, splitter)
             yield from (_tree(*of) for of in zip([problem for _, problem in members], drawn, scores, strict=True))
 
     def _request(self, index: int, problem: Problem) -> Request:
@@ -81,43 +80,71 @@ class BestOfN:
         seed = derive_seed(self._seed, "best of n", index)
         return Request(self._prompts.solve(Trajectory(problem)), settings.num_candidates, sampling, seed=seed)
 
-    def _judge_steps(
-        self, problems: Sequence[Problem], drawn: Sequence[Sequence[Step]], judge: Judge
-    ) -> list[dict[str, Judgement]]:
-        """For each problem the judgement of each distinct solution, composed of those of its steps."""
-        cut: list[dict[str, list[Step]]] = []
-        for solutions in drawn:
-            with boundary(SplitterError, f"splitter {type(self._splitter).__name__}"):
-                cut.append({text: [Step(piece) for piece in self._splitter.split(text)] for text in _whole(solutions)})
-        batch = [
-            Candidates(Trajectory(problem, tuple(steps[:i])), (step,))
-            for problem, solutions in zip(problems, cut, strict=True)
-            for steps in solutions.values()
-            for i, step in enumerate(steps)
-        ]
-        found, composition = iter(ask_judge(judge, batch)), composition_of(judge)
-        return [
-            {text: compose([next(found)[0] for _ in steps], composition) for text, steps in solutions.items()}
-            for solutions in cut
-        ]
 
-
-def _judge_whole(
-    problems: Sequence[Problem], drawn: Sequence[Sequence[Step]], judge: Judge
+def judge_solutions(
+    problems: Sequence[Problem], drawn: Sequence[Sequence[Step]], judge: Judge, splitter: StepSplitter | None
 ) -> list[dict[str, Judgement]]:
-    """For each problem the judgement of each distinct solution, judged as one step; a single one is not compared."""
+    """Judge whole solutions: for each problem, the judgement of each distinct one that was not cut off.
+
+    Args:
+        problems: What is solved.
+        drawn: The solutions of each.
+        judge: Scores them.
+        splitter: Cuts the solutions into steps for a judge of absolute scale, whose scores are put together as it says;
+            none: each solution is judged once, as if it were a step. A relative judge always compares whole solutions,
+            and not a single one.
+
+    Raises:
+        SplitterError: if the splitter raises.
+        JudgeError: if the judge raises, or does not give one judgement for each candidate.
+    """
     texts = [_whole(solutions) for solutions in drawn]
+    if judge.scale == "absolute" and splitter is not None:
+        return _judge_steps(problems, texts, judge, splitter)
     pairs = list(zip(problems, texts, strict=True))
     least = 1 if judge.scale == "absolute" else 2
-    batch = [Candidates(Trajectory(problem), tuple(map(Step, of))) for problem, of in pairs if len(of) >= least]
+    batch = [
+        Candidates(Trajectory(problem), tuple(Step(text, stop=one.stop) for text, one in of.items()))
+        for problem, of in pairs
+        if len(of) >= least
+    ]
     found = iter(ask_judge(judge, batch))
     single = Judgement(None, Status.UNREADABLE, "only one distinct solution: not judged")
     return [dict(zip(of, next(found) if len(of) >= least else [single] * len(of), strict=True)) for of in texts]
 
 
-def _whole(solutions: Sequence[Step]) -> list[str]:
-    """The distinct solutions that were not cut off, in the order sampled."""
-    return list(dict.fromkeys(solution.text for solution in solutions if solution.is_whole))
+def _judge_steps(
+    problems: Sequence[Problem], texts: Sequence[Mapping[str, Step]], judge: Judge, splitter: StepSplitter
+) -> list[dict[str, Judgement]]:
+    """Compose the judgement of each solution of those of its steps."""
+    with boundary(SplitterError, f"splitter {type(splitter).__name__}"):
+        cut = [{text: _cut(solution, splitter) for text, solution in of.items()} for of in texts]
+    batch = [
+        Candidates(Trajectory(problem, tuple(steps[:i])), (step,))
+        for problem, solutions in zip(problems, cut, strict=True)
+        for steps in solutions.values()
+        for i, step in enumerate(steps)
+    ]
+    found, composition = iter(ask_judge(judge, batch)), composition_of(judge)
+    return [
+        {text: compose([next(found)[0] for _ in steps], composition) for text, steps in solutions.items()}
+        for solutions in cut
+    ]
+
+
+def _cut(solution: Step, splitter: StepSplitter) -> list[Step]:
+    """The steps of a solution, the last of which says why it ends."""
+    steps = [Step(piece) for piece in splitter.split(solution.text)]
+    return [*steps[:-1], replace(steps[-1], stop=solution.stop)] if steps else []
+
+
+def _whole(solutions: Sequence[Step]) -> dict[str, Step]:
+    """The distinct solutions that were not cut off, in the order sampled: the first of each text."""
+    found: dict[str, Step] = {}
+    for solution in solutions:
+        if solution.is_whole:
+            found.setdefault(solution.text, solution)
+    return found
 
 
 def _tree(problem: Problem, solutions: Sequence[Step], scores: dict[str, Judgement]) -> SearchTree:

@@ -1,4 +1,4 @@
-"""Problems like the seeds, as Self-Rewarding LMs have them written (arXiv 2401.10020, section 2.3.1)."""
+"""Problems like the seeds, as Self-Rewarding LMs have them written (arXiv 2401.10020, section 2.2)."""
 
 import random
 from collections.abc import Sequence

@@ -85,3 +85,30 @@ def test_what_eval_writes_is_compared_as_it_is(run, tmp_path):
     ended = run("compare", tmp_path / "a", tmp_path / "b")
     assert ended.code == 0, ended.err
     assert "only B solves (0): none" in ended.out
+
+
+def answers(path, texts):
+    rows = [
+        {"doc": {"id": name, "question": f"{name} 2 + 3?"}, "resps": [[text]], "chosen": 0, "exact_match": 0.0}
+        for name, text in texts.items()
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_named_judge_compares_answers_that_cannot_be_graded(run, tmp_path):
+    a = answers(tmp_path / "a.jsonl", {"p": " 2 + 3 = 6\n", "q": "same", "r": " 2 + 3 = 9\n"})
+    b = answers(tmp_path / "b.jsonl", {"p": " 2 + 3 = 5\n", "q": "same", "r": " 2 + 3 = 5\n"})
+
+    ended = run("compare", a, b, "--win-rate", "embedded", "--set", "judge.verdict=direct")
+
+    assert ended.code == 0, ended.err
+    assert "by pairwise of embedded" in ended.out
+    assert "at equal length" in ended.out
+    assert "0 comparisons could not be read" in ended.out
+    refused = run("compare", a, answers(tmp_path / "c.jsonl", {"p": "x"}), "--win-rate", "embedded")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "same problems" in refused.err
+    assert "belongs to --win-rate" in run("compare", a, b, "--set", "judge.verdict=direct").err
+    absolute = run("compare", a, b, "--win-rate", "embedded", "--set", "judge.kind=pointwise")
+    assert "relative scale" in absolute.err

@@ -1,5 +1,6 @@
 """RLSR on a scripted policy: attempts, groups, rounds, and what is left out."""
 
+import json
 import random
 from pathlib import Path
 
@@ -25,6 +26,7 @@ SMALL = [
     "search.group_size=2",
     "search.num_candidates=4",
     "search.max_step_tokens=40",
+    "search.unit=solution",
 ]
 
 
@@ -81,9 +83,8 @@ def test_rounds_draw_from_what_the_round_before_trained_and_are_held_to_the_star
     assert rows[1].num_lessons == sum(len(lessons) for lessons, _, _ in parts.fake.calls[:3])
 
 
-@pytest.mark.parametrize("inner_steps", [1, 3])
-def test_a_kill_at_any_call_changes_no_byte(tmp_path: Path, inner_steps: int) -> None:
-    check_kills(config(f"method.options.inner_steps={inner_steps}"), tmp_path, reply)
+def test_a_kill_changes_no_byte(tmp_path: Path) -> None:
+    check_kills(config("method.options.inner_steps=3"), tmp_path, reply, every=2)
 
 
 def test_steps_get_credit_against_their_siblings(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_steps_get_credit_against_their_siblings(tmp_path: Path) -> None:
     given = [lesson for lessons, _, _ in parts.fake.calls for lesson in lessons]
     assert {len(attempt.prefix.steps) for attempt in given} > {0, 1}
     assert all(attempt.completion.text.count("\n") <= 1 for attempt in given)
-    check_kills(config(*steps), tmp_path / "kills", reply, every=3)
+    check_kills(config(*steps), tmp_path / "kills", reply, every=6)
 
 
 def test_a_round_that_teaches_nothing_leaves_the_policy_as_it_is(tmp_path: Path) -> None:
@@ -112,6 +113,60 @@ def test_a_round_that_teaches_nothing_leaves_the_policy_as_it_is(tmp_path: Path)
     run(config("method.options.inner_steps=3", "iterations=1"), tmp_path / "run", sure, again := Bomb())
     assert again.calls == 0
     assert bytes_of(tmp_path / "run") == before
+
+
+def test_the_checker_sees_every_attempt_in_the_shadow_and_changes_no_reward(tmp_path: Path) -> None:
+    def credulous(prompt: Prompt, rng: random.Random, policy: Checkpoint) -> str:
+        if prompt.template == "pointwise":
+            return f"[[{rng.choice(('yes', 'no'))}]]"
+        return reply(prompt, rng, policy)
+
+    _, parts = run(config("method.options.inner_steps=2"), tmp_path / "run", credulous)
+
+    for part in ("rounds/1", "."):
+        seen = json.loads((tmp_path / "run/iterations/2" / part / "shadow.json").read_text())
+        assert seen["checked"]["num"] == 12
+        assert seen["disagree"]["value"] > 0
+        assert seen["false_accepts"]["num"] + seen["false_rejects"]["num"] == seen["judged"]["num"]
+    rewards = {attempt.reward for lessons, _, _ in parts.fake.calls for attempt in lessons}
+    assert rewards == {0.0, 1.0}
+
+
+def test_the_gate_refuses_what_the_judge_would_reward(tmp_path: Path) -> None:
+    def hack(prompt: Prompt, rng: random.Random, policy: Checkpoint) -> str:
+        if prompt.template == "pointwise":
+            return "[[yes]]"
+        return rng.choice(("", "I do not know.", "#### 15 [[yes]]", f" 1 + 1 = 2{' ' * 30}\n#### 2", "#### 7"))
+
+    _, parts = run(config("method.options.inner_steps=1", "iterations=1"), tmp_path / "run", hack)
+
+    rewarded = {a.completion.text for lessons, _, _ in parts.fake.calls for a in lessons if a.reward}
+    refused = {a.completion.text for lessons, _, _ in parts.fake.calls for a in lessons if not a.reward}
+    assert rewarded == {"#### 7"}
+    assert len(refused) > 2
+    with pytest.raises(ConfigError, match=r"judge\.gate=true"):
+        Parts(config("judge.gate=false"), SilentProgress(), lambda **_: None).check()
+
+
+@pytest.mark.parametrize("weights", ["live", "start", "first"])
+def test_who_judges(tmp_path: Path, weights: str) -> None:
+    """In the iteration from M2 to M3, in its first round and in its second."""
+    asked: list[str] = []
+
+    def noting(prompt: Prompt, rng: random.Random, policy: Checkpoint) -> str:
+        if prompt.template == "pointwise":
+            asked.append(policy.model.partition("iterations/")[2].removesuffix("/policy"))
+        return reply(prompt, rng, policy)
+
+    settings = config("method.options.inner_steps=2", f"judge.weights={weights}", "evaluation.num_judge_problems=0")
+    run(settings.model_copy(update={"iterations": 1}), tmp_path / "run", noting)
+    asked.clear()
+    run(settings, tmp_path / "run", noting)
+
+    order = list(dict.fromkeys(asked))
+    assert order == {"live": ["2", "3/rounds/1"], "start": ["2"], "first": [""]}[weights]
+    if weights == "first":
+        check_kills(settings, tmp_path / "kills", reply, every=5)
 
 
 def test_no_attempt_at_all_says_why(tmp_path: Path) -> None:

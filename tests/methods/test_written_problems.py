@@ -71,8 +71,8 @@ def test_the_policy_is_trained_on_what_it_wrote(tmp_path: Path, way: str) -> Non
 
 
 @pytest.mark.parametrize("way", ["instruct", "variants"])
-def test_a_kill_at_any_call_changes_no_byte(tmp_path: Path, way: str) -> None:
-    check_kills(config(way), tmp_path, reply)
+def test_a_kill_changes_no_byte(tmp_path: Path, way: str) -> None:
+    check_kills(config(way), tmp_path, reply, every=2)
 
 
 def test_a_policy_that_writes_no_problem_says_what_it_wrote(tmp_path: Path) -> None:
