@@ -43,6 +43,12 @@ def test_an_answer_that_could_be_code_is_never_run(answer: str) -> None:
     assert grader._worker._process is None  # type: ignore[attr-defined]
 
 
+def test_no_answer_is_not_a_wrong_answer() -> None:
+    (problem,) = load_problems("reasoning-gym:leg_counting", split="train", num=1)
+    assert problem.answer is not None
+    assert GRADERS.create("reasoning-gym").grade(" \n", problem.answer) is Grade.NO_ANSWER
+
+
 def test_what_the_package_does_not_have_is_refused() -> None:
     with pytest.raises(RequestError, match="no generator 'leg_count'; did you mean 'leg_counting'"):
         load_problems("reasoning-gym:leg_count", split="train")

@@ -63,6 +63,7 @@ KINDS: dict[str, tuple[dict[str, Any], Composition]] = {
     "callable": ({"options": {"function": "builtins:len"}}, "product"),
     "checker": ({}, "product"),
     "first-error": ({}, "min"),
+    "inverse": ({}, "last"),
     "pointwise": ({}, "product"),
     "prm": ({"options": {"model": "nowhere"}}, "product"),
     "jury": ({"options": {"judges": ["additive", "additive"]}}, "last"),
