@@ -70,7 +70,7 @@ def evaluate(
     policy judges (--judge) at test time: step by step (greedy, as in the paper), with beams, or among whole solutions
     (best-of-n, which also gives the judge-weighted vote). Samples and results.json have the shape of
     lm-evaluation-harness. A second, independent extractor also reads every solution; audit_*.jsonl lists the solutions
-    that it grades differently.
+    that it grades differently. report.html shows all of it as one page.
 
     --shots N shows the same N worked examples before every question, without further instructions. The examples are
     drawn from --examples by seed; problems that also occur in the benchmark are skipped. For a base model, add --set
@@ -119,6 +119,11 @@ def evaluate(
         chosen, benchmarks, config, out, progress, num_samples=samples, search=search is not None, examples=shown
     )
     _print(results, Console(), out)
+    from presrm.assembly.engines import versions
+    from presrm.report.html.evaluation import write_evaluation_page
+
+    about = {"models": ", ".join(chosen), "seed": str(config.seed), **versions()}
+    print(f"The report is {write_evaluation_page(out, results, about)}")
 
 
 def _print(results: "list[Result]", console: Console, out: Path) -> None:

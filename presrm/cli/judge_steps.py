@@ -86,7 +86,8 @@ def judge_steps(
 
     Rows that cannot be judged are written to <out>.rejected.jsonl, with line and reason. If rows have a 'label'
     (0-based index of the first wrong step, -1 for none) or 'labels' (one for each step), a judge card is written to
-    <out>.card.json: it shows how far the judge can be trusted.
+    <out>.card.json: it shows how far the judge can be trusted. <out>.report.html shows all of it as one page, with the
+    solutions.
 
     If interrupted, run the same command again: it resumes after the last finished group of rows. A group has
     search.group_size rows; with a slow model, a smaller group loses less work. Another judge, model or input needs
@@ -120,6 +121,7 @@ def judge_steps(
             judged = _judge(source, path, config, open_once, question)
             _print_summary(judged, path, Console())
             _print_worst(path, show, judged, config, Console())
+            print(f"The report is {_draw(path, judged, config)}")
             return
         with _scratch_file(rejected_path(file, STANDARD)) as path:
             judged = _judge(source, path, config, open_once, question, rejected_to=rejected_path(file, STANDARD))
@@ -130,6 +132,23 @@ def judge_steps(
                 shutil.copyfileobj(rows, sys.stdout.buffer)
             _print_summary(judged, None, Console(stderr=True))
             _print_worst(path, show, judged, config, Console(stderr=True))
+
+
+def _draw(path: Path, judged: "JudgedFile", config: Config) -> Path:
+    """Write the page of a judged file."""
+    from presrm.assembly import parts
+    from presrm.report.html.judged import write_judged_page
+
+    about = {
+        "judge": config.judge.kind,
+        "verdict": config.judge.verdict,
+        "model": config.model.id,
+        "threshold": f"{config.judge.threshold:g}",
+        "splitter": config.splitter,
+        "prompts": config.prompts,
+    }
+    splitter = parts.make_splitter(config.splitter, config.splitter_options)
+    return write_judged_page(path, judged.tally, judged.card, splitter, about)
 
 
 @contextmanager

@@ -1,26 +1,41 @@
-"""``presrm report``: draw a run as one page."""
+"""``presrm report``: draw a run, or several side by side, as one page."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from presrm.errors import RequestError
+
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, finished or in progress.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The page. [RUN/report.html]")] = None,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="A run folder, finished or in progress; or several to compare."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The page. [RUN/report.html; of several, compare.html]")
+    ] = None,
 ) -> None:
-    """Draw a run as one HTML page.
+    """Draw a run as one HTML page, or compare several.
 
     The page says in plain sentences what was run, what came out and whether to trust the judge, and shows accuracy,
     judge health, lessons, training, time and tokens as plots with intervals. Single lessons can be browsed with the
     verdicts behind them, and search trees with their rejected branches. It is one file that opens without a network or
     a server. Every plot is also written to plots/ beside it, as SVG and PNG.
 
+    Several runs give one page that compares them: the settings that differ, their curves, and their last policies
+    problem by problem.
+
     \b
       $ presrm report runs/embedded
       $ presrm report runs/embedded --out embedded.html
+      $ presrm report runs/embedded runs/four-candidates --out compare.html
     """
+    from presrm.report.html.compare import write_comparison_page
     from presrm.report.html.run import write_run_page
 
-    print(f"The report is {write_run_page(run, out)}")
+    if out is not None and out.is_dir():
+        raise RequestError(f"--out {out} is a folder; name the HTML file")
+    path = write_run_page(runs[0], out) if len(runs) == 1 else write_comparison_page(runs, out or Path("compare.html"))
+    print(f"The report is {path}")

@@ -238,10 +238,10 @@
     tree[EXPANSIONS].forEach(([parent], number) => following.set(key(parent), [...(following.get(key(parent)) || []), number]));
     function node(mark, kind, place, level, inner, times) {
       const [number, score, stop, worth] = tree[EXPANSIONS][place[0]][1][place[1]];
-      const notes = [times > 1 ? `drawn ${times} times` : "", kind.includes("gone") ? "rolled back" : "", stop && !["eos", "answer"].includes(stop) ? `ended: ${stop}` : ""].filter(Boolean).join(", ");
       const isAlone = typeof score !== "number" && distinct(tree, place[0], onPath).length === 1;
+      const notes = [times > 1 ? `drawn ${times} times` : "", isAlone ? "not judged: no other candidate" : "", kind.includes("gone") ? "rolled back" : "", stop && !["eos", "answer"].includes(stop) ? `ended: ${stop}` : ""].filter(Boolean).join(", ");
       const row = make("div", { class: "node-row" }, make("span", { class: "mark" }, mark),
-        make("div", {}, text(number, level > 1 ? "clamped" : ""), notes ? make("div", { class: "meta" }, notes) : null), scored(isAlone ? "not judged: no other candidate" : score, worth));
+        make("div", {}, text(number, level > 1 ? "clamped" : ""), notes ? make("div", { class: "meta" }, notes) : null), scored(isAlone ? "" : score, worth));
       return make("li", { role: "treeitem", tabindex: "-1", class: kind, "data-place": key(place), "aria-level": level, "aria-expanded": inner.length ? "true" : null },
         row, inner.length ? make("ul", { role: "group" }, inner) : null);
     }

@@ -21,6 +21,8 @@ from presrm.report.html.plots import Plot
 from presrm.report.html.svg import data_script, draw_svg, inline_svg
 from presrm.report.html.text import plain
 
+_PERCENT = (" %", "\u00a0%")
+"""No line is to begin with a per cent sign."""
 _HERE = files("presrm.report.html")
 
 
@@ -38,12 +40,41 @@ class ShownPlot:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page: a heading, a sentence, and plots."""
+    """A part of the page: a heading, a sentence, plots, and a table."""
 
     name: str
     title: str
-    plots: tuple[ShownPlot, ...]
+    plots: tuple[ShownPlot, ...] = ()
     text: str = ""
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A part that the script draws from the data of the same name.
+
+    Attributes:
+        name: Of the data.
+        title: Heading.
+        note: What it holds, of how many.
+        elsewhere: Where the same can be read without the script.
+    """
+
+    name: str
+    title: str
+    note: str
+    elsewhere: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLesson:
+    """A lesson as the page shows it without its script."""
+
+    title: str
+    question: Markup
+    before: int
+    steps: tuple[tuple[str, Markup], ...]
 
 
 def show(plot: Plot) -> ShownPlot:
@@ -52,25 +83,44 @@ def show(plot: Plot) -> ShownPlot:
     return ShownPlot(plot.name, plot.title, plot.caption, plot.columns, plot.rows, svg)
 
 
+def sections_of(drawn: Sequence[Plot], layout: Sequence[tuple[str, str, Sequence[str]]]) -> list[Section]:
+    """Put plots into sections, given as name, title and names of plots; sections without any are left out."""
+    by_name = {plot.name: plot for plot in drawn}
+    sections = [
+        Section(name, title, tuple(show(by_name[plot]) for plot in plots if plot in by_name))
+        for name, title, plots in layout
+    ]
+    return [section for section in sections if section.plots]
+
+
 def write_page(
     out: Path,
-    template: str,
+    *,
     title: str,
     subtitle: str,
-    contents: Sequence[tuple[str, str]],
+    sentences: Sequence[Markup],
+    sections: Sequence[Section],
+    views: Sequence[View],
     data: Mapping[str, Any],
-    **parts: Any,
+    about: Mapping[str, str],
+    alarms: Sequence[str] = (),
+    lessons: Sequence[ShownLesson] = (),
+    settings: str = "",
 ) -> None:
     """Write the page.
 
     Args:
         out: The file.
-        template: Name of its template.
-        title: Heading; may be from outside.
+        title: Heading; may be from outside, as all text here may.
         subtitle: Line below it.
-        contents: Anchors and names of the sections.
-        data: What the script draws.
-        parts: What else the template shows.
+        sentences: The summary.
+        sections: Plots and tables.
+        views: What the script draws.
+        data: What it draws that from.
+        about: Settings and versions, for a list.
+        alarms: What stands out at the top.
+        lessons: A few that are shown without the script.
+        settings: All settings, as text.
     """
     from presrm import __version__
 
@@ -79,23 +129,29 @@ def write_page(
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(css)}'; base-uri 'none'; "
         "form-action 'none'"
     )
-    inside = data_script("data", json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
-    written = (
+    parts = [(section.name, section.title) for section in sections] + [(view.name, view.title) for view in views]
+    page = (
         _templates()
-        .get_template(template)
+        .get_template("report.html")
         .render(
             title=plain(title),
             subtitle=plain(subtitle),
-            contents=contents,
+            contents=[("summary", "Summary"), *parts, ("settings", "Settings")],
             policy=policy,
             version=__version__,
             css=Markup(css),
             script=Markup(script),
-            data=inside,
-            **parts,
+            data=data_script("data", json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))),
+            sentences=[sentence.replace(*_PERCENT) for sentence in sentences],
+            alarms=[plain(alarm) for alarm in alarms],
+            sections=sections,
+            lessons=lessons,
+            views=views,
+            about=[(plain(key), plain(value)) for key, value in about.items()],
+            settings=plain(settings),
         )
     )
-    replace_file(out, written.encode("utf-8", "backslashreplace"))
+    replace_file(out, page.encode("utf-8", "backslashreplace"))
 
 
 def write_plots(folder: Path, plots: Sequence[Plot]) -> None:
@@ -123,6 +179,7 @@ def _templates() -> Any:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: value.replace(*_PERCENT) if type(value) is str else value,
     )
 
 

@@ -1,7 +1,6 @@
 """The page of a run: what was run, what came out, whether to trust the judge, and everything behind it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -10,10 +9,9 @@ from markupsafe import Markup
 from presrm.iteration import SIGNIFICANT
 from presrm.report.facts import LESSONS, TREES, RunFacts, read_facts
 from presrm.report.figures import figure_text, p_text, value_text
-from presrm.report.html.page import Section, show, write_page, write_plots
-from presrm.report.html.plots import Plot
+from presrm.report.html.page import ShownLesson, View, sections_of, write_page, write_plots
 from presrm.report.html.run_plots import run_plots
-from presrm.report.html.samples import Sample, Texts, sample_lessons, sample_trees
+from presrm.report.html.samples import Sample, Texts, note, sample_lessons, sample_trees
 from presrm.report.html.text import plain
 from presrm.report.verdicts import judge_verdict, siblings_verdict
 
@@ -44,26 +42,32 @@ def write_run_page(run: Path, out: Path | None = None, *, clocks: bool = True, p
     drawn = run_plots(facts, clocks=clocks)
     texts = Texts()
     trees, lessons = sample_trees(facts, texts), sample_lessons(facts, texts)
-    sections = _sections(drawn)
-    contents = [("summary", "Summary"), *((section.name, section.title) for section in sections)]
-    contents += [("lessons-browser", "Lessons, one by one")] * bool(lessons.num) + [("trees", "Search trees")] * bool(
-        trees.num
-    )
+    views = [
+        View(
+            "lessons",
+            "Lessons, one by one",
+            note(lessons, "lessons", _files(LESSONS, facts)),
+            "All lessons are in the files of the run, and presrm explain shows each of them.",
+        ),
+        View(
+            "trees",
+            "Search trees",
+            note(trees, "trees", _files((TREES,), facts)),
+            "All trees are in the files of the run.",
+        ),
+    ]
     write_page(
         path,
-        "run.html",
-        facts.config.name,
-        _subtitle(facts),
-        [*contents, ("settings", "Settings")],
-        {"texts": texts.rows, "lessons": lessons.rows, "trees": trees.rows},
+        title=facts.config.name,
+        subtitle=_subtitle(facts),
         sentences=sentences(facts),
         alarms=alarms(facts),
-        sections=sections,
-        shown=_three(lessons, texts),
-        lessons_note=_note(lessons, "lessons", LESSONS, facts),
-        trees_note=_note(trees, "trees", (TREES,), facts),
-        about=[(plain(key), plain(value)) for key, value in facts.about.items()],
-        config=plain(yaml.safe_dump(facts.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)),
+        sections=sections_of(drawn, _SECTIONS),
+        lessons=_three(lessons, texts),
+        views=[view for view, sample in zip(views, (lessons, trees), strict=True) if sample.num],
+        data={"texts": texts.rows, "lessons": lessons.rows, "trees": trees.rows},
+        about=facts.about,
+        settings=yaml.safe_dump(facts.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     )
     if plots:
         write_plots(path.parent / PLOTS, drawn)
@@ -142,37 +146,11 @@ def _subtitle(facts: RunFacts) -> str:
     return f"In progress, or stopped: {num}. {facts.doing}".rstrip()
 
 
-def _sections(drawn: Sequence[Plot]) -> list[Section]:
-    by_name = {plot.name: plot for plot in drawn}
-    sections = [
-        Section(name, title, tuple(show(by_name[plot]) for plot in plots if plot in by_name))
-        for name, title, plots in _SECTIONS
-    ]
-    return [section for section in sections if section.plots]
+def _files(names: Sequence[str], facts: RunFacts) -> list[str]:
+    return [str(found.path.relative_to(facts.path)) for found in facts.artefacts(*names)]
 
 
-def _note(sample: Sample, what: str, names: Sequence[str], facts: RunFacts) -> str:
-    if not sample.num:
-        return ""
-    files = [str(found.path.relative_to(facts.path)) for found in facts.artefacts(*names)]
-    listed = ", ".join(files) if len(files) < 4 else f"{files[0]} to {files[-1]}"
-    if len(sample.rows) == sample.num:
-        return f"All {sample.num:,} {what} of the run ({listed})."
-    return (
-        f"{len(sample.rows):,} of {sample.num:,} {what}, drawn so that every iteration and level is there; all of them "
-        f"are in {listed}."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    title: str
-    question: Markup
-    before: int
-    steps: tuple[tuple[str, Markup], ...]
-
-
-def _three(lessons: Sample, texts: Texts) -> list[_Shown]:
+def _three(lessons: Sample, texts: Texts) -> list[ShownLesson]:
     """Show the lessons with the widest, the median and the narrowest margin of the last iteration."""
     number = max((row[1] for row in lessons.rows), default=0)
     rows = sorted((row for row in lessons.rows if row[1] == number and row[3] is not None), key=lambda row: -row[3])
@@ -185,5 +163,5 @@ def _three(lessons: Sample, texts: Texts) -> list[_Shown]:
         name = " and ".join(name for name, other in places.items() if other == place)
         title = f"{name.capitalize()} {'margin' if kind == 'pair' else 'value'} of M{iteration}: {value:.2f}"
         labelled = zip(_LABELS[kind], (texts.markup(step) for step in steps), strict=True)
-        shown.append(_Shown(title, texts.markup(question), len(before), tuple(labelled)))
+        shown.append(ShownLesson(title, texts.markup(question), len(before), tuple(labelled)))
     return shown

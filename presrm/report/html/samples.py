@@ -63,23 +63,29 @@ class Index:
 
     Attributes:
         artefacts: The files.
-        num: Rows in all.
-        counts: Rows of each stratum, exact.
+        stratum: Says which stratum a row is of.
         read: Called with every row, to count more.
+        counts: Rows of each stratum, exact.
+        starts: The byte at which each row begins.
     """
 
     artefacts: Sequence[Artefact]
     stratum: Callable[[Artefact, Mapping[str, Any]], Hashable]
     read: Callable[[Artefact, Mapping[str, Any]], None] = lambda artefact, row: None
-    num: int = 0
     counts: Counter[Hashable] = field(default_factory=Counter)
+    starts: "array[int]" = field(default_factory=lambda: array("Q"))
+
+    @property
+    def num(self) -> int:
+        """Rows in all, once they were drawn from."""
+        return len(self.starts)
 
     def draw(self, num: int) -> list[tuple[int, int]]:
         """Draw rows, by number of the artefact and byte: one of each stratum, then all in proportion.
 
         Any beginning of what is drawn is stratified as well.
         """
-        files, starts, strata = array("I"), array("Q"), array("I")
+        files, strata = array("I"), array("I")
         numbers: dict[Hashable, int] = {}
         for file, artefact in enumerate(self.artefacts):
             for start, row in artefact.rows():
@@ -87,16 +93,15 @@ class Index:
                 self.read(artefact, row)
                 self.counts[stratum] += 1
                 files.append(file)
-                starts.append(start)
+                self.starts.append(start)
                 strata.append(numbers.setdefault(stratum, len(numbers)))
-        self.num = len(starts)
         rng = np.random.default_rng(_SEED)
         strata_N, turns_N = np.array(strata, int), np.zeros(self.num)
         for number in range(len(numbers)):
             (inside,) = np.nonzero(strata_N == number)
             turns_N[rng.permutation(inside)] = np.arange(len(inside)) / len(inside)
         drawn = np.argsort(turns_N, kind="stable")[:num]
-        return [(files[place], starts[place]) for place in drawn.tolist()]
+        return [(files[place], self.starts[place]) for place in drawn.tolist()]
 
 
 @dataclass(frozen=True)
@@ -114,12 +119,24 @@ class Sample:
     counts: Mapping[Hashable, int]
 
 
+def note(sample: Sample, what: str, names: Sequence[str]) -> str:
+    """Say how many there are of `what`, how many of them the page carries, and which files hold all."""
+    listed = ", ".join(names) if len(names) < 4 else f"{names[0]} to {names[-1]}"
+    if len(sample.rows) == sample.num:
+        return f"All {sample.num:,} {what} ({listed})."
+    return (
+        f"{len(sample.rows):,} of {sample.num:,} {what}, drawn so that every kind is among them; all are in {listed}."
+    )
+
+
 def sample_trees(facts: RunFacts, texts: Texts, max_bytes: int = MAX_BYTES) -> Sample:
     """Draw the trees of the page: strata are the iteration and how the search ended."""
     index = Index(facts.artefacts(TREES), lambda artefact, row: (artefact.iteration, _ending(row)))
     drawn = index.draw(MAX_TREES)
     return Sample(
-        _fill(index, drawn, lambda artefact, row: tree(artefact, row, texts), texts, max_bytes), index.num, index.counts
+        fill(index, drawn, lambda artefact, _, row: tree(artefact, row, texts), texts, max_bytes),
+        index.num,
+        index.counts,
     )
 
 
@@ -170,7 +187,7 @@ def sample_lessons(facts: RunFacts, texts: Texts, max_bytes: int = MAX_BYTES) ->
     index = Index(facts.artefacts(*LESSONS), lambda artefact, row: (artefact.iteration, *_level(artefact, row)))
     drawn = index.draw(MAX_LESSONS)
     calls = _calls(facts, _wanted(index, drawn))
-    rows = _fill(index, drawn, lambda artefact, row: lesson(artefact, row, texts, calls), texts, max_bytes)
+    rows = fill(index, drawn, lambda artefact, _, row: lesson(artefact, row, texts, calls), texts, max_bytes)
     return Sample(rows, index.num, index.counts)
 
 
@@ -300,10 +317,10 @@ def _rows(index: Index, drawn: Iterable[tuple[int, int]]) -> Iterator[tuple[Arte
             yield index.artefacts[file], row
 
 
-def _fill(
+def fill(
     index: Index,
     drawn: Sequence[tuple[int, int]],
-    make: Callable[[Artefact, dict[str, Any]], Any],
+    make: Callable[[Artefact, int, dict[str, Any]], Any],
     texts: Texts,
     max_bytes: int,
 ) -> list[Any]:
@@ -312,7 +329,7 @@ def _fill(
     for file, start in drawn:
         artefact = index.artefacts[file]
         (row,) = artefact.rows_at([start])
-        made.append(((file, start), make(artefact, row)))
+        made.append(((file, start), make(artefact, start, row)))
         num_bytes += len(json.dumps(made[-1][1]))
         if num_bytes + texts.num_bytes - begun > max_bytes:
             break

@@ -22,7 +22,7 @@ def training(facts: RunFacts) -> Plot | None:
             for xs, ys in _by_iteration(rows, key):
                 draw_curve(axis, xs, [scale * y for y in ys])
             _mark_iterations(axis, rows, named=axis is axes[0])
-            axis.set_title(wanted[key], fontsize=9.5)
+            axis.set_title(wanted[key], fontsize=9.5, pad=16 if axis is axes[0] else 4)
             whole_ticks(axis)
         axes[-1].set_xlabel("optimiser step, all iterations")
     ends = [
@@ -154,10 +154,10 @@ def _mark_iterations(axis: Any, rows: Sequence[tuple[int, int, Mapping[str, floa
             axis.annotate(
                 f"M{number}",
                 (place - 0.5, 1),
-                (3, -1),
+                (0, 2),
                 xycoords=("data", "axes fraction"),
                 textcoords="offset points",
-                va="top",
+                va="bottom",
                 fontsize=9,
                 color=INK,
             )

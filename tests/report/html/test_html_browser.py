@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from browser import DESKTOP, PHONE, Page, browser, find_chromium
 from made_run import make_run
+from test_html_judged import ABOUT, NEWLINE, write_judged, write_samples
 from test_html_run import HOSTILE
 
+from presrm.report.html.evaluation import write_evaluation_page
+from presrm.report.html.judged import write_judged_page
 from presrm.report.html.run import write_run_page
 
 CHROMIUM = find_chromium()
@@ -177,3 +180,20 @@ def test_a_hostile_run_does_nothing_and_looks_right(page: Page, tmp_path: Path, 
     assert page.requests == [report.as_uri()]
     assert page.run("document.documentElement.scrollWidth") == size[0]
     assert "<script>document.title = 'run'</script>" in text(page, "#lessons-view .detail")
+
+
+def test_judged_solutions_and_samples_are_browsed(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "made.jsonl"
+    page.open(write_judged_page(path, *write_judged(path, 40), NEWLINE, ABOUT))
+    assert "lowest 0.20" in text(page, "#judged-view li:first-child")
+    choose(page, "Label", "judge could not say")
+    assert "1 solution of 40" in text(page, "#judged-view [role=status]")
+    assert "first wrong step by the label" in text(page, "#judged-view .detail")
+    assert page.messages == []
+    folder = tmp_path / "evals"
+    page.open(write_evaluation_page(folder, [write_samples(folder, "tuned", 25, "incorrect")], {}))
+    choose(page, "Second", "disagrees")
+    assert "1 problem of 30" in text(page, "#samples-view [role=status]")
+    assert "second extractor: 2, incorrect" in text(page, "#samples-view .detail")
+    assert page.run("document.querySelector('#samples-view .detail math mn').textContent") == "2"
+    assert page.messages == []
