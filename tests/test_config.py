@@ -1,5 +1,6 @@
 """A setting that would have no effect is refused, not ignored."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,37 @@ def test_every_setting_is_described_in_a_sentence() -> None:
             assert not isinstance(field.default, str | int | float), key
             continue
         assert field.description.endswith("."), key
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 9)}]\n" for number in range(1, 10)
+)
+
+
+@pytest.mark.parametrize("text", [BOMB, "seed: &a [*a]", "name: &a {x: *a}", "[" * 5000, "x: &x {<<: *x}"])
+def test_a_file_that_would_grow_without_end_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    began = time.process_time()
+    with pytest.raises(ConfigError, match=r"config\.yaml is not valid YAML: it (stands for more|is nested too deeply)"):
+        load_config(path)
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        load_config(None, [f"name={text}"])
+    assert time.process_time() - began < 5
+
+
+def test_aliases_may_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("splitter_options: &none {}\njudge: {options: *none}\nseed: 3\n")
+    assert load_config(path).seed == 3
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/tmp/x", "a/b", "a\\\\b", ".", "..", "", " ", "x\\ny", "x" * 101])
+def test_a_name_that_would_lead_out_of_the_folder_of_runs_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="name should be the name of a folder, without a path"):
+        load_config(None, [f'name="{name}"'])
+
+
+@pytest.mark.parametrize("name", ["gsm8k-small", "my config (2)", "été", ".hidden", "v1.2"])
+def test_a_plain_name_is_one(name: str) -> None:
+    assert load_config(None, [f'name="{name}"']).name == name

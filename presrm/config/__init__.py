@@ -12,6 +12,7 @@ from typing import Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from presrm.config.reading import read_yaml
 from presrm.config.sections import (
     FREE,
     Config,
@@ -108,7 +109,7 @@ def load_config(
     else:
         raise ConfigError(f"{str(source)!r} is neither a file nor a shipped config; {nearest(str(source), shipped)}")
     try:
-        values = yaml.safe_load(text) or dict(defaults)
+        values = read_yaml(text) or dict(defaults)
     except yaml.YAMLError as error:
         raise ConfigError(f"{where} is not valid YAML: {_explain_yaml(error)}") from error
     if not isinstance(values, dict):
@@ -218,7 +219,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         inner = node.get(section)
         node[section] = node = dict(inner) if isinstance(inner, dict) else {}
     try:
-        node[last] = yaml.safe_load(text)
+        node[last] = read_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {key}: {text!r} is not valid YAML: {_explain_yaml(error)}") from error
 

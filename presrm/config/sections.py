@@ -4,14 +4,21 @@ Every field is *fixed* (part of what a run is: changing it on resume is refused 
 (device, batch sizes, logging, the number of iterations).
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 FREE: JsonDict = {"resume": "free"}
 FreeShare = Annotated[float, Field(ge=0, le=1, json_schema_extra=FREE)]
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[^/\\\x00-\x1f\x7f]{1,100}", name) or not name.strip(". "):
+        raise ValueError("should be the name of a folder, without a path")
+    return name
 
 
 class Section(BaseModel):
@@ -420,7 +427,9 @@ class WatchConfig(Section):
 class Config(Section):
     """All settings of a run."""
 
-    name: str = Field("custom", description="Name of the config; the default run folder is runs/NAME.")
+    name: Annotated[str, AfterValidator(_folder_name)] = Field(
+        "custom", description="Name of the config; the default run folder is runs/NAME."
+    )
     seed: int = Field(0, ge=0, description="Random seed from which every random draw of the run derives.")
     iterations: int = Field(
         3, ge=0, description="Number of iterations; 3 iterations make M2, M3 and M4 from M1.", json_schema_extra=FREE

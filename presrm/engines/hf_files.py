@@ -1,5 +1,6 @@
 """Where the files of a model are, and the hash of its weights. Loads no torch."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from functools import lru_cache
 from hashlib import file_digest, sha256
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,6 +20,7 @@ KINDS = "give a Hub id, a folder with config.json and safetensors, a .gguf file,
 BASE_FILE = "base.json"
 EMBEDDED = "embedded"
 _SETTINGS = ("*.json", "*.jinja", "*.model", "*.txt")
+_WEIGHTS = re.compile(r"[^/\\]+\.safetensors(\.index\.json)?")
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
@@ -139,6 +142,37 @@ def _folder(name: str, folder: Path) -> Source:
     if not (folder / "config.json").is_file():
         raise RequestError(f"no model in {name!r}: {folder} has no config.json; {KINDS}")
     return Source(name, str(folder))
+
+
+def require_plain_weights(source: Source) -> None:
+    """Refuse a folder whose files name weights elsewhere, or of another kind: those may hold a program.
+
+    Raises:
+        EngineError: naming the file and what it names.
+    """
+    folder = Path(source.where)
+    if source.gguf_file or not source.is_local:
+        return
+    named = [(folder / "config.json", "transformers_weights", _read_object(folder / "config.json"))]
+    named += [(path, "weight_map", _read_object(path)) for path in sorted(folder.glob("*.safetensors.index.json"))]
+    for path, field, told in named:
+        value = told.get(field)
+        names = value.values() if isinstance(value, dict) else [] if value is None else [value]
+        for name in names:
+            if not (isinstance(name, str) and _WEIGHTS.fullmatch(name)):
+                raise EngineError(
+                    f"could not load model {source.name!r}: {path.name} names {name!r:.80} as weights; only "
+                    ".safetensors files of the same folder are read"
+                )
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object; what is none is for loading to tell."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _gguf(name: str, path: Path) -> Source:

@@ -26,7 +26,16 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from presrm.engines.hf_files import BASE_FILE, EMBEDDED, KINDS, Source, find_base, locate, read_base
+from presrm.engines.hf_files import (
+    BASE_FILE,
+    EMBEDDED,
+    KINDS,
+    Source,
+    find_base,
+    locate,
+    read_base,
+    require_plain_weights,
+)
 from presrm.errors import ConfigError, EngineError, PresrmError, RequestError
 from presrm.types import Checkpoint
 
@@ -108,6 +117,7 @@ def load_model(model: str, loader: Any, *, dtype: str = "auto", device: str = "a
         EngineError: if it cannot be loaded, or weights are missing.
     """
     source = locate(model)
+    require_plain_weights(source)
     place = _resolve_device(device)
     number = _resolve_dtype(dtype, place)
     options: dict[str, Any] = {} if source.gguf_file else {"use_safetensors": True}

@@ -20,9 +20,9 @@ from types import MappingProxyType
 from unicodedata import normalize
 
 from jinja2 import StrictUndefined, Template
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from presrm.errors import ConfigError, DataError, boundary
+from presrm.prompts.bounded import BoundedEnvironment
 from presrm.prompts.escaping import escape_controls
 from presrm.registry import nearest
 from presrm.types import Candidates, Problem, Step, Trajectory
@@ -145,11 +145,11 @@ class PromptSet:
         self.examples = tuple(examples)
         self._sources: dict[str, str] = {}
         self._templates: dict[str, Template] = {}
-        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+        self._environment = BoundedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
         for path in sorted(folder.glob("*.jinja")):
             with boundary(ConfigError, f"prompt set {name!r}, {path.name}:"):
                 self._sources[path.stem] = path.read_text("utf-8")
-                self._templates[path.stem] = environment.from_string(self._sources[path.stem])
+                self._templates[path.stem] = self._environment.from_string(self._sources[path.stem])
             if lacking := {"trunk", "tail"} - self._templates[path.stem].blocks.keys():
                 raise ConfigError(f"prompt set {name!r}, {path.name}: lacks block {', '.join(sorted(lacking))}")
         missing = {"solve", "pairwise", "pointwise"} - self._sources.keys()
@@ -274,7 +274,7 @@ class PromptSet:
         context |= {name: list(islice(rest, len(texts))) for name, texts in lists.items()}
         context |= {"fence": fence, "direct": direct}
         template = self._templates[stem]
-
+        self._environment.begin()
         filled_in = template.new_context(context)
 
         def block(name: str) -> str:

@@ -19,6 +19,7 @@ from jinja2 import TemplateError
 
 from presrm.errors import ConfigError, boundary
 from presrm.prompts import Part, Prompt
+from presrm.prompts.bounded import ends_within
 from presrm.types import Step
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ PLAIN = (
     "{% endfor %}"
 )
 """For a base model: no markup. lm-evaluation-harness puts GSM8K so, with the same blank line between examples."""
+_SECONDS = 20.0  # a chat template takes milliseconds; one that does not end is somebody's trap
 TEMPLATES = {"chatml": CHATML, "plain": PLAIN}
 
 
@@ -203,15 +205,17 @@ class PromptEncoder:
 
     def _apply(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
         options: dict[str, Any] = {"chat_template": self._template} if self._template else {}
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                enable_thinking=False,
-                **options,
+        name = self.tokenizer.name_or_path
+        with ends_within(_SECONDS, ConfigError(f"the chat template of {name!r} does not end; {_HOW_TO_SET}")):
+            return str(
+                self.tokenizer.apply_chat_template(
+                    messages,
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                    enable_thinking=False,
+                    **options,
+                )
             )
-        )
 
 
 def read_template(name: str | None) -> str | None:

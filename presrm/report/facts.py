@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from presrm.config import Config, parse_config
+from presrm.config.reading import read_yaml
 from presrm.errors import DataError
 from presrm.files.jsonl import Row, parse_row
 from presrm.iteration import IterationSummary, read
@@ -192,7 +193,7 @@ def read_facts(run: Path) -> RunFacts:
         raise DataError(f"{run} is no run folder; expected what 'presrm train --out' made")
     try:
         manifest = json.loads(manifest_path.read_text("utf-8"))
-        config = parse_config(yaml.safe_load((run / "config.yaml").read_text("utf-8")), str(run / "config.yaml"))
+        config = parse_config(read_yaml((run / "config.yaml").read_text("utf-8")), str(run / "config.yaml"))
         summaries = [_summary(run, number, config) for number in _assessed(manifest)]
     except (ValueError, KeyError, TypeError, OSError, yaml.YAMLError) as error:
         raise DataError(f"{run} cannot be read as a run: {error}") from error
