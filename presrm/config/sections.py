@@ -119,15 +119,22 @@ class SeedConfig(Section):
 
     ift: str | None = Field(None, description="Source of problems with solutions to imitate; none: problems.train.")
     num_ift: int = Field(1000, gt=0, description="Number of solutions to imitate.")
-    eft: Literal["perturbed", "rows", "rollouts"] = Field(
+    eft: Literal["perturbed", "rows", "rollouts", "ranked"] = Field(
         "perturbed",
-        description="Source of step labels: right steps with one number changed (perturbed), a labelled file (rows) "
-        "or roll-outs of the policy (rollouts).",
+        description="Source of what to judge: right steps with one number changed (perturbed), a labelled file (rows), "
+        "roll-outs of the policy (rollouts), or a file of ranked answers (ranked), for which the policy's own points "
+        "are kept where they put the answers in the same order.",
     )
     eft_path: Path | None = Field(
-        None, description="File of step-labelled rows for eft: rows, in any format listed in docs/formats.md."
+        None,
+        description="File of step-labelled rows for eft: rows, in any format listed in docs/formats.md, or of ranked "
+        "answers for eft: ranked.",
     )
-    num_eft: int = Field(500, gt=0, description="Number of pairs of steps to judge; each is asked in both orders.")
+    num_eft: int = Field(
+        500,
+        gt=0,
+        description="Number of pairs of steps to judge, each asked in both orders; for ranked, of questions.",
+    )
     rationale: Literal["none", "self"] = Field(
         "none",
         description="Explanations before the verdicts: none, or written by the policy itself and kept if it is right "

@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from presrm.judging.verdicts import BRACKETS, EXPLANATION, Reading, ask_or_refuse, read_end, shown, tell
+from presrm.judging.verdicts import EXPLANATION, NUM_POINTS, Reading, ask_or_refuse, read_points, shown, tell
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Composition, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Step, Verdict
-
-_NUM_POINTS = 5
-_POINTS = {str(points): points for points in range(_NUM_POINTS + 1)}
 
 
 class AdditiveJudge:
@@ -50,11 +47,11 @@ class AdditiveJudge:
 
 
 def _reading(found: Judgement) -> Reading:
-    verdict = "" if found.score is None else f"{found.score * _NUM_POINTS:.0f}"
+    verdict = "" if found.score is None else f"{found.score * NUM_POINTS:.0f}"
     return Reading(verdict, found.score, found.status)
 
 
 def _read(reply: Completion) -> Judgement:
     """Read the ``[[points]]`` at the end; a number off the scale is no verdict."""
-    points, status = read_end(reply, BRACKETS, lambda written: _POINTS.get(written.strip()))
-    return Judgement(None if points is None else points / _NUM_POINTS, status, shown(reply))
+    points, status = read_points(reply)
+    return Judgement(None if points is None else points / NUM_POINTS, status, shown(reply))

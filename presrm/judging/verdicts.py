@@ -22,6 +22,9 @@ EXPLANATION = Sampling(max_tokens=512)
 """How an explained verdict is written unless a judge is told otherwise: greedily."""
 BRACKETS = re.compile(r"\[\[([^\[\]]*)\]\]")
 """Where most kinds of judge write their verdict: in ``[[...]]``."""
+NUM_POINTS = 5
+"""The most that the additive rubric gives."""
+_POINTS = {str(points): points for points in range(NUM_POINTS + 1)}
 _NO_ROOM = Verdict(None, Status.REFUSED, "the question leaves the policy no room for a reply, or the server refuses it")
 _WITHHELD = "(withheld by the content filter of the server)"
 ValueT = TypeVar("ValueT")
@@ -227,6 +230,11 @@ def word_of(words: tuple[str, str]) -> Callable[[str], str | None]:
     """Give a `parse` for `read_end`: which of two words is written, in whatever case."""
     known = {word.lower(): word for word in words}
     return lambda written: known.get(written.strip(" \t\n*_`'\"").lower())
+
+
+def read_points(reply: Completion) -> tuple[int | None, Status]:
+    """Read the ``[[points]]`` that a reply ends with, as `read_end`; a number off the scale is no verdict."""
+    return read_end(reply, BRACKETS, lambda written: _POINTS.get(written.strip()))
 
 
 def ask_or_refuse(engine: Engine, requests: Sequence[Request]) -> list[list[Completion] | Verdict]:

@@ -29,6 +29,7 @@ PROBLEMS: Registry[list[Problem]] = Registry(
         "mit_bee": "presrm.problems.mit_bee:load_mit_bee",
         "numina": "presrm.problems.numina:load_numina",
         "olympiadbench": "presrm.problems.competition:load_olympiadbench",
+        "ranked": "presrm.problems.ranked:load_ranked",
         "reasoning-gym": "presrm.problems.reasoning_gym:load_reasoning_gym",
     },
     group="presrm.problems",

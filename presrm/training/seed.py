@@ -20,6 +20,7 @@ from presrm.config import JudgeConfig, LoraConfig, ModelConfig, SeedConfig
 from presrm.engines.hf_loading import num_positions
 from presrm.errors import ConfigError, DataError
 from presrm.formats.labelled import rows
+from presrm.formats.ranked import ranked_rows
 from presrm.judging.labels import (
     POINTWISE,
     Question,
@@ -29,6 +30,7 @@ from presrm.judging.labels import (
     rollouts,
     solution_steps,
 )
+from presrm.judging.ranked import agreeing_judgements, thin_out
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Engine, Grader, Sampling, StepSplitter
@@ -84,9 +86,9 @@ class SeedStage:
         judge: Whether verdicts are explained or direct.
         seed: Decides everything random.
         on_log: Takes the counts of examples, then one row of metrics an optimiser step.
-        open_engine: Runs the policy, for ``eft: rollouts`` and ``rationale: self``.
+        open_engine: Runs the policy, for ``eft: rollouts`` and ``ranked``, and ``rationale: self``.
         grader: Compares answers, for ``eft: rollouts``.
-        decontaminate: Removes the problems that are held out, for ``eft: rows``.
+        decontaminate: Removes the problems that are held out, for ``eft: rows`` and ``ranked``.
 
     Raises:
         ConfigError: if what the options need is missing, or if they contradict the judge's.
@@ -108,10 +110,10 @@ class SeedStage:
         grader: Grader | None = None,
         decontaminate: Decontaminate | None = None,
     ) -> None:
-        if options.eft == "rows" and options.eft_path is None:
-            raise ConfigError("seed_stage.eft: rows needs seed_stage.eft_path")
-        if options.eft == "rows" and decontaminate is None:
-            raise ConfigError("seed_stage.eft: rows needs to be told which problems are held out")
+        if options.eft in ("rows", "ranked") and options.eft_path is None:
+            raise ConfigError(f"seed_stage.eft: {options.eft} needs seed_stage.eft_path")
+        if options.eft in ("rows", "ranked") and decontaminate is None:
+            raise ConfigError(f"seed_stage.eft: {options.eft} needs to be told which problems are held out")
         if options.rationale == "self" and judge.verdict == "direct":
             raise ConfigError(
                 "seed_stage.rationale: self needs judge.verdict: explained; a direct verdict has no rationale"
@@ -187,6 +189,8 @@ class SeedStage:
     def _ask(self, policy: Checkpoint, problems: Sequence[Problem]) -> list[list[Question]]:
         """The questions to judge by, grouped by the labelled steps they are about."""
         options = self._options
+        if options.eft == "ranked":
+            return self._judge_ranked(policy)
         if options.eft != "rollouts" and options.rationale != "self":
             return self._questions(self._labelled(problems, None))
         if self._open_engine is None:
@@ -196,6 +200,22 @@ class SeedStage:
             if options.rationale == "none":
                 return asked
             return explain(asked, engine, Sampling(self._judge.temperature, max_tokens=self._judge.max_tokens))
+
+    def _judge_ranked(self, policy: Checkpoint) -> list[list[Question]]:
+        """What the policy writes about ranked answers, where it agrees with their order."""
+        assert self._options.eft_path is not None
+        assert self._decontaminate is not None
+        if self._open_engine is None:
+            raise ConfigError("seed_stage: eft: ranked needs an engine")
+        found, seed = list(ranked_rows(self._options.eft_path)), derive_seed(self._seed, "eft")
+        kept = {problem.id for problem in self._decontaminate([row.problem for row in found])}
+        found = [row for row in found if row.problem.id in kept]
+        found = random.Random(seed).sample(found, min(self._options.num_eft, len(found)))
+        sampling = Sampling(self._judge.temperature, self._judge.top_p, self._judge.max_tokens)
+        with self._open_engine(policy) as engine:
+            agreeing = agreeing_judgements(found, engine, self._prompts, sampling, seed)
+        self._on_log({"seed/ranked": len(found), "seed/ranked_agree": sum(map(bool, agreeing))})
+        return thin_out(agreeing, seed)
 
     def _questions(self, labelled: Sequence[LabelledSteps]) -> list[list[Question]]:
         return [questions(each, self._prompts, direct=self._judge.verdict == "direct") for each in labelled]

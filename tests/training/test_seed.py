@@ -226,3 +226,28 @@ def test_examples_beyond_the_positions_of_the_model_are_left_out(tiny_policy: Pa
 
     assert rows[0] == asked[0] != whole[0]
     assert rows[0]["seed/dropped/too_long"] > 0
+
+
+def test_ranked_answers_teach_to_answer_and_to_give_points(tiny_policy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    rows = [{"question": f"Why {n}?", "answers": [f"best {n}", f"middling {n}", f"worst {n}"]} for n in range(4)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def judge(prompt: Any, rng: Any) -> str:
+        answer = next(part.text for part in prompt.tail if part.is_content)
+        points = {"best": 5, "middling": 3, "worst": 3}[answer.split()[0]]
+        return f"So [[{points if '3' not in answer else 4}]]"  # the last question's answers are all alike
+
+    _, logged = fit(
+        tiny_policy,
+        tmp_path / "out",
+        eft="ranked",
+        eft_path=path,
+        judge="explained",
+        parts={"open_engine": lambda policy: ScriptedEngine(judge), "decontaminate": list},
+    )
+
+    counts = {name: value for row in logged for name, value in row.items() if name.startswith("seed/")}
+    assert counts["seed/ranked"] == 4
+    assert counts["seed/ranked_agree"] == 3
+    assert counts["seed/additive"] == 6  # 3 of 5 points, and 3 of the 6 of 3
