@@ -47,7 +47,7 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
     require_weights(config.model.id)
     limit_threads(config.threads)
     Parts(config, progress, lambda **_: None).check()
-    _note_sampling(config, progress)
+    note_sampling(config, progress)
     with RunDir(out, config, versions(), hash_inputs(config)) as run:
         parts = Parts(config, progress, run.log)
         parts.held_out()
@@ -90,7 +90,7 @@ class _Drawing:
             self._seconds, self._is_behind = time.monotonic() - began, False
 
 
-def _note_sampling(config: Config, progress: Progress) -> None:
+def note_sampling(config: Config, progress: Progress) -> None:
     """Say what a policy gradient approximates where attempts are not drawn from the policy's own distribution."""
     search = config.search
     if "start" in make_objective(config.objective).reads and (search.temperature, search.top_p) != (1, 1):

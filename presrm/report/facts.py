@@ -22,6 +22,7 @@ from presrm.judging.health import with_alarms
 ANSWERS, LESSONS, TREES = "answers.jsonl", ("pairs.jsonl", "demonstrations.jsonl", "attempts.jsonl"), "trees.jsonl"
 STAGES = {
     "seed": "seed stage",
+    "write": "writing problems",
     "search": "search and judge",
     "fit": "training",
     "answers": "held-out problems",

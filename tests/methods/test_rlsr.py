@@ -9,6 +9,7 @@ from scripted_arithmetic import known
 from scripted_run import Bomb, bytes_of, check_kills, run
 
 from presrm.assembly.parts import Parts
+from presrm.assembly.runs import note_sampling
 from presrm.config import Config, load_config
 from presrm.errors import ConfigError, NoLessonsError
 from presrm.methods.stages import SilentProgress
@@ -175,6 +176,19 @@ def test_no_attempt_at_all_says_why(tmp_path: Path) -> None:
 
     with pytest.raises(NoLessonsError, match=r"M2 cannot be trained: no group .* 6 groups, 6 with one distinct"):
         run(config(), tmp_path / "run", sure)
+
+
+@pytest.mark.parametrize(("top_p", "is_told"), [(1, False), (0.9, True)])
+def test_sampling_away_from_the_policys_own_distribution_is_said(top_p: float, is_told: bool) -> None:
+    notes: list[str] = []
+    progress = SilentProgress()
+    progress.note = notes.append  # type: ignore[method-assign]
+
+    note_sampling(config(f"search.top_p={top_p}"), progress)
+    note_sampling(config(f"search.top_p={top_p}", "objective.kind=dpo", "objective.options={}"), progress)
+
+    assert len(notes) == is_told
+    assert all("temperature 1 and top_p 0.9" in note for note in notes)
 
 
 def test_an_objective_that_does_not_learn_from_attempts_is_refused_before_any_work() -> None:
