@@ -38,7 +38,7 @@ VOCABULARY = 1024
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompt", type=int, default=150, help="tokens of a prompt")
-    parser.add_argument("--completion", type=int, default=60, help="tokens of a completion, on average")
+    parser.add_argument("--completion", type=int, default=40, help="tokens of a completion, on average")
     parser.add_argument("--group", type=int, default=8, help="attempts at a prompt")
     parser.add_argument("--groups", type=int, default=4)
     parser.add_argument("--width", type=int, default=256)
