@@ -3,6 +3,7 @@
 # make test-servers   the tests against a real vLLM, on the processor, in an environment of its own
 # make mutants        whether the tests notice small changes of meaning, in MUTANTS="--module beam --num 20"
 # make check          format, lint, types, layers
+# make docs           the docs site, in build/site; a warning is an error
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +11,7 @@ SERVERS ?= build/servers
 RUN ?= runs/embedded
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-servers mutants check clean
+.PHONY: demo test test-servers mutants check docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/presrm train --out $(RUN)
@@ -34,6 +35,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 clean:
 	rm -rf $(VENV) $(SERVERS)
 
@@ -47,7 +51,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,gguf]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs,gguf]'
 	touch $@
 
 $(SERVERS)/.installed: requirements-servers.txt
