@@ -40,7 +40,7 @@ from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
 from presrm.training.objectives import Objective, make_objective
-from presrm.types import Checkpoint, Demonstration, Grade, Problem, SearchTree, Step, Trajectory
+from presrm.types import Attempt, Checkpoint, Demonstration, Grade, Problem, SearchTree, Step, Trajectory
 from presrm.writing import WAYS
 from presrm.writing.writer import Filters, Way, Writer
 
@@ -99,6 +99,11 @@ class Parts:
             raise ConfigError(
                 f"method {self.config.method.kind!r} gives lessons of kind {lesson.__name__}, and objective "
                 f"{self.objective.name!r} does not learn from them: set objective.kind to one that does"
+            )
+        if lesson is Attempt and self.config.policies.lessons != "fresh":
+            raise ConfigError(
+                f"policies.lessons: {self.config.policies.lessons}: attempts are compared with the policy that made "
+                "them, so those of earlier iterations cannot be learned from again; set it to fresh"
             )
         GRADERS.factory(self.config.evaluation.grader)
         problems = self.config.problems

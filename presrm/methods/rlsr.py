@@ -51,15 +51,20 @@ class Rlsr:
             NoLessonsError: if there was no other round; says why, with counts.
         """
         problems, parent = stages.problems(iteration, policy), policy
-        num_lessons, dropped = 0, Counter[str]()
+        num_lessons, num_unknown, dropped = 0, 0, Counter[str]()
         for share, part in stages.rounds(problems, iteration, self._inner_steps):
             trees = stages.search(policy, share, part)
             stages.shadow(trees, part)
             credited = credit_attempts(trees, part.name)
             num_lessons += len(credited.attempts)
+            num_unknown += credited.num_unknown
             dropped.update(credited.dropped)
             if credited.attempts:
                 policy = stages.fit(credited.attempts, policy, part, parent=parent)
+        if num_unknown:
+            stages.progress.note(
+                f"M{iteration.number}: {num_unknown} candidates without a known reward are no attempts"
+            )
         if policy == parent:
             raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain_no_attempts(dropped)}")
         return Improved(stages.keep(policy, iteration), num_lessons=num_lessons, dropped=dict(dropped))

@@ -194,3 +194,7 @@ def test_sampling_away_from_the_policys_own_distribution_is_said(top_p: float, i
 def test_an_objective_that_does_not_learn_from_attempts_is_refused_before_any_work() -> None:
     with pytest.raises(ConfigError, match="'rlsr' gives lessons of kind Attempt, and objective 'dpo'"):
         Parts(config("objective.kind=dpo"), SilentProgress(), lambda **_: None).check()
+    with pytest.raises(
+        ConfigError, match=r"policies\.lessons: all: attempts are compared with the policy that made them"
+    ):
+        Parts(config("policies.lessons=all"), SilentProgress(), lambda **_: None).check()

@@ -22,12 +22,12 @@ LONGEST = 24
 
 
 def attempts() -> list[Attempt]:
-    """Two groups of four, each completion of another length; some end, some were cut off."""
+    """Two groups of four of different lengths, the second and the last alike; some end, some end for their step."""
     made = []
     for name, rewards in REWARDS.items():
         prefix = Trajectory(Problem(name, f"What is {name[1]} + 12?"))
         for i, reward in enumerate(rewards):
-            completion = Step("12 + " + "1" * (i + 1), stop=Stop.EOS if i % 2 else Stop.MAX_STEPS)
+            completion = Step("12 + " + "1" * (2 if i == 3 else i + 1), stop=Stop.EOS if i % 2 else Stop.MAX_STEPS)
             made.append(Attempt(f"{name}/{i}", prefix, completion, reward, name))
     return made
 
