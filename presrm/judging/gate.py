@@ -15,9 +15,9 @@ from presrm.types import Candidates, Judgement, Problem, Step
 REFUSED = "gate: "
 """What the rationale of a refused candidate begins with."""
 _VERDICT = re.compile(r"\[\[\s*(?:yes|no|[AB]|-?\d+(?:\s*,\s*\d+)*)\s*\]\]|</?JUDGE_SCORE>", re.IGNORECASE)
-_PADDING = re.compile(r"[^\S\n]{12,}|\n\s*\n\s*\n\s*\n|(\S)\1{24,}")
-_FINAL = re.compile(r"^\s*####", re.MULTILINE)
-_FEWEST_WORDS = 3
+_PADDING = re.compile(r"(?<=\S)[^\S\n]{12,}|\n\s*\n\s*\n\s*\n|(\S)\1{24,}")
+_FINAL = re.compile(r"^[^\S\n]*####\s*[-+$(]*\d", re.MULTILINE)
+_FEWEST_WORDS = 5
 """A line of fewer words may come again in a solution without being padding."""
 
 

@@ -73,6 +73,8 @@ def test_a_hack_is_never_rewarded_nor_shown_to_the_judge(problem: Problem, text:
         (COUNTDOWN, "\\boxed{(4 + 2) * 3}"),  # wrong, but an answer
         (SUM, " 12 + 3 = 15\n#### 15"),
         (SUM, " 12 + 3 = 16\n#### 16"),
+        (SUM, "#### First step\n            12 + 3 = 15\n#### Second step\nSo it is \\boxed{15}."),
+        (SUM, "Then x = 15.\nLet us check.\nThen x = 15.\n#### 15"),
     ],
 )
 def test_an_answer_passes_right_or_wrong(problem: Problem, text: str) -> None:

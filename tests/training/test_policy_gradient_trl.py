@@ -22,7 +22,7 @@ LONGEST = 24
 
 
 def attempts() -> list[Attempt]:
-    """Two groups of four of different lengths, the second and the last alike; some end, some end for their step."""
+    """Two groups of four, the second and the last of each alike; some end, some end for their step."""
     made = []
     for name, rewards in REWARDS.items():
         prefix = Trajectory(Problem(name, f"What is {name[1]} + 12?"))
