@@ -13,7 +13,6 @@ from presrm.assembly.runs import note_sampling
 from presrm.config import Config, load_config
 from presrm.errors import ConfigError, NoLessonsError
 from presrm.methods.stages import SilentProgress
-from presrm.problems.arithmetic import Plan
 from presrm.prompts import Prompt
 from presrm.types import Attempt, Checkpoint
 
@@ -38,7 +37,7 @@ def config(*settings: str) -> Config:
 def reply(prompt: Prompt, rng: random.Random, policy: Checkpoint) -> str:
     """Solves with slips; judges rightly, but cannot tell now and then."""
     content = [part.text for part in (*prompt.trunk, *prompt.tail) if part.is_content]
-    steps = "".join(Plan.of(known(content[0])).steps())
+    steps = known(content[0]).solution or ""
     if prompt.template == "pointwise":
         solution = "".join(content[1:])
         if random.Random(solution).random() < 0.15:
@@ -55,7 +54,7 @@ def test_attempts_are_rewarded_by_the_verdicts_and_compared_within_their_problem
     assert given
     for attempt in given:
         assert isinstance(attempt, Attempt)
-        right = "".join(Plan.of(attempt.prefix.problem).steps())
+        right = attempt.prefix.problem.solution
         assert attempt.reward == float(attempt.completion.text == right)
         assert attempt.group.split("/", 1)[1].rsplit("/", 1)[0] == attempt.prefix.problem.id
     assert rows[1].num_lessons == len((tmp_path / "run/iterations/2/attempts.jsonl").read_text().splitlines())

@@ -11,7 +11,6 @@ from presrm.assembly.parts import Parts
 from presrm.config import load_config
 from presrm.errors import ConfigError
 from presrm.methods.stages import SilentProgress
-from presrm.problems.arithmetic import Plan
 from presrm.prompts import Prompt
 from presrm.types import Checkpoint, PreferencePair
 
@@ -31,7 +30,7 @@ CONFIG = load_config("embedded-self-rewarding", SMALL)
 def reply(prompt: Prompt, rng: random.Random, policy: Checkpoint) -> str:
     """Solves with slips; gives five points to what has none, and now and then no points at all."""
     content = [part.text for part in (*prompt.trunk, *prompt.tail) if part.is_content]
-    steps = "".join(Plan.of(known(content[0])).steps())
+    steps = known(content[0]).solution or ""
     if prompt.template == "additive":
         solution = "".join(content[1:])
         if rng.random() < 0.1:
@@ -48,7 +47,7 @@ def test_pairs_are_whole_answers_best_over_worst(tmp_path: Path) -> None:
     assert lessons
     for pair in lessons:
         assert isinstance(pair, PreferencePair)
-        right = "".join(Plan.of(pair.prefix.problem).steps())
+        right = pair.prefix.problem.solution
         assert not pair.prefix.steps
         assert pair.chosen.text == right != pair.rejected.text
         assert 0 < pair.margin <= 0.8
