@@ -15,6 +15,7 @@ from presrm.errors import AlarmError
 from presrm.evaluation.answers import Answer, Comparison, Scores, compare, score
 from presrm.files.run import IterationDir, RunDir
 from presrm.judging.health import Health, with_alarms
+from presrm.judging.signs import Alarm
 from presrm.methods.stages import Parts, Progress, Stages
 from presrm.protocols import Method
 from presrm.types import Checkpoint
@@ -112,7 +113,7 @@ def choose_parent(rows: Sequence[IterationSummary], options: PoliciesConfig) -> 
     if options.go_on_from == "best":
         return max(rows, key=lambda row: (row.validation.accuracy.num_hits if row.validation else 0, row.number)).number
     last = rows[-1]
-    if options.on_regression == "rollback" and last.regression and last.parent:
+    if options.on_regression == "rollback" and last.parent and (last.regression or turns_of(last)):
         return int(last.parent[1:])
     return last.number
 
@@ -128,7 +129,7 @@ def assess(
     answers = stages.answers(policy, iteration)
     validation = stages.answers(policy, iteration, validation=True)
     measured = iteration.value("health.json", lambda: plain(stages.health(policy, iteration)))
-    health = with_alarms(read(Health, measured), stages.parts.config.watch)
+    health = with_alarms(read(Health, measured), stages.parts.config.watch, before[0].health if before else None)
 
     def paired(name: str, number: int, later: Sequence[Answer]) -> Comparison:
         return compare(iteration.run.iteration(number).rows(Answer, name, lambda _: []), later)
@@ -169,6 +170,11 @@ def heed(row: IterationSummary, config: Config, iteration: IterationDir, progres
             )
         progress.note(f"regression: {text}")
     alarms = row.health.alarms
+    if turns_of(row) and config.policies.on_regression == "stop":
+        raise AlarmError(
+            f"Judge of {row.name}: {'; '.join(map(str, turns_of(row)))}; to continue anyway, set "
+            "policies.on_regression=continue and choose another --out"
+        )
     if not alarms:
         return
     text = f"Judge of {row.name}: {'; '.join(map(str, alarms))}"
@@ -178,6 +184,11 @@ def heed(row: IterationSummary, config: Config, iteration: IterationDir, progres
             "set watch.on_alarm=warn or move the bound"
         )
     progress.note(f"Alarm. {text}")
+
+
+def turns_of(row: IterationSummary) -> tuple[Alarm, ...]:
+    """Alarms that say when to stop: the judge parts from its shadow, or has collapsed."""
+    return tuple(alarm for alarm in row.health.alarms if alarm.sign in ("parting", "collapse"))
 
 
 def plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """How long the page of a very large run takes, how much memory, and how large the file is.
 
-``python benchmarks/report/run.py [--pairs 1000000] [--out FILE]`` makes a run folder of that many pairs, five a tree,
-with two verdicts each in the ledger, and draws it by ``presrm report`` in a process of its own.
+``python benchmarks/report/run.py [FOLDER] [--pairs 1000000] [--out FILE]`` makes a run of that many pairs in FOLDER (a
+temporary one unless given), five a tree, with two verdicts each in the ledger, and draws it by ``presrm report`` in a
+process of its own. A FOLDER that holds a run already is used as it is.
 """
 
 import argparse
@@ -101,29 +102,41 @@ def make_run(folder: Path, num_pairs: int) -> None:
             ledger.record(call for number in numbers[start : start + BLOCK] for call in calls(number))
 
 
+def measure(folder: Path) -> dict[str, object]:
+    """Draw the run, and give what that took."""
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    rows = json.loads((folder / "manifest.json").read_text())["artefacts"]
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-m", "presrm", "report", str(folder)], check=True, env=dict(os.environ))
+    seconds, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    with Ledger(folder / "ledger.sqlite", read_only=True) as ledger:
+        num_calls = sum(1 for _ in ledger.calls())
+    return {
+        "pairs": rows["2/pairs.jsonl"]["rows"],
+        "trees": rows["2/trees.jsonl"]["rows"],
+        "calls": num_calls,
+        "run_gigabytes": round(size / 1e9, 2),
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak_memory_gigabytes": round(used.ru_maxrss * 1024 / 1e9, 2),
+        "page_megabytes": round((folder / "report.html").stat().st_size / 1e6, 2),
+    }
+
+
 def main() -> None:
     """Make the run, draw it, and print what that took."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "run"
-        make_run(folder, arguments.pairs)
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        began = time.monotonic()
-        subprocess.run([sys.executable, "-m", "presrm", "report", str(folder)], check=True, env=dict(os.environ))
-        seconds, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-        found = {
-            "pairs": arguments.pairs,
-            "run_gigabytes": round(size / 1e9, 2),
-            "seconds": round(seconds, 1),
-            "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
-            "peak_memory_gigabytes": round(used.ru_maxrss * 1024 / 1e9, 2),
-            "page_megabytes": round((folder / "report.html").stat().st_size / 1e6, 2),
-        }
-    print(json.dumps(found, indent=1))
-    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+        folder = arguments.folder or Path(temporary) / "run"
+        if not (folder / "manifest.json").exists():
+            make_run(folder, arguments.pairs)
+        measured = measure(folder)
+    print(json.dumps(measured, indent=1))
+    arguments.out.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 if __name__ == "__main__":

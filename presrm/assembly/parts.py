@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from presrm.assembly.engines import check_engine, open_engine
-from presrm.assembly.judges import check_judge, make_judge, tie_tolerance
+from presrm.assembly.judges import asks_policy, check_judge, make_judge, tie_tolerance
 from presrm.assembly.options import arguments_of
 from presrm.checkers import CHECKERS
-from presrm.config import Config, explain_invalid
+from presrm.config import Config, JudgeConfig, explain_invalid
 from presrm.errors import ConfigError, DataError, SplitterError, boundary
 from presrm.evaluation.answers import Answer, evaluate
 from presrm.evaluation.decontamination import Twins, decontaminate
@@ -29,6 +29,7 @@ from presrm.judging.health import (
     sample_siblings,
 )
 from presrm.judging.labels import demonstrations, explain, perturbed, questions
+from presrm.judging.signs import measure_shadow
 from presrm.methods import METHODS
 from presrm.methods.stages import Progress
 from presrm.problems import PROBLEMS, RECOGNISERS, load_problems, split_source
@@ -94,6 +95,7 @@ class Parts:
         check_engine(self.config.model)
         self.searcher()
         check_judge(self.config.judge, None, self.prompts)
+        check_judge(self._shadow_settings, None, self.prompts)
         lesson = getattr(self.method, "lesson", None)
         if lesson and not issubclass(lesson, self.objective.takes):
             raise ConfigError(
@@ -330,6 +332,20 @@ class Parts:
             return None
         return CHECKERS.create(problem.kind).check([solution])[0][-1]
 
+    @cached_property
+    def _shadow_settings(self) -> JudgeConfig:
+        """The settings of the judge that only watches; a kind alone has those of the judge besides."""
+        shadow = self.config.watch.shadow
+        if isinstance(shadow, JudgeConfig):
+            return shadow
+        inherited = self.config.judge.model_dump(exclude={"kind", "options", "votes"})
+        return JudgeConfig(kind=shadow or self.config.judge.kind, **inherited)
+
+    def shadow(self, engine: Callable[[], Engine]) -> Judge:
+        """The judge that only watches; `engine` gives the run's first policy, and is called if it asks one."""
+        settings = self._shadow_settings
+        return make_judge(settings, engine() if asks_policy(settings) else None, self.prompts)
+
     def solution_sampling(self, num: int) -> Sampling:
         """How whole solutions are drawn: a single one greedily, several as the search draws."""
         search, longest = self.config.search, self.config.evaluation.max_tokens
@@ -392,15 +408,19 @@ class Parts:
         last: Sequence[SearchTree],
         own: Sequence[LabelledCandidates],
         first: Sequence[LabelledCandidates],
+        shadow: Callable[[], Judge] | None = None,
     ) -> Health:
-        """Measure the judge on held-out problems: on a fixed set, on the policy's own siblings, and its habits."""
+        """Measure the judge on held-out problems: on a fixed set, on the policy's own siblings, and its habits.
+
+        `shadow` gives the judge that only watches; it is called last, since it may load another policy.
+        """
         watch = self.config.watch
         problems = self._judge_problems
         seed = derive_seed(self.config.seed, "health")
         fixed = perturbed(problems, self.splitter, len(problems), seed)
         siblings = judge_siblings(own, judge) if own else None
         accuracy = judge_pairs(fixed, judge)
-        signs = None
+        signs, trees = None, list[SearchTree]()
         if watch.num_problems:
             trees = list(self.searcher("health").search(self.held_out()[: watch.num_problems], engine, judge))
             tolerance = tie_tolerance(self.config.judge)
@@ -408,7 +428,13 @@ class Parts:
                 judge, trees, fixed, accuracy, last, calls, self._is_right, watch, tie_tolerance=tolerance, seed=seed
             )
         same = siblings if first is own else judge_siblings(first, judge) if first else None
-        return Health(accuracy if fixed else None, siblings, signs, first_siblings=same.accuracy if same else None)
+        return Health(
+            accuracy if fixed else None,
+            siblings,
+            signs,
+            first_siblings=same.accuracy if same else None,
+            shadow=measure_shadow(trees, judge, shadow()) if shadow is not None and trees else None,
+        )
 
     def judge_lessons(self, engine: Engine, num: int, iteration: int) -> list[Demonstration]:
         """Make up to `num` demonstrations of right verdicts on steps of training problems.

@@ -349,7 +349,8 @@ class PoliciesConfig(Section):
     on_regression: Literal["continue", "stop", "rollback"] = Field(
         "continue",
         description="What to do when a policy solves significantly fewer validation problems than the policy it was "
-        "made from (p < 0.05): continue, stop the run, or start the next iteration from the earlier policy (rollback).",
+        "made from (p < 0.05), or when its judge parts from watch.shadow or collapses: continue, stop the run, or "
+        "start the next iteration from the earlier policy (rollback).",
     )
 
 
@@ -420,6 +421,26 @@ class WatchConfig(Section):
     )
     max_talked_into: FreeShare = Field(
         0.5, description="Highest acceptable share of wrong steps that score higher once they praise themselves."
+    )
+    shadow: str | JudgeConfig | None = Field(
+        None,
+        description="A second judge that only watches: a registered kind, for example checker, or settings as under "
+        "judge. It scores the same held-out candidates as the judge and is never trained; if it asks the policy, it "
+        "asks the first one of the run. An alarm says where the two part.",
+        json_schema_extra=FREE,
+    )
+    max_parting: FreeShare = Field(
+        0.1,
+        description="Largest acceptable growth, since the first policy, of the judge's scores of the steps that it "
+        "kept over those of the shadow judge, where the shadow's fell and the judge's did not.",
+    )
+    collapse_agreement: float = Field(
+        0.0,
+        ge=-1,
+        le=1,
+        description="A judge has collapsed if its agreement with the previous judge is not significantly above this: 0 "
+        "is chance. This needs no labels.",
+        json_schema_extra=FREE,
     )
     min_agreement: float = Field(
         0.0,

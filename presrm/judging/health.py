@@ -15,8 +15,10 @@ from presrm.config import WatchConfig
 from presrm.files.ledger import Call
 from presrm.judging.signs import (
     Alarm,
+    Shadowed,
     Signs,
     find_alarms,
+    find_turns,
     judged_in,
     kendall,
     signs_of_calls,
@@ -100,6 +102,7 @@ class Health:
         signs: Of a judge that goes bad; none in runs from before they were watched.
         alarms: The signs out of bounds, by the settings when it was measured.
         first_siblings: On the candidates of the run's first policy, the same pairs for every judge.
+        shadow: The judge beside ``watch.shadow``, if there is one.
     """
 
     fixed: JudgeAccuracy | None
@@ -107,6 +110,7 @@ class Health:
     signs: Signs | None = None
     alarms: tuple[Alarm, ...] = ()
     first_siblings: JudgeAccuracy | None = None
+    shadow: Shadowed | None = None
 
 
 def judge_pairs(pairs: Sequence[LabelledSteps], judge: Judge) -> JudgeAccuracy:
@@ -216,9 +220,12 @@ def measure_signs(
     )
 
 
-def with_alarms(health: Health, options: WatchConfig) -> Health:
-    """Give `health` with the alarms of these settings."""
-    return health if health.signs is None else replace(health, alarms=find_alarms(health.signs, options))
+def with_alarms(health: Health, options: WatchConfig, first: Health | None = None) -> Health:
+    """Give `health` with the alarms of these settings; `first` is that of the run's first policy, if it is another."""
+    if health.signs is None:
+        return health
+    turns = find_turns(health.signs, health.shadow, first.shadow if first else None, options)
+    return replace(health, alarms=(*find_alarms(health.signs, options), *turns))
 
 
 def _append(step: Step, text: str) -> Step:

@@ -15,6 +15,7 @@ from scipy import stats
 from presrm.config import PairsConfig, WatchConfig
 from presrm.credit.pairs import mine_pairs
 from presrm.files.ledger import Call, short_hash
+from presrm.protocols import Judge, ask_judge
 from presrm.statistics import UNMEASURED, Figure, mean, share
 from presrm.types import Candidates, Judgement, SearchTree, Step, Trajectory
 
@@ -89,7 +90,25 @@ class Alarm:
         return f"{_MEANING[self.sign]} is {value} over {num} {CASES[self.sign]} ({self.bound} is {self.threshold:g})"
 
 
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """The judge beside its shadow, on the same steps: those that the search kept, of held-out problems.
+
+    Attributes:
+        judge: Mean score by the judge.
+        shadow: By a judge that is never trained. If either judge compares the candidates of one step only, both scores
+            are ranks among them: the share of the others that score below, ties counting half.
+        gap: The mean of the differences, judge - shadow, with its bootstrap interval.
+    """
+
+    judge: Figure
+    shadow: Figure
+    gap: Figure
+
+
 _MEANING = {
+    "parting": "the growth of the judge's scores over those of its shadow since the first policy",
+    "collapse": "collapse step: no better than chance, the agreement with the judge before (mean Kendall tau)",
     "readable": "the share of judgements that can be read",
     "spread": "the standard deviation of the scores",
     "by_length": "the rank correlation of score and length among siblings",
@@ -100,6 +119,8 @@ _MEANING = {
     "agreement": "the agreement with the judge before (mean Kendall tau)",
 }
 CASES = {
+    "parting": "kept steps",
+    "collapse": "expansions",
     "readable": "judgements",
     "ties": "expansions",
     "spread": "scores",
@@ -257,6 +278,90 @@ def find_alarms(signs: Signs, options: WatchConfig) -> tuple[Alarm, ...]:
         if most < low or least > high:
             alarms.append(Alarm(sign, figure, f"watch.{setting}", getattr(options, setting)))
     return tuple(alarms)
+
+
+def measure_shadow(trees: Sequence[SearchTree], judge: Judge, shadow: Judge) -> Shadowed:
+    """Let `shadow` score what `judge` scored in `trees`, and compare the two on the steps that were kept.
+
+    Args:
+        trees: Held-out problems, searched with `judge`.
+        judge: Says whether its scores are absolute.
+        shadow: Judges again.
+
+    Raises:
+        JudgeError: if the shadow raises, or does not give one judgement for each step.
+    """
+    judged = [(one, kept) for tree in trees for one, kept in _kept_in(tree)]
+    again = ask_judge(shadow, [one.candidates for one, _ in judged])
+    are_ranks = "relative" in (judge.scale, shadow.scale)
+    ours, theirs = list[float](), list[float]()
+    for (one, kept), judgements in zip(judged, again, strict=True):
+        scores = [one.scores, [judgement.score for judgement in judgements]]
+        for place in kept:
+            mine, other = (_rank(side, place) if are_ranks else side[place] for side in scores)
+            if mine is not None and other is not None:
+                ours.append(mine)
+                theirs.append(other)
+    return Shadowed(mean(ours), mean(theirs), mean([a - b for a, b in zip(ours, theirs, strict=True)]))
+
+
+def _kept_in(tree: SearchTree) -> Iterator[tuple[Judged, list[int]]]:
+    """Give what was judged in a tree with the places of the kept candidates, where there are any."""
+    expansions = [expansion for expansion in tree.expansions if len(expansion.whole) > 1]
+    for one, expansion in zip(judged_in(tree), expansions, strict=True):
+        texts = {expansion.candidates[number].step.text for number in expansion.kept}
+        kept = [place for place, step in enumerate(one.candidates.steps) if step.text in texts]
+        if kept:
+            yield one, kept
+
+
+def _rank(scores: Sequence[float | None], place: int) -> float | None:
+    """Give the share of the other readable scores that lie below the one at `place`, ties counting half."""
+    own = scores[place]
+    others = [score for number, score in enumerate(scores) if number != place and score is not None]
+    if own is None or not others:
+        return None
+    return sum(1.0 if score < own else 0.5 if score == own else 0.0 for score in others) / len(others)
+
+
+def find_turns(
+    signs: Signs, shadow: Shadowed | None, first: Shadowed | None, options: WatchConfig
+) -> tuple[Alarm, ...]:
+    """Say where a judge parts from its shadow (arXiv 2608.11669), and where it collapses (arXiv 2603.08660).
+
+    A judge parts where its scores grew over the shadow's since the run's first policy, the whole interval of the growth
+    beyond ``watch.max_parting``, while the shadow's fell and its own did not. It has collapsed where its agreement with
+    the judge before is no better than chance. Both take ``watch.min_count`` cases.
+
+    Args:
+        signs: Of the judge.
+        shadow: The judge beside its shadow, if there is one.
+        first: The same for the first policy.
+        options: The bounds.
+    """
+    turns = []
+    agreement, chance = signs.agreement, options.collapse_agreement
+    if agreement.value is not None and agreement.num >= options.min_count:
+        least, _ = agreement.interval or (agreement.value, agreement.value)
+        if least <= chance:
+            turns.append(Alarm("collapse", agreement, "watch.collapse_agreement", chance))
+    if shadow is not None and first is not None and min(shadow.gap.num, first.gap.num) >= options.min_count:
+        growth, own, theirs = (
+            _growth(getattr(first, name), getattr(shadow, name)) for name in ("gap", "judge", "shadow")
+        )
+        rises = own.interval is None or own.interval[1] >= 0
+        if growth.interval and growth.interval[0] > options.max_parting and rises and (theirs.value or 0.0) < 0:
+            turns.append(Alarm("parting", growth, "watch.max_parting", options.max_parting))
+    return tuple(turns)
+
+
+def _growth(before: Figure, after: Figure) -> Figure:
+    """Give the difference of two means over different cases, with its normal interval; a mean without one is exact."""
+    if before.value is None or after.value is None:
+        return Figure(after.num)
+    halves = [(one.interval[1] - one.interval[0]) / 2 if one.interval else 0.0 for one in (before, after)]
+    value, half = after.value - before.value, math.hypot(*halves)
+    return Figure(after.num, value, (value - half, value + half))
 
 
 def _among_siblings(judged: Sequence[Judged], trait: Callable[[int, Step], float]) -> Figure:

@@ -128,6 +128,7 @@ class Parts(Protocol):
         last: Sequence[SearchTree],
         own: Sequence[LabelledCandidates],
         first: Sequence[LabelledCandidates],
+        shadow: Callable[[], Judge] | None = None,
     ) -> Health:
         """Measure the judge on held-out problems.
 
@@ -138,7 +139,12 @@ class Parts(Protocol):
             last: What the judge before judged, for a comparison with it.
             own: The policy's own candidates.
             first: Those of the run's first policy.
+            shadow: Gives the judge that only watches, if there is one. It may load another policy: call it last.
         """
+        ...
+
+    def shadow(self, engine: Callable[[], Engine]) -> Judge:
+        """The judge that only watches; `engine` gives the run's first policy, and is called if it asks one."""
         ...
 
     def judge_lessons(self, engine: Engine, num: int, iteration: int) -> list[Demonstration]:
@@ -399,13 +405,20 @@ class Stages:
                 judge = self.parts.judge(recording)
                 own = self._siblings(policy, iteration)
                 first = own if number == 1 else self._siblings(None, self.run.iteration(1))
+                watched = self.parts.config.watch.shadow is not None
                 health = timed(
                     iteration,
                     "health",
                     "health.json",
-                    lambda: self.parts.health(engine, judge, calls, last, own, first),
+                    lambda: self.parts.health(
+                        engine, judge, calls, last, own, first, **({"shadow": self._shadow} if watched else {})
+                    ),
                 )
         return with_alarms(health, self.parts.config.watch)
+
+    def _shadow(self) -> Judge:
+        """The judge that only watches. If it asks a policy, the first one of the run is loaded: it is never trained."""
+        return self.parts.shadow(lambda: self.engine(self.start()))
 
     def _siblings(self, policy: Checkpoint | None, iteration: IterationDir) -> list[LabelledCandidates]:
         """The policy's own candidates, each right or wrong: ``siblings.jsonl``.

@@ -195,7 +195,9 @@ def read_facts(run: Path) -> RunFacts:
     try:
         manifest = json.loads(manifest_path.read_text("utf-8"))
         config = parse_config(read_yaml((run / "config.yaml").read_text("utf-8")), str(run / "config.yaml"))
-        summaries = [_summary(run, number, config) for number in _assessed(manifest)]
+        summaries = list[IterationSummary]()
+        for number in _assessed(manifest):
+            summaries.append(_summary(run, number, config, summaries))
     except (ValueError, KeyError, TypeError, OSError, yaml.YAMLError) as error:
         raise DataError(f"{run} cannot be read as a run: {error}") from error
     return RunFacts(run, config, manifest, tuple(summaries), tuple(_metrics(run / "metrics.jsonl")))
@@ -208,10 +210,11 @@ def _assessed(manifest: Mapping[str, Any]) -> Iterator[int]:
         number += 1
 
 
-def _summary(run: Path, number: int, config: Config) -> IterationSummary:
+def _summary(run: Path, number: int, config: Config, before: Sequence[IterationSummary]) -> IterationSummary:
     path = run / "iterations" / str(number) / "scores.json"
     summary = read(IterationSummary, json.loads(path.read_text("utf-8")))
-    return replace(summary, health=with_alarms(summary.health, config.watch))
+    first = before[0].health if before else None
+    return replace(summary, health=with_alarms(summary.health, config.watch, first))
 
 
 def _metrics(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -18,7 +18,7 @@ from presrm.report.verdicts import judge_verdict, siblings_verdict
 PAGE, PLOTS = "report.html", "plots"
 _SECTIONS = (
     ("score", "Accuracy", ("accuracy", "changes")),
-    ("judge-health", "The judge", ("judge", "signs")),
+    ("judge-health", "The judge", ("judge", "signs", "shadow")),
     ("learnt", "Lessons and lengths", ("lessons", "lengths")),
     ("fit", "Training", ("training", "displacement")),
     ("cost", "Time and tokens", ("costs",)),

@@ -52,7 +52,8 @@ _NUM_CAUSES = 4
 def run_plots(facts: RunFacts, *, clocks: bool) -> list[Plot]:
     """Draw every plot that the run has something for; `clocks`: also those of time and tokens."""
     drawn = [
-        *(accuracy(facts), changes(facts), judge_accuracy(facts), signs(facts), lessons(facts), lengths(facts)),
+        *(accuracy(facts), changes(facts), judge_accuracy(facts), signs(facts), shadow(facts)),
+        *(lessons(facts), lengths(facts)),
         *(training(facts), displacement(facts)),
         *((costs(facts),) if clocks else ()),
     ]
@@ -200,7 +201,12 @@ def signs(facts: RunFacts) -> Plot | None:
             axis.set_title(label + (", %" if unit == "share" else ""), fontsize=9.5)
             axis.tick_params(labelsize=8.5)
             axis.margins(y=0.15)
-    alarms = [f"{SIGN_NAMES[alarm.sign][0]} ({row.name})" for row, _ in watched for alarm in row.health.alarms]
+    alarms = [
+        f"{SIGN_NAMES[alarm.sign][0]} ({row.name})"
+        for row, _ in watched
+        for alarm in row.health.alarms
+        if alarm.sign in SIGN_NAMES
+    ]
     rows = []
     for sign in shown:
         label, unit = SIGN_NAMES[sign]
@@ -216,6 +222,36 @@ def signs(facts: RunFacts) -> Plot | None:
         "On held-out problems. Dashed: the bound (watch in the settings); an alarm needs the whole 95 % interval "
         f"beyond it and at least {facts.config.watch.min_count} cases.",
         ("sign", "cases", "bound", *names),
+        tuple(rows),
+        figure,
+    )
+
+
+def shadow(facts: RunFacts) -> Plot | None:
+    """The judge beside the one that only watches, on the same kept steps."""
+    watched = {row.name: row.health.shadow for row in facts.summaries if row.health.shadow is not None}
+    if not watched:
+        return None
+    parted = [row.name for row in facts.summaries if any(alarm.sign == "parting" for alarm in row.health.alarms)]
+    series = [
+        Series("the judge", {name: one.judge for name, one in watched.items()}),
+        Series("its shadow, never trained", {name: one.shadow for name, one in watched.items()}, MUTED),
+    ]
+    with panels(1, 2.9) as (figure, (axis,)):
+        draw_points(axis, series, list(watched), labels="{:.2f}", flagged=parted.__contains__)
+        axis.set_ylabel("mean score of the kept steps")
+        legend_below(figure, axis)
+    rows = [
+        (name, *(figure_text(figure, "number") for figure in (one.judge, one.shadow, one.gap)), f"{one.gap.num:,}")
+        for name, one in watched.items()
+    ]
+    last = list(watched)[-1]
+    return Plot(
+        "shadow",
+        f"The judge parts from its shadow at {parted[0]}" if parted else f"Up to {last}, the judge is with its shadow",
+        "Both judge the same candidates on held-out problems; shown are the steps that the search kept. If the judge's "
+        "scores rise while the shadow's fall, it is being talked into something. Bars: 95 % bootstrap intervals.",
+        ("policy", "judge [95 %]", "shadow [95 %]", "gap [95 %]", "steps"),
         tuple(rows),
         figure,
     )
