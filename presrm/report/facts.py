@@ -100,18 +100,22 @@ class RunFacts:
         return int(self._artefacts.get(f"{iteration}/{name}", {}).get("rows", 0))
 
     def artefact(self, iteration: int, name: str) -> "Artefact | None":
-        """Find a JSON Lines artefact, if there is a row of it."""
+        """Find a JSON Lines artefact, if there is a row of it; that of a round is ``rounds/<r>/<name>``."""
         entry, path = self._artefacts.get(f"{iteration}/{name}", {}), self.path / "iterations" / str(iteration) / name
         return Artefact(iteration, path, int(entry["bytes"])) if entry.get("rows") and path.is_file() else None
 
     def artefacts(self, *names: str) -> "list[Artefact]":
-        """Find all artefacts of these names, in the order of the iterations."""
-        numbers = sorted({int(name.split("/")[0]) for name in self._artefacts})
-        return [found for number in numbers for name in names if (found := self.artefact(number, name))]
+        """Find all artefacts of these names, those of rounds too, in the order of the iterations."""
+        places = (key.split("/", 1) for key in self._artefacts if key.rsplit("/", 1)[-1] in names)
+        found = (self.artefact(int(number), name) for number, name in sorted(places, key=lambda place: _order(*place)))
+        return [artefact for artefact in found if artefact is not None]
 
     @cached_property
     def curves(self) -> dict[int, tuple[Mapping[str, float], ...]]:
-        """Rows of training by T of the M(T) that was trained: of a training that began again, the last one."""
+        """Rows of training by T of the M(T) that was trained, its rounds one after the other.
+
+        Of a training that was cut short and began again, they are those of the last time.
+        """
         curves: dict[int, tuple[Mapping[str, float], ...]] = {}
         rows: list[Mapping[str, float]] = []
         for row in self.metrics:
@@ -120,7 +124,7 @@ class RunFacts:
                     rows = []
                 rows.append(row)
             elif row.get("stage") == "fit" and "iteration" in row:
-                curves[row["iteration"]], rows = tuple(rows), []
+                curves[row["iteration"]], rows = (*curves.get(row["iteration"], ()), *rows), []
         if rows:
             curves[max(curves, default=1) + 1] = tuple(rows)
         return curves
@@ -201,6 +205,12 @@ def read_facts(run: Path) -> RunFacts:
     except (ValueError, KeyError, TypeError, OSError, yaml.YAMLError) as error:
         raise DataError(f"{run} cannot be read as a run: {error}") from error
     return RunFacts(run, config, manifest, tuple(summaries), tuple(_metrics(run / "metrics.jsonl")))
+
+
+def _order(number: str, name: str) -> tuple[int, bool, list[tuple[bool, int, str]]]:
+    """Sort by iteration, its rounds by their numbers and before what follows them."""
+    parts = [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in name.split("/")]
+    return int(number), "/" not in name, parts
 
 
 def _assessed(manifest: Mapping[str, Any]) -> Iterator[int]:

@@ -23,6 +23,7 @@ _SECTIONS = (
     ("fit", "Training", ("training", "displacement")),
     ("cost", "Time and tokens", ("costs",)),
 )
+_VALUES = {"pair": "margin", "attempt": "reward", "demonstration": "weight"}
 _LABELS = {"pair": ("Chosen", "Rejected"), "attempt": ("Attempt",), "demonstration": ("To imitate",)}
 
 
@@ -84,11 +85,12 @@ def _what_was_run(facts: RunFacts) -> Markup:
     size = str(facts.manifest.get("policy", {}).get("parameters", ""))
     weights = f" ({int(size) / 1e6:,.1f} million parameters)" if size.isdecimal() else ""
     asks_policy = config.judge.kind not in ("checker", "prm", "callable")
+    drawn = "solutions a problem" if config.search.unit == "solution" else "candidates a step"
+    verdicts = f", {config.judge.verdict} verdicts" if asks_policy else ""
     told = (
         f"Method {config.method.kind}: {config.model.id}{weights} works {config.problems.num_train:,} problems of "
         f"{config.problems.train} in each of {config.iterations} iterations, with {config.search.num_candidates} "
-        f"candidates a step, judged by {'the policy itself' if asks_policy else 'another judge'} ({config.judge.kind}"
-        f"{f', {config.judge.verdict} verdicts' if asks_policy else ''})."
+        f"{drawn}, judged by {'the policy itself' if asks_policy else 'another judge'} ({config.judge.kind}{verdicts})."
     )
     return Markup("<strong>What was run.</strong> ") + plain(told)
 
@@ -156,12 +158,13 @@ def _three(lessons: Sample, texts: Texts) -> list[ShownLesson]:
     rows = sorted((row for row in lessons.rows if row[1] == number and row[3] is not None), key=lambda row: -row[3])
     if not rows:
         return []
-    places = {"widest": 0, "median": len(rows) // 2, "narrowest": len(rows) - 1}
+    ends = ("widest", "narrowest") if rows[0][0] == "pair" else ("highest", "lowest")
+    places = {ends[0]: 0, "median": len(rows) // 2, ends[1]: len(rows) - 1}
     shown = []
     for place in dict.fromkeys(places.values()):
         kind, iteration, _, value, question, before, steps, *_ = rows[place]
         name = " and ".join(name for name, other in places.items() if other == place)
-        title = f"{name.capitalize()} {'margin' if kind == 'pair' else 'value'} of M{iteration}: {value:.2f}"
+        title = f"{name.capitalize()} {_VALUES[kind]} of M{iteration}: {value:.2f}"
         labelled = zip(_LABELS[kind], (texts.markup(step) for step in steps), strict=True)
         shown.append(ShownLesson(title, texts.markup(question), len(before), tuple(labelled)))
     return shown

@@ -11,7 +11,12 @@ from presrm.report.html.svg import ACCENT, INK, MUTED
 
 def training(facts: RunFacts) -> Plot | None:
     """Loss, margin and accuracy over the optimiser steps, iteration after iteration."""
-    wanted = {"loss": "loss", "rewards/margins": "margin, nats", "rewards/accuracies": "chosen above rejected, %"}
+    wanted = {
+        "loss": "loss",
+        "rewards/margins": "margin, nats",
+        "rewards/accuracies": "chosen above rejected, %",
+        "kl": "divergence from the reference (KL), nats",
+    }
     rows = _in_order(facts)
     kinds = [key for key in wanted if sum(key in row for _, _, row in rows) > 1]
     if not kinds:
@@ -34,7 +39,7 @@ def training(facts: RunFacts) -> Plot | None:
     title = (
         f"Training of M{number}: the margin ends at {fmean(known[-max(1, len(known) // 4) :]):.2f} nats"
         if known
-        else "Training"
+        else f"Training of M{number}: {len(some)} optimiser steps"
     )
     return Plot(
         "training",

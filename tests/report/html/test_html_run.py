@@ -177,3 +177,17 @@ def test_curves_of_a_training_that_began_again_are_those_of_the_last_one(run: Pa
     facts = read_facts(run)
     object.__setattr__(facts, "metrics", (*again, *rows))
     assert {number: len(some) for number, some in facts.curves.items()} == {2: 8, 3: 8}
+
+
+def test_what_rounds_made_is_carried_and_drawn_too(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", num_assessed=2, iterations=1)
+    folder, manifest = run / "iterations/2", json.loads((run / "manifest.json").read_text())
+    for number in (10, 9):
+        (folder / f"rounds/{number}").mkdir(parents=True)
+        (folder / f"rounds/{number}/pairs.jsonl").write_bytes((folder / "pairs.jsonl").read_bytes())
+        manifest["artefacts"][f"2/rounds/{number}/pairs.jsonl"] = manifest["artefacts"]["2/pairs.jsonl"]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    facts = read_facts(run)
+    paths = [found.path.relative_to(folder).as_posix() for found in facts.artefacts("pairs.jsonl")]
+    assert paths == ["rounds/9/pairs.jsonl", "rounds/10/pairs.jsonl", "pairs.jsonl"]
+    assert sample_lessons(facts, Texts()).num == 9
