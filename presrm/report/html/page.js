@@ -34,6 +34,7 @@
   function text(number, extra = "") {
     const runs = runsOf(number).map((run) => (typeof run === "string" ? run : formula(run)));
     if (typeof runs.at(-1) === "string") runs.push(runs.pop().replace(/\s+$/, ""));
+    if (runs.length === 1 && typeof runs[0] === "string" && !/\S\n/.test(runs[0])) runs[0] = runs[0].trimStart(); // one line
     const isEmpty = runs.every((run) => run === "");
     return make("div", { class: "text " + extra, dir: "auto" }, isEmpty ? make("span", { class: "meta" }, "(empty: the solution ends here)") : runs);
   }
