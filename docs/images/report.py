@@ -1,7 +1,7 @@
 """Make the pictures of the report: a browser without a window looks at the page of a run.
 
-``python docs/images/report.py RUN NAME`` draws RUN by ``presrm report`` and writes ``report-NAME-*.png`` here: its top at
-desktop and phone width, light and dark, and its browser of lessons and its viewer of trees. Needs Chromium.
+``python docs/images/report.py RUN NAME`` draws RUN as ``presrm report`` does and writes ``report-NAME-*.png`` here: its
+top at desktop and phone width, light and dark, and its browser of lessons and its viewer of trees. Needs Chromium.
 """
 
 import sys
