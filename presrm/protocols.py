@@ -261,3 +261,19 @@ class Method(Protocol):
             NoLessonsError: if there is nothing to train on.
         """
         ...
+
+
+class Tracker(Protocol):
+    """Where figures are sent while a run goes on."""
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Take figures by their names at a step: an iteration, or for those of training an optimiser step."""
+        ...
+
+    def text(self, name: str, text: str, step: int) -> None:
+        """Take a text, such as a search tree; it is from a model, and never markup."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left."""
+        ...

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -13,20 +13,26 @@ from presrm.assembly.inputs import hash_inputs
 from presrm.assembly.parts import Parts
 from presrm.config import Config
 from presrm.engines.hf_files import policy_at
+from presrm.errors import RequestError
 from presrm.files.run import RunDir, replace_file
 from presrm.iteration import IterationSummary
 from presrm.iteration import train as run_loop
 from presrm.methods.stages import Progress
 from presrm.prompts import PromptSet
+from presrm.protocols import Tracker
 from presrm.report import to_json, to_markdown
+from presrm.report.facts import read_facts
 from presrm.report.html.run import write_run_page
+from presrm.report.tracking import track
 from presrm.seeding import derive_seed
+from presrm.trackers import TRACKERS
 from presrm.training.objectives import make_objective
 from presrm.types import Checkpoint, PreferencePair
 
 if TYPE_CHECKING:
     from presrm.training.pair_files import TokenRatio
 
+TRACKED = "trackers"
 _MOST_SECONDS = 2.0
 """What drawing the page may take and still be done after every assessment."""
 
@@ -53,16 +59,51 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
         parts.held_out()
         if config.iterations:
             parts.source(2)  # a misspelt file is reported at once, not after M1 has been assessed
-        drawing = _Drawing(out)
+        drawing, trackers = _Drawing(out), open_trackers(config, out)
 
         def report(rows: Sequence[IterationSummary]) -> None:
             write_report(config, run, rows)
             drawing.after_assessment()
+            if trackers:
+                track(read_facts(out), trackers, out / TRACKED / "sent.json")
 
         try:
             return run_loop(config, parts.method, parts, run, progress, report)
         finally:
             drawing.at_the_end()
+            for tracker in trackers.values():
+                tracker.close()
+
+
+def open_trackers(config: Config, run: Path) -> dict[str, Tracker]:
+    """Open what ``report_to`` names, below the run folder.
+
+    Raises:
+        RequestError: if one needs a package that is not there, or is unknown.
+    """
+    factories, settings = {name: TRACKERS.factory(name) for name in config.report_to}, flatten(config)
+    trackers = {}
+    for name, factory in factories.items():
+        folder = run / TRACKED / name
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            trackers[name] = factory(folder=folder, name=run.name, settings=settings)
+        except ImportError as error:
+            raise RequestError(f"tracker {name!r} needs: pip install 'presrm[{name}]'") from error
+    return trackers
+
+
+def flatten(config: Config) -> dict[str, str]:
+    """Give every setting by its whole name."""
+
+    def walk(value: object, prefix: str) -> Iterator[tuple[str, str]]:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                yield from walk(inner, f"{prefix}.{key}" if prefix else key)
+        else:
+            yield prefix, str(value)
+
+    return dict(walk(config.model_dump(mode="json"), ""))
 
 
 class _Drawing:

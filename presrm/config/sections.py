@@ -465,6 +465,12 @@ class Config(Section):
     threads: int | None = Field(
         None, gt=0, description="Number of CPU threads; none: PyTorch decides.", json_schema_extra=FREE
     )
+    report_to: tuple[str, ...] = Field(
+        (),
+        description="Trackers that get the figures of the run: tensorboard, wandb (offline) or mlflow. Each needs its "
+        "extra, and writes below trackers/ in the run folder.",
+        json_schema_extra=FREE,
+    )
     splitter: str = Field(
         "newline", description="Registered step splitter, for example newline, paragraph, sentence or marker."
     )
