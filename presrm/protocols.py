@@ -1,6 +1,7 @@
 """The verbs: what each kind of part does. Any object with these members is one; there are no base classes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -74,6 +75,13 @@ class Request:
     splitter: StepSplitter | None = None
     seed: int = 0
 
+    @property
+    def kind(self) -> Literal["questions", "steps", "solutions"]:
+        """What it is, to be counted: a question to a judge, a step or a whole solution."""
+        if self.prompt.subject is not None:
+            return "questions"
+        return "solutions" if self.splitter is None else "steps"
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -115,11 +123,37 @@ class Scorer(Protocol):
 
 
 class Engine(Generator, Scorer, Protocol):
-    """Runs a policy. A context manager: leaving it frees the device."""
+    """Runs a policy. A context manager: leaving it frees the device.
+
+    An engine may count what it does in `Worker.work`, and estimate in ``seconds(tokens_read, tokens_generated)`` how
+    long tokens take it; `presrm.groups` sizes groups by that.
+    """
 
     def __enter__(self) -> "Engine": ...
 
     def __exit__(self, *exception: object) -> None: ...
+
+
+@runtime_checkable
+class Worker(Protocol):
+    """Counts what it does, while it does it."""
+
+    def work(self) -> Mapping[str, int]:
+        """Say how many of what were done so far, as ``tokens read``, ``tokens written`` and ``questions``.
+
+        Asked from another thread while a call runs.
+        """
+        ...
+
+
+Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+"""Where work tells how far it is: given a name and a total (none: unknown), a context that is told of units done."""
+
+
+@contextmanager
+def silent_stage(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A `Stage` that nobody watches."""
+    yield lambda units: None
 
 
 Composition = Literal["product", "last", "min"]

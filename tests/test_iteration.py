@@ -275,6 +275,50 @@ def test_a_kill_at_any_call_changes_no_byte(tmp_path: Path) -> None:
         assert bytes_of(out) == expected, f"killed at call {at}"
 
 
+class Costly(Policy):
+    """Says that every call for a solution takes ten seconds."""
+
+    def __init__(self, bomb: Bomb, slips: float) -> None:
+        super().__init__(bomb, slips)
+        self.tokens_read = self.tokens_generated = 0
+
+    def seconds(self, tokens_read: int, tokens_generated: int) -> float:
+        return 10.0 * tokens_generated
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        drawn = super().generate(requests)
+        self.tokens_generated += len({request.prompt.trunk[0].text for request in requests})
+        return drawn
+
+
+class CostlyParts(FakeParts):
+    def engine(self, policy: Checkpoint) -> Engine:
+        return Costly(self.bomb, self.slips)
+
+
+def test_groups_follow_from_the_work_of_the_first_problem_and_a_kill_changes_no_byte(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"iterations": 1})
+
+    def go(out: Path, at: int | None = None) -> Bomb:
+        bomb = Bomb(at)
+        with RunDir(out, config) as opened:
+            loop(opened, CostlyParts(bomb, config=config))
+        return bomb
+
+    calls = go(tmp_path / "whole").calls
+    manifest = json.loads((tmp_path / "whole/manifest.json").read_text())
+    sizes = {name: entry["group_size"] for name, entry in manifest["artefacts"].items() if "group_size" in entry}
+    assert sizes.keys() == {"1/answers.jsonl", "2/trees.jsonl", "2/answers.jsonl"}
+    assert sizes["1/answers.jsonl"] == 3
+    assert sizes["2/trees.jsonl"] == 1, "a search takes several calls a problem"
+    for at in range(1, calls, 5):
+        out = tmp_path / f"killed-{at}"
+        with pytest.raises(Killed):
+            go(out, at)
+        go(out)
+        assert bytes_of(out) == bytes_of(tmp_path / "whole"), f"killed at call {at}"
+
+
 def calls_of(out: Path) -> dict[bytes, Call]:
     """All calls of a run, without the time that they took."""
     with Ledger(out / "ledger.sqlite", read_only=True) as ledger:

@@ -11,7 +11,7 @@ from presrm.assembly.engines import limit_threads, open_engine, versions
 from presrm.assembly.inputs import hash_code
 from presrm.assembly.judges import tie_tolerance
 from presrm.assembly.parts import Parts
-from presrm.config import Config
+from presrm.config import Config, ModelConfig
 from presrm.engines.hf_files import policy_at, policy_hash
 from presrm.errors import DataError, RequestError
 from presrm.evaluation.answers import Answer, evaluate_search
@@ -26,7 +26,7 @@ from presrm.prompts import PromptSet
 from presrm.prompts.encoding import TurnSplitter
 from presrm.protocols import Engine, Grader, Judge, Request, ask_judge, composition_of
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Judgement, Problem, SearchTree, Step, Trajectory
+from presrm.types import Candidates, Checkpoint, Judgement, Problem, SearchTree, Step, Trajectory
 
 Watch = Callable[[Candidates, Sequence[Judgement]], None]
 
@@ -146,19 +146,29 @@ def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Par
         f"{way.name}-{num_shots}-shot" if num_shots else way.name,
         folder,
         request,
-        partial(open_engine, policy, model),
+        partial(_watched_engine, policy, model, parts.progress),
         partial(way.solve, GRADERS.create(benchmark.grader)),
         parts.progress.stage,
+        way.group_size,
         SECOND_OF[benchmark.grader]() if benchmark.grader in SECOND_OF else None,
     )
 
 
+def _watched_engine(policy: Checkpoint, model: ModelConfig, progress: Progress) -> Engine:
+    """Load a policy, whose work is then shown."""
+    with progress.stage("load the policy", None):
+        engine = open_engine(policy, model)
+    progress.watch(engine)
+    return engine
+
+
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How problems are solved, its name, and the settings that it depends on."""
+    """How problems are solved, its name, the settings that it depends on, and how many are solved together at most."""
 
     name: str
     request: Mapping[str, Any]
+    group_size: int
     solve: Callable[[Grader, Engine, Sequence[Problem], int], Iterator[list[Answer]]]
 
 
@@ -173,7 +183,8 @@ def _sample_way(parts: Parts, num: int) -> _Way:
         "splitter": parts.config.splitter,
         "splitter_options": parts.config.splitter_options,
     }
-    return _Way("greedy" if num == 1 else f"sample-{num}", request, solve)
+    name = "greedy" if num == 1 else f"sample-{num}"
+    return _Way(name, request, parts.config.evaluation.group_size, solve)
 
 
 def _search_way(parts: Parts) -> _Way:
@@ -200,7 +211,8 @@ def _search_way(parts: Parts) -> _Way:
         "splitter": parts.config.splitter,
         "splitter_options": parts.config.splitter_options,
     }
-    return _Way(f"{search.kind.rpartition(':')[2]}-{search.num_candidates}", request, solve)
+    name = f"{search.kind.rpartition(':')[2]}-{search.num_candidates}"
+    return _Way(name, request, search.group_size, solve)
 
 
 def _require_end(config: Config) -> None:

@@ -160,6 +160,7 @@ class Parts:
             seed=derive_seed(self.config.seed, "training"),
             on_log=lambda row: self.log(stage="fit", **row),
             facts={"run": self.config.name},
+            stage=self.progress.stage,
         )
 
     @cached_property
@@ -296,7 +297,8 @@ class Parts:
             judge=self.config.judge,
             seed=derive_seed(self.config.seed, "seed stage"),
             on_log=lambda row: self.log(stage="seed", **row),
-            open_engine=self.engine,
+            stage=self.progress.stage,
+            open_engine=self._watched,
             grader=self.grader,
             decontaminate=partial(self._decontaminated, 1, str(options.eft_path)),
         )
@@ -306,6 +308,12 @@ class Parts:
         """Load a policy."""
         lora = self.config.training.lora
         return open_engine(policy, self.config.model, lora_rank=lora.r if lora is not None else None)
+
+    def _watched(self, policy: Checkpoint) -> Engine:
+        """Load a policy, whose work is then shown."""
+        engine = self.engine(policy)
+        self.progress.watch(engine)
+        return engine
 
     def judge(self, engine: Engine) -> Judge:
         """The judge that `engine` runs, behind the gate where ``judge.gate`` is set."""
@@ -418,22 +426,47 @@ class Parts:
         problems = self._judge_problems
         seed = derive_seed(self.config.seed, "health")
         fixed = perturbed(problems, self.splitter, len(problems), seed)
-        siblings = judge_siblings(own, judge) if own else None
-        accuracy = judge_pairs(fixed, judge)
+        stage = self.progress.stage
+        with stage("own siblings", None):
+            siblings = judge_siblings(own, judge) if own else None
+        with stage("fixed pairs", None):
+            accuracy = judge_pairs(fixed, judge)
         signs, trees = None, list[SearchTree]()
         if watch.num_problems:
-            trees = list(self.searcher("health").search(self.held_out()[: watch.num_problems], engine, judge))
+            searched = self.held_out()[: watch.num_problems]
+            with stage("search of held-out problems", len(searched)) as advance:
+                advance(0)
+                for tree in self.searcher("health").search(searched, engine, judge):
+                    trees.append(tree)
+                    advance(1)
             tolerance = tie_tolerance(self.config.judge)
-            signs = measure_signs(
-                judge, trees, fixed, accuracy, last, calls, self._is_right, watch, tie_tolerance=tolerance, seed=seed
-            )
-        same = siblings if first is own else judge_siblings(first, judge) if first else None
+            with stage("signs of the judge", None):
+                signs = measure_signs(
+                    judge,
+                    trees,
+                    fixed,
+                    accuracy,
+                    last,
+                    calls,
+                    self._is_right,
+                    watch,
+                    tie_tolerance=tolerance,
+                    seed=seed,
+                )
+        same = siblings
+        if first is not own:
+            with stage("siblings of M1", None):
+                same = judge_siblings(first, judge) if first else None
+        seen = None
+        if shadow is not None and trees:
+            with stage("shadow judge", None):
+                seen = measure_shadow(trees, judge, shadow())
         return Health(
             accuracy if fixed else None,
             siblings,
             signs,
             first_siblings=same.accuracy if same else None,
-            shadow=measure_shadow(trees, judge, shadow()) if shadow is not None and trees else None,
+            shadow=seen,
         )
 
     def judge_lessons(self, engine: Engine, num: int, iteration: int) -> list[Demonstration]:

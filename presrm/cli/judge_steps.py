@@ -4,9 +4,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,9 +88,9 @@ def judge_steps(
     <out>.card.json: it shows how far the judge can be trusted. <out>.report.html shows all of it as one page, with the
     solutions.
 
-    If interrupted, run the same command again: it resumes after the last finished group of rows. A group has
-    search.group_size rows; with a slow model, a smaller group loses less work. Another judge, model or input needs
-    another --out.
+    If interrupted, run the same command again: it resumes after the last finished group of rows. A group is half a
+    minute of work, as estimated from the first row, but at most search.group_size rows. Another judge, model or input
+    needs another --out.
 
     \b
       $ presrm judge-steps solutions.jsonl
@@ -99,7 +98,6 @@ def judge_steps(
       $ presrm judge-steps solution.md --question "What is 2 + 3?"
       $ presrm judge-steps --question "What is 2 + 3?" --solution "2 + 3 = 6"
       $ presrm judge-steps processbench.jsonl --model DIR --set judge.verdict=direct
-      $ presrm judge-steps processbench.jsonl --model DIR --set search.group_size=8
       $ presrm judge-steps processbench.jsonl --compare pointwise,first-error
       $ cat solutions.jsonl | presrm judge-steps - > judged.jsonl
     """
@@ -111,20 +109,21 @@ def judge_steps(
     if question is None and (solution is not None or (file not in (None, STANDARD) and is_text(Path(str(file))))):
         raise RequestError(f"{'--solution' if file is None else file} has no question: give it with --question")
     row = None if solution is None else {"question": question, "solution": solution}
-    with input_file(file, row) as source, _shared_engine(next(iter(configs.values()))) as open_once:
+    with input_file(file, row) as source, ExitStack() as stack:
+        policy = _Policy(next(iter(configs.values())), stack)
         if compare is not None:
-            _compare(source, str(file), configs, open_once, question, show)
+            _compare(source, str(file), configs, policy, question, show)
             return
         [config] = configs.values()
         if out != STANDARD and (out or file) not in (None, STANDARD):
             path = default_out(str(file), "judged") if out is None else Path(out)
-            judged = _judge(source, path, config, open_once, question)
+            judged = _judge(source, path, config, policy, question)
             _print_summary(judged, path, Console())
             _print_worst(path, show, judged, config, Console())
             print(f"The report is {_draw(path, judged, config)}")
             return
         with _scratch_file(rejected_path(file, STANDARD)) as path:
-            judged = _judge(source, path, config, open_once, question, rejected_to=rejected_path(file, STANDARD))
+            judged = _judge(source, path, config, policy, question, rejected_to=rejected_path(file, STANDARD))
             if solution is not None and out is None:
                 _print_single(path)
                 return
@@ -196,26 +195,39 @@ def _require_absolute(configs: Mapping[str, Config]) -> None:
         require_absolute(config.judge.kind, JUDGES.factory(config.judge.kind))
 
 
-@contextmanager
-def _shared_engine(config: Config) -> "Iterator[Callable[[], Engine]]":
-    """Give a function that returns the engine and loads it on the first call."""
-    from presrm.assembly import engines
-    from presrm.engines.hf_files import policy_at
+class _Policy:
+    """The engine of a command, which is loaded when it is first asked for, and where its work is shown."""
 
-    with ExitStack() as stack:
+    def __init__(self, config: Config, stack: ExitStack) -> None:
+        self.progress = RichProgress()
+        self._config = config
+        self._stack = stack
+        self._engine: Engine | None = None
 
-        @cache
-        def engine() -> "Engine":
-            return stack.enter_context(engines.open_engine(policy_at(config.model.id), config.model))
+    def engine(self) -> "Engine":
+        """Give the engine."""
+        from presrm.assembly import engines
+        from presrm.engines.hf_files import policy_at
 
-        yield engine
+        if self._engine is None:
+            with self.progress.stage("load the policy", None):
+                opened = engines.open_engine(policy_at(self._config.model.id), self._config.model)
+                self._engine = self._stack.enter_context(opened)
+            self.progress.watch(self._engine)
+        return self._engine
+
+    def seconds_spent(self) -> float | None:
+        """Estimate the work so far, as `presrm.groups.Groups` takes it."""
+        from presrm.groups import seconds_spent
+
+        return 0.0 if self._engine is None else seconds_spent(self._engine)
 
 
 def _judge(
     source: Path,
     out: Path,
     config: Config,
-    engine: "Callable[[], Engine]",
+    policy: _Policy,
     question: str | None,
     *,
     progress_prefix: str = "",
@@ -232,7 +244,6 @@ def _judge(
     from presrm.prompts import PromptSet
 
     prompts = PromptSet(config.prompts)
-    progress = RichProgress()
     asks_policy = judges.asks_policy(config.judge)
 
     @contextmanager
@@ -244,7 +255,7 @@ def _judge(
         with (
             Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger,
             RecordingEngine(
-                engine(), ledger, policy=config.model.id, stage="judge-steps", template_hash=prompts.hash
+                policy.engine(), ledger, policy=config.model.id, stage="judge-steps", template_hash=prompts.hash
             ) as recording,
         ):
             yield judges.make_judge(config.judge, recording, prompts)
@@ -268,9 +279,10 @@ def _judge(
             open_judge,
             parts.make_splitter(config.splitter, config.splitter_options),
             depends_on,
-            lambda name, total: progress.stage(progress_prefix + name, total),
+            lambda name, total: policy.progress.stage(progress_prefix + name, total),
             group_size=config.search.group_size,
             threshold=config.judge.threshold,
+            spent=policy.seconds_spent if asks_policy else lambda: None,
             question=question,
         )
     except NoGoodRowError as error:
@@ -287,7 +299,7 @@ def _compare(
     source: Path,
     file: str,
     configs: Mapping[str, Config],
-    engine: "Callable[[], Engine]",
+    policy: _Policy,
     question: str | None,
     show: int,
 ) -> None:
@@ -298,7 +310,7 @@ def _compare(
 
     paths = {kind: default_out(file, f"{re.sub(r'[^A-Za-z0-9._-]+', '-', kind)}.judged") for kind in configs}
     judged = {
-        kind: _judge(source, paths[kind], config, engine, question, progress_prefix=f"{kind}: ")
+        kind: _judge(source, paths[kind], config, policy, question, progress_prefix=f"{kind}: ")
         for kind, config in configs.items()
     }
     console = Console()

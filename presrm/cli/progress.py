@@ -1,21 +1,34 @@
-"""Progress of a long command: a live bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of a long command: a live view on a terminal, a line every few seconds elsewhere.
+
+What is shown moves between two finished problems, too: an engine counts what it reads and writes while it works, and a
+thread looks at that. So work that is alive looks different from work that hangs.
+"""
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Event, Thread
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
 from rich.text import Text
 
 from presrm.cli.show import one_line
+from presrm.protocols import Worker
 
-_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_LINES = 5.0
+_WINDOW = 20.0
+"""Seconds over which tokens a second are counted."""
+_COUNTED = {"steps": "steps written", "solutions": "solutions written", "questions": "questions judged"}
 
 
 class RichProgress:
-    """Shows stages, with rate and time left, on standard error.
+    """Shows stages, what was done in them, tokens a second and the time left, on standard error.
 
     The first count of a stage is what an earlier start of the command had already done.
 
@@ -25,88 +38,211 @@ class RichProgress:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
+        self._worker: Worker | None = None
+        self._stages: list[_Stage] = []
 
     def note(self, text: str) -> None:
         """Say something in one line."""
         self._console.print(Text(one_line(text)), soft_wrap=True)
 
+    def watch(self, worker: object) -> None:
+        """Show, from now on, what `worker` counts while it works, if it does."""
+        self._worker = worker if isinstance(worker, Worker) else None
+        for stage in self._stages:
+            stage.count_anew()
+
     @contextmanager
     def stage(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """Show a stage of `total` units (none: unknown) while the block runs; call what it gives with units done."""
-        with self._bar(name, total) if self._console.is_terminal else self._lines(name, total) as advance:
-            yield advance
+        """Show a stage of `total` units (none: unknown) while the block runs; call what it gives with units done.
 
-    @contextmanager
-    def _bar(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        counted = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), *(counted if total is not None else ()))
-        # What goes to a file by way of standard output must not be drawn above the bar instead.
-        is_seen = sys.stdout.isatty()
-        with Progress(*columns, console=self._console, transient=True, redirect_stdout=is_seen) as bar:
-            task = bar.add_task(one_line(name), total=total, rate="")
-            pace = _Pace(total)
+        A stage inside of another one is shown with it.
+        """
+        stage = _Stage(one_line(name), total, self._work)
+        self._stages.append(stage)
+        try:
+            if len(self._stages) > 1:
+                yield self._advance(stage)
+            else:
+                with self._live() if self._console.is_terminal else self._lines():
+                    yield self._advance(stage)
+        finally:
+            self._stages.remove(stage)
+        self.note(f"{stage.name}: done, {stage.summary}")
 
-            def advance(units: int) -> None:
-                pace.add(units)
-                bar.update(task, advance=units, rate=pace.rate_text)
+    def _work(self) -> Mapping[str, int]:
+        return {} if self._worker is None else self._worker.work()
 
-            yield advance
-        self.note(f"{name}: done, {pace.summary}")
-
-    @contextmanager
-    def _lines(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        self.note(f"{name} ...")
-        pace = _Pace(total)
-        last = time.monotonic()
+    def _advance(self, stage: "_Stage") -> Callable[[int], None]:
+        if not self._console.is_terminal:
+            self.note(f"{stage.name} ...")
 
         def advance(units: int) -> None:
-            nonlocal last
-            pace.add(units)
-            if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-                last = time.monotonic()
-                self.note(f"{name}: {pace.text}")
+            if stage.add(units) and (left := stage.seconds_left or 0.0) > _SECONDS_BETWEEN_LINES:
+                pace = f"{units} took {duration(stage.seconds)}; about {duration(left)} for the rest at this pace"
+                self.note(f"{stage.name}: {pace}")
 
-        yield advance
-        self.note(f"{name}: done, {pace.summary}")
+        return advance
+
+    @contextmanager
+    def _live(self) -> Iterator[None]:
+        # What goes to a file by way of standard output must not be drawn above the view instead.
+        is_seen = sys.stdout.isatty()
+        with Live(
+            console=self._console,
+            get_renderable=self._draw,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=is_seen,
+        ):
+            yield
+
+    def _draw(self) -> RenderableType:
+        return Group(*(stage.draw() for stage in list(self._stages)))
+
+    @contextmanager
+    def _lines(self) -> Iterator[None]:
+        is_over = Event()
+
+        def tell() -> None:
+            while not is_over.wait(_SECONDS_BETWEEN_LINES):
+                if stages := list(self._stages):
+                    self.note(f"{stages[-1].name}: {stages[-1].text}")
+
+        thread = Thread(target=tell, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
 
 
-class _Pace:
-    """Counts units. The first count is what an earlier run had done: it starts the clock of the rate."""
+class _Stage:
+    """Counts the units of a stage, and what is done in it. The first count is what an earlier start had done.
 
-    def __init__(self, total: int | None) -> None:
+    Args:
+        name: Of the stage.
+        total: Units; none: unknown.
+        work: Says what was done so far, by anything.
+    """
+
+    def __init__(self, name: str, total: int | None, work: Callable[[], Mapping[str, int]]) -> None:
+        self.name = name
         self._total = total
+        self._work = work
         self._before: int | None = None
         self._done = 0
         self._began = self._counting_since = time.monotonic()
+        self._spinner = Spinner("dots")
+        self.count_anew()
 
-    def add(self, units: int) -> None:
+    def count_anew(self) -> None:
+        """Count what is done from now on."""
+        self._at_start = dict(self._work())
+        self._tokens_at_unit = 0
+        self._seen: deque[tuple[float, int, int]] = deque()
+        self._changed = time.monotonic(), time.process_time()
+
+    def add(self, units: int) -> bool:
+        """Count units; say whether they are the first ones of this start."""
         if self._before is None:
-            self._before = units
+            self._before = self._done = units
             self._counting_since = time.monotonic()
+            self.count_anew()
+            return False
+        is_first = units > 0 and not self._num_units
         self._done += units
+        self._tokens_at_unit = sum(self._tokens)
+        return is_first
 
     @property
-    def _rate(self) -> float:
-        return (self._done - (self._before or 0)) / max(time.monotonic() - self._counting_since, 1e-9)
+    def seconds(self) -> float:
+        """Since units are counted."""
+        return max(time.monotonic() - self._counting_since, 1e-9)
 
     @property
-    def rate_text(self) -> str:
-        return f"{self._rate:.3g}/s"
+    def seconds_left(self) -> float | None:
+        """At the pace so far, units that are begun included by their tokens; none where that cannot be told."""
+        if self._total is None or not self._num_units:
+            return None
+        left, begun = self._total - self._done, 0.0
+        if self._tokens_at_unit:
+            begun = min(left, self._num_units * (sum(self._tokens) / self._tokens_at_unit - 1))
+        return (left - begun) * self.seconds / (self._num_units + begun)
 
     @property
     def text(self) -> str:
-        if not self._total or not self._rate:
-            return f"{self._done} done"
-        left = (self._total - self._done) / self._rate
-        return f"{self._done}/{self._total} ({self.rate_text}, {_duration(left)} left)"
+        """All of it in one line, but the name."""
+        return ", ".join([self._count, *self._details] if self._count else self._details)
 
     @property
     def summary(self) -> str:
+        """What was done in all, and how long it took."""
         counted = f"{self._done} in " if self._done else ""
-        return counted + _duration(time.monotonic() - self._began)
+        return counted + duration(self._age)
+
+    def draw(self) -> RenderableType:
+        """Draw it as a line of a live view."""
+        cells: list[RenderableType] = [self._spinner, Text(self.name, "bold")]
+        if self._total:
+            cells.append(ProgressBar(self._total, self._done, width=20))
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(*cells, Text(self.text))
+        return grid
+
+    @property
+    def _num_units(self) -> int:
+        """Units done in this start."""
+        return self._done - (self._before or 0)
+
+    @property
+    def _age(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def _count(self) -> str:
+        return f"{self._done}/{self._total}" if self._total is not None else f"{self._done} done" if self._done else ""
+
+    @property
+    def _details(self) -> list[str]:
+        left, now = self.seconds_left, self._since_start()
+        told = [f"{duration(left)} left"] if left else []
+        told += [f"{now[name]:,} {what}" for name, what in _COUNTED.items() if now.get(name)]
+        return [*told, *self._speed()] or [f"{duration(self._age)} so far"]
+
+    def _since_start(self) -> dict[str, int]:
+        return {name: num - self._at_start.get(name, 0) for name, num in self._work().items()}
+
+    @property
+    def _tokens(self) -> tuple[int, int]:
+        """Tokens written and read since the stage began."""
+        now = self._since_start()
+        return now.get("tokens written", 0), now.get("tokens read", 0)
+
+    def _speed(self) -> list[str]:
+        """Tokens a second; where none came for a while, for how long, and whether the process works at all."""
+        (written, read), clock = self._tokens, time.monotonic()
+        if not written + read:
+            return []
+        if not self._seen or self._seen[-1][1:] != (written, read):
+            self._changed = clock, time.process_time()
+        self._seen.append((clock, written, read))
+        while self._seen[0][0] < clock - _WINDOW:
+            self._seen.popleft()
+        quiet = clock - self._changed[0]
+        if quiet > _SECONDS_BETWEEN_LINES:
+            is_busy = time.process_time() - self._changed[1] > 0.1 * quiet
+            return [f"no new token for {duration(quiet)}: {'busy' if is_busy else 'idle, it waits or hangs'}"]
+        began, before_written, before_read = self._seen[0]
+        seconds = clock - began
+        if seconds <= 0:
+            return []
+        kind, num = ("written", written - before_written) if written > before_written else ("read", read - before_read)
+        return [f"{num / seconds:,.0f} tokens/s {kind}"]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Write a time as people say it."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -176,8 +176,9 @@ class SearchConfig(Section):
     group_size: int = Field(
         64,
         gt=0,
-        description="Number of problems searched together as one group; an interrupted run resumes after the last "
-        "finished group.",
+        description="Largest number of problems searched together as one group; an interrupted run resumes after the "
+        "last finished group. Groups are smaller where the first problem shows that so many would take longer than half "
+        "a minute.",
     )
 
 
@@ -360,7 +361,7 @@ class EvaluationConfig(Section):
     grader: str = Field("auto", description="Registered grader, for example auto, gsm8k, math or exact.")
     max_tokens: int = Field(512, gt=0, description="Largest number of tokens in a solution that is sampled whole.")
     group_size: int = Field(
-        128, gt=0, description="Number of problems solved together as one group when no search is used."
+        128, gt=0, description="Largest number of problems solved together as one group when no search is used."
     )
     num_judge_problems: int = Field(200, ge=0, description="Number of held-out problems on which the judge is tested.")
 

@@ -1,7 +1,7 @@
 """The engine on transformers: completions and log-probabilities of a policy that is loaded on this machine."""
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +25,9 @@ from presrm.seeding import derive_seed
 from presrm.types import Checkpoint, Stop
 
 logger = logging.getLogger(__name__)
+_OPERATIONS = {"cpu": (4e10, 1e10), "gpu": (1e14, 1e13)}
+"""Floating-point operations a second, of a CPU thread or of a GPU, on tokens read and on tokens written: orders of
+magnitude, from which the size of groups follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,6 @@ class HFEngine:
     Attributes:
         encoder: Prompts -> the ids that the policy reads.
         tokens_read: Prompt tokens read so far; what prompts of one batch have in common is read, and counts, once.
-        tokens_generated: Tokens drawn so far, the dropped ends of steps included.
 
     Raises:
         RequestError: if there is no such model, or it has no chat template.
@@ -76,7 +78,9 @@ class HFEngine:
         self.checkpoint = checkpoint
         self.encoder = PromptEncoder(tokenizer, chat_template)
         self.tokens_read = 0
-        self.tokens_generated = 0
+        self._num_drawn = 0
+        self._finished = Counter(questions=0, steps=0, solutions=0)
+        self._writing: list[tuple[_Row, Draft]] = []
         self._batch_tokens = batch_tokens
         self._end_ids = _find_end_ids(base, self.encoder)
         self._longest = int(getattr(base.config.get_text_config(), "max_position_embeddings", None) or 2**31)
@@ -89,6 +93,23 @@ class HFEngine:
     def __exit__(self, *exception: object) -> None:
         self._model = None
         torch.cuda.empty_cache()
+
+    @property
+    def tokens_generated(self) -> int:
+        """Tokens drawn so far, the dropped ends of steps and the batch in progress included."""
+        return self._num_drawn + sum(draft.num_drawn for _, draft in self._writing)
+
+    def work(self) -> dict[str, int]:
+        """Say what was done so far, the call in progress included; may be asked from another thread."""
+        finished = self._finished + Counter(row.request.kind for row, draft in self._writing if draft.is_done)
+        return {"tokens read": self.tokens_read, "tokens written": self.tokens_generated, **finished}
+
+    def seconds(self, tokens_read: int, tokens_generated: int) -> float:
+        """Estimate how long tokens take from what runs where: without a clock, so that it is always the same."""
+        model = self._running()
+        read, written = _OPERATIONS["cpu" if model.device.type == "cpu" else "gpu"]
+        processors = torch.get_num_threads() if model.device.type == "cpu" else 1
+        return 2 * model.num_parameters() * (tokens_read / read + tokens_generated / written) / processors
 
     def describe(self) -> dict[str, Any]:
         """Say what runs where: model, adapter, dtype, device, number of parameters, versions."""
@@ -156,6 +177,7 @@ class HFEngine:
         else:
             rows = sorted((scored for group in fitting for scored in group), key=lambda row: -len(row.ids))
             found |= self._in_batches(rows, self._score_rows)
+            self._finished["questions"] += len(fitting)
         return [
             tuple(found[scored] for scored in group) if fits else None
             for group, fits in zip(groups, has_room, strict=True)
@@ -225,16 +247,27 @@ class HFEngine:
         drafts = [
             Draft(row.sampling.max_tokens, row.request.splitter, self.encoder.decode, self._end_ids) for row in batch
         ]
-        self.tokens_read += decode(
-            self._running(),
-            [row.ids for row in batch],
-            drafts,
-            batch[0].sampling,
-            [derive_seed(row.request.seed, row.number) for row in batch],
-            shares=self._has_tree_attention,
-        )
-        self.tokens_generated += sum(draft.num_drawn for draft in drafts)
+        before, self._writing = self.tokens_read, list(zip(batch, drafts, strict=True))
+        try:
+            decode(
+                self._running(),
+                [row.ids for row in batch],
+                drafts,
+                batch[0].sampling,
+                [derive_seed(row.request.seed, row.number) for row in batch],
+                shares=self._has_tree_attention,
+                on_read=self._add_read,
+            )
+        except torch.OutOfMemoryError:
+            self._writing, self.tokens_read = [], before
+            raise
+        self._writing = []
+        self._num_drawn += sum(draft.num_drawn for draft in drafts)
+        self._finished.update(row.request.kind for row in batch)
         return [draft.completion() for draft in drafts]
+
+    def _add_read(self, tokens: int) -> None:
+        self.tokens_read += tokens
 
     def _score_packs(self, groups: Sequence[Sequence[Scored]]) -> dict[Scored, float]:
         """Score groups of sequences, what they have in common once."""
@@ -250,6 +283,7 @@ class HFEngine:
                 found |= self._score_packs(members)
             else:
                 self.tokens_read += len(packed.layout.ids_T)
+                self._finished["questions"] += len(members)
                 found |= zip(sequences, logps, strict=True)
         return found
 

@@ -4,7 +4,7 @@ The tokens come from transformers' own ``generate``, which is called anew, with 
 whenever enough rows are done.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from itertools import takewhile
 from typing import Any
@@ -41,7 +41,8 @@ def decode(
     seeds: Sequence[int],
     *,
     shares: bool,
-) -> int:
+    on_read: Callable[[int], None] = lambda tokens: None,
+) -> None:
     """Write drafts behind their prompts until all are done.
 
     What a row draws depends on its seed and its probabilities alone.
@@ -54,13 +55,11 @@ def decode(
         seeds: Of the draws, one a draft.
         shares: Read what all prompts begin with once. Padding may then lie inside a row, so attention has to go by
             position ids, as that of a model that `presrm.packing.forward.takes_packs`.
-
-    Returns:
-        Number of prompt tokens read.
+        on_read: Told of prompt tokens as they are read.
     """
     distinct = {ids: number for number, ids in enumerate(dict.fromkeys(prompts))}
     shared = _num_shared(model, list(distinct), sampling.max_tokens) if shares else 0
-    ids_P_T, mask_P_T, cache = _read(model, list(distinct), shared)
+    ids_P_T, mask_P_T, cache = _read(model, list(distinct), shared, on_read)
     prompt_B = torch.tensor([distinct[ids] for ids in prompts], device=model.device)
     ids_B_T, mask_B_T = ids_P_T[prompt_B], mask_P_T[prompt_B]
     if cache is not None and len(distinct) < len(prompts):
@@ -81,7 +80,7 @@ def decode(
         )
         left = [row for row, draft in enumerate(drafts) if not draft.is_done]
         if cache is None or not left:
-            return sum(map(len, distinct)) - shared * (len(distinct) - 1)
+            return
         drafts = [drafts[row] for row in left]
         if draws:
             draws.keep(left)
@@ -169,7 +168,7 @@ def _keeps_all(model: PreTrainedModel) -> bool:
 
 
 def _read(
-    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], shared: int
+    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], shared: int, on_read: Callable[[int], None]
 ) -> tuple[torch.Tensor, torch.Tensor, Cache | None]:
     """Read P prompts, longest first, but their last token: the first `shared` once, and some at a time.
 
@@ -178,16 +177,22 @@ def _read(
         one token: `generate` reads them itself.
     """
     longest, apart = len(prompts[0]), _keeps_all(model) and len(prompts[-1]) > 1
-    parts = [pad_rows(part, model.device, shared) for part in (_alike(prompts) if apart else [prompts])]
+    members = [*_alike(prompts)] if apart else [prompts]
+    parts = [pad_rows(part, model.device, shared) for part in members]
     ids_P_T, mask_P_T = (
         torch.cat([pad(part, (longest - part.shape[1], 0), value=filler) for part in column])
         for column, filler in zip(zip(*parts, strict=True), (_PAD, 0), strict=True)
     )
+    on_read(shared)
     if longest == 1:
+        on_read(len(prompts))
         return ids_P_T, mask_P_T, None
     first_ids, first_mask = parts[0]
     start = _forward(model, first_ids[:1, :shared], first_mask[:1, :shared], None) if shared else None
-    caches = [_forward(model, ids[:, :-1], mask[:, :-1], start) for ids, mask in parts]
+    caches = []
+    for (ids, mask), part in zip(parts, members, strict=True):
+        caches.append(_forward(model, ids[:, :-1], mask[:, :-1], start))
+        on_read(sum(len(prompt) - shared for prompt in part))
     return ids_P_T, mask_P_T, _merge(caches)
 
 

@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from presrm.evaluation.samples import summarize
 from presrm.files.journal import Journal
 from presrm.files.jsonl import Row, load_typed, read_rows
 from presrm.files.run import replace_file
-from presrm.protocols import Engine
+from presrm.groups import Groups, seconds_spent
+from presrm.protocols import Engine, Stage
 from presrm.statistics import Figure
 from presrm.types import Problem
 
@@ -86,8 +89,7 @@ class Result:
 
 
 Solve = Callable[[Engine, Sequence[Problem], int], Iterator[list[Answer]]]
-"""Given an engine, the problems that are left and the index of the first of them: answers in lockstep groups."""
-Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+"""Given an engine, the problems of a group and the index of the first of them: their answers."""
 
 
 def run_benchmark(
@@ -99,6 +101,7 @@ def run_benchmark(
     open_engine: Callable[[], AbstractContextManager[Engine]],
     solve: Solve,
     stage: Stage,
+    group_size: int,
     second: SecondExtractor | None = None,
 ) -> Result:
     """Evaluate, or resume an evaluation.
@@ -112,6 +115,7 @@ def run_benchmark(
         open_engine: Gives the engine; called only if something is left to do.
         solve: Solves and grades.
         stage: Where to tell what is going on.
+        group_size: Problems that are solved together at most.
         second: Reads every solution besides the grader, if there is such an extractor.
 
     Raises:
@@ -124,14 +128,22 @@ def run_benchmark(
         with stage(f"{policy}: {benchmark.name}, {way}", len(benchmark.problems)) as advance, open_engine() as engine:
             advance(journal.num_rows)
             counted, began = _counts(engine), time.monotonic()
-            left = [benchmark.problems[i] for i in order[journal.num_rows :]]
-            for group in solve(engine, left, journal.num_rows):
-                numbered = zip(order[journal.num_rows :], group, strict=False)
+            sizes = Groups(
+                group_size,
+                partial(seconds_spent, engine),
+                journal.notes.get("group_size"),
+                is_begun=journal.num_rows > 0,
+            )
+            while members := order[journal.num_rows : journal.num_rows + sizes.next]:
+                with sizes.measured():
+                    answers = solve(engine, [benchmark.problems[i] for i in members], journal.num_rows)
+                    group = [*chain.from_iterable(answers)]
+                numbered = zip(members, group, strict=True)
                 rows = [_to_row(replace(answer, number=number), second) for number, answer in numbered]
                 now, clock = _counts(engine), time.monotonic()
                 spent = {name: now[name] - counted[name] for name in now}
                 spent |= {f"groups_without_{name}": 1 for name in _COUNTED if name not in now}
-                journal.append(rows, seconds=clock - began, **spent)
+                journal.append(rows, (), {"group_size": sizes.size}, seconds=clock - began, **spent)
                 counted, began = now, clock
                 advance(len(group))
         journal.finish()

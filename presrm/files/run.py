@@ -285,6 +285,16 @@ class IterationDir:
             )
         return digest
 
+    def group_size(self, name: str) -> int | None:
+        """The size of the groups in which `name` is made, if it was set."""
+        size: int | None = self._entry(name).get("group_size")
+        return size
+
+    def set_group_size(self, name: str, size: int | None) -> None:
+        """Record the size of the groups in which `name` is made, with the next group that is finished."""
+        if size is not None:
+            self._entry(name)["group_size"] = size
+
     def value(self, name: str, make: Callable[[], Any]) -> Any:
         """Read the JSON artefact `name` as plain data, or make it (``make`` gives plain data)."""
         path = self.path / name

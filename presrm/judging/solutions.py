@@ -20,12 +20,11 @@ from presrm.files.jsonl import BadRow, NoGoodRowError, Row, read_rejected
 from presrm.files.run import hash_path, replace_file
 from presrm.files.tables import count_rows, read_table
 from presrm.formats.solutions import Solution, find_first_error, read_solution, with_question
+from presrm.groups import Groups
 from presrm.judging.card import JudgeCard, JudgedSolution, make_card
 from presrm.judging.tally import JudgeTally
-from presrm.protocols import Judge, StepSplitter, ask_judge
+from presrm.protocols import Judge, Stage, StepSplitter, ask_judge
 from presrm.types import Judgement
-
-Stage = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +86,7 @@ def judge_file(
     *,
     group_size: int = 64,
     threshold: float = 0.5,
+    spent: Callable[[], float | None] = lambda: None,
     question: str | None = None,
 ) -> JudgedFile:
     """Judge every step of the solutions in `source`, or go on with it.
@@ -100,8 +100,9 @@ def judge_file(
         splitter: Cuts solutions that are text.
         settings: What the judgements depend on, as plain JSON values; another start with other ones is refused.
         stage: Where to tell what is going on: given a name and a total, a context that is told of rows done.
-        group_size: Rows in one lockstep group: the unit of batching, and of what a further start can build on.
+        group_size: Rows in one lockstep group at most: the unit of batching, and of what a further start can build on.
         threshold: A step scored below is wrong.
+        spent: Seconds of work so far, as `presrm.groups.Groups` takes them.
         question: Of rows that have none.
 
     Raises:
@@ -129,9 +130,13 @@ def judge_file(
             advance = stack.enter_context(stage("judge steps", num_rows))
             advance(tally.num_judged + tally.num_rejected)
             stack.enter_context(journal)
-            for group in _groups(source, journal.notes.get("next_line", 1), group_size):
-                rows, rejected = _judge_group(group, judge, splitter, threshold, tally, question)
-                journal.append(rows, rejected, {"next_line": group[-1].line + 1, "tally": tally.dump()})
+            table = read_table(source, start=journal.notes.get("next_line", 1))
+            sizes = Groups(group_size, spent, journal.notes.get("group_size"), is_begun=journal.num_rows > 0)
+            while group := list(islice(table, sizes.next)):
+                with sizes.measured():
+                    rows, rejected = _judge_group(group, judge, splitter, threshold, tally, question)
+                notes = {"next_line": group[-1].line + 1, "tally": tally.dump(), "group_size": sizes.size}
+                journal.append(rows, rejected, notes)
                 advance(len(group))
             if journal.num_rows:
                 journal.finish()
@@ -171,13 +176,6 @@ def _first_below(row: Mapping[str, Any], threshold: float) -> int | None:
 def read_first_errors(out: Path) -> list[int | None]:
     """Read what a judged file says of each solution."""
     return [row["first_error"] for row in _judged_rows(out)]
-
-
-def _groups(source: Path, next_line: int, size: int) -> Iterator[list[Row | BadRow]]:
-    """Cut the rows from `next_line` on into lockstep groups."""
-    rows = read_table(source, start=next_line)
-    while group := list(islice(rows, size)):
-        yield group
 
 
 def _judge_group(

@@ -4,8 +4,9 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
@@ -20,11 +21,12 @@ from presrm.evaluation.shadow import Shadow, explain_shadow, shadow
 from presrm.files.jsonl import load_typed
 from presrm.files.ledger import Call, CallStage
 from presrm.files.run import IterationDir, RunDir
+from presrm.groups import Groups, seconds_spent
 from presrm.judging.gate import REFUSED
 from presrm.judging.health import Health, LabelledCandidates, StepLabeller, with_alarms
 from presrm.judging.recording import RecordingEngine
 from presrm.prompts import PromptSet
-from presrm.protocols import Engine, Judge, Searcher, Trainer
+from presrm.protocols import Engine, Judge, Searcher, Trainer, silent_stage
 from presrm.seeding import derive_seed
 from presrm.types import Attempt, Checkpoint, Demonstration, Lesson, PreferencePair, Problem, SearchTree, Trajectory
 from presrm.writing.writer import Writer, Written, explain, summarise
@@ -48,6 +50,10 @@ class Progress(Protocol):
         """Say something in one line."""
         ...
 
+    def watch(self, worker: object) -> None:
+        """Show, from now on, what `worker` counts while it works, if it does (`presrm.protocols.Worker`)."""
+        ...
+
 
 class SilentProgress:
     """Progress that nobody watches."""
@@ -55,9 +61,12 @@ class SilentProgress:
     def note(self, text: str) -> None:
         """Say nothing."""
 
+    def watch(self, worker: object) -> None:
+        """Look at nothing."""
+
     def stage(self, name: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
         """Count nothing."""
-        return nullcontext(lambda units: None)
+        return silent_stage(name, total)
 
 
 class Parts(Protocol):
@@ -211,7 +220,9 @@ class Stages:
             else:
                 self.release()
         if self._loaded is None:
-            self._loaded = LoadedPolicy(policy, self.parts.engine(policy).__enter__())
+            with self.progress.stage("load the policy", None):
+                self._loaded = LoadedPolicy(policy, self.parts.engine(policy).__enter__())
+            self.progress.watch(self._loaded.engine)
         return self._loaded.engine
 
     def release(self) -> None:
@@ -282,9 +293,14 @@ class Stages:
                     advance(have)
                     searcher = self.parts.searcher(iteration.name if iteration.part else number)
                     judge = self.parts.judge(recording)
-                    for group in groups(searcher.search(problems[have:], engine, judge, start=have), size):
-                        yield group
-                        advance(len(group))
+                    yield from self._in_groups(
+                        "trees.jsonl",
+                        iteration,
+                        engine,
+                        (have, len(problems), size),
+                        lambda start, end: list(searcher.search(problems[start:end], engine, judge, start=start)),
+                        advance,
+                    )
                 iteration.run.log(stage="search", iteration=number, **counts(engine, before))
 
         return timed(iteration, "search", "trees.jsonl", lambda: iteration.rows(SearchTree, "trees.jsonl", make))
@@ -387,9 +403,14 @@ class Stages:
                 engine = self.engine(policy)
                 before = counts(engine)
                 self.run.remember(facts(engine))
-                for group in self.parts.answers(problems[have:], engine, have):
-                    yield group
-                    advance(len(group))
+                yield from self._in_groups(
+                    f"{stage}.jsonl",
+                    iteration,
+                    engine,
+                    (have, len(problems), self.parts.config.evaluation.group_size),
+                    lambda start, end: [*chain.from_iterable(self.parts.answers(problems[start:end], engine, start))],
+                    advance,
+                )
                 self.run.log(stage=stage, iteration=iteration.number, **facts(engine), **counts(engine, before))
 
         return timed(iteration, stage, f"{stage}.jsonl", lambda: iteration.rows(Answer, f"{stage}.jsonl", make))
@@ -461,6 +482,36 @@ class Stages:
             ):
                 yield recording
 
+    def _in_groups(
+        self,
+        name: str,
+        iteration: IterationDir,
+        engine: Engine,
+        bounds: tuple[int, int, int],
+        work: Callable[[int, int], list[T]],
+        advance: Callable[[int], None],
+    ) -> Iterator[list[T]]:
+        """Make the rows of an artefact group by group.
+
+        Args:
+            name: Of the artefact.
+            iteration: Where it stands.
+            engine: Does the work.
+            bounds: How many rows there are, how many there are to be, and how many a group has at most.
+            work: Makes the rows from a first to before a last one.
+            advance: Told of every row that is finished.
+        """
+        have, num, largest = bounds
+        sizes = Groups(largest, partial(seconds_spent, engine), iteration.group_size(name), is_begun=have > 0)
+        while have < num:
+            end = min(num, have + sizes.next)
+            with sizes.measured():
+                group = work(have, end)
+            iteration.set_group_size(name, sizes.size)
+            yield group
+            advance(len(group))
+            have = end
+
     def _recording(
         self, policy: Checkpoint, engine: Engine, iteration: IterationDir, stage: CallStage
     ) -> RecordingEngine:
@@ -486,18 +537,6 @@ def _can_adopt(engine: Engine) -> bool:
 def missing(path: Path) -> Checkpoint:
     """Refuse to make a policy that should be there."""
     raise RunError(f"{path} is missing; restore it, or choose another --out")
-
-
-def groups(items: Iterator[T], size: int) -> Iterator[list[T]]:
-    """Cut a stream into lists of `size`, the last one shorter."""
-    group: list[T] = []
-    for item in items:
-        group.append(item)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def facts(engine: Engine) -> dict[str, str]:

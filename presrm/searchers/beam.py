@@ -6,7 +6,7 @@ judge says (`presrm.searchers.worth`): for most judges it is their product, the 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import islice
 from typing import Annotated
 
 from pydantic import Field
@@ -58,7 +58,7 @@ class BeamSearcher:
             problems: What to solve.
             generator: Proposes the steps.
             judge: Scores them; of absolute scale.
-            start: Index of ``problems[0]`` in the whole list: groups and seeds go by the index in the whole list.
+            start: Index of ``problems[0]``, where a group begins, in the whole list: seeds go by it.
 
         Raises:
             RequestError: if the judge's scores compare only within one call.
@@ -70,7 +70,7 @@ class BeamSearcher:
                 "candidates of one step; choose an absolute judge such as 'pointwise'"
             )
         indexed = enumerate(problems, start)
-        for _, group in groupby(indexed, key=lambda item: item[0] // self._group_size):
+        while group := list(islice(indexed, self._group_size)):
             beams = [_Beam(index, SearchTree(problem)) for index, problem in group]
             while any(beam.live for beam in beams):
                 self._expand(beams, generator, judge)

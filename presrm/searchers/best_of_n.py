@@ -7,7 +7,7 @@ if it were a step; a relative one always compares the whole solutions.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import islice
 
 from presrm.config import SearchConfig
 from presrm.errors import SplitterError, boundary
@@ -59,7 +59,7 @@ class BestOfN:
             problems: What to solve.
             generator: Proposes the solutions.
             judge: Scores them.
-            start: Index of ``problems[0]`` in the whole list: groups and seeds go by the index in the whole list.
+            start: Index of ``problems[0]``, where a group begins, in the whole list: seeds go by it.
 
         Raises:
             SplitterError: if the splitter raises.
@@ -67,12 +67,11 @@ class BestOfN:
         """
         splitter = self._splitter if self._settings.unit == "step" else None
         indexed = enumerate(problems, start)
-        for _, group in groupby(indexed, key=lambda item: item[0] // self._settings.group_size):
-            members = list(group)
-            completions = generator.generate([self._request(index, problem) for index, problem in members])
+        while group := list(islice(indexed, self._settings.group_size)):
+            completions = generator.generate([self._request(index, problem) for index, problem in group])
             drawn = [[Step(one.text, one.tokens, one.stop or Stop.EOS) for one in of] for of in completions]
-            scores = judge_solutions([problem for _, problem in members], drawn, judge, splitter)
-            yield from (_tree(*of) for of in zip([problem for _, problem in members], drawn, scores, strict=True))
+            scores = judge_solutions([problem for _, problem in group], drawn, judge, splitter)
+            yield from (_tree(*of) for of in zip([problem for _, problem in group], drawn, scores, strict=True))
 
     def _request(self, index: int, problem: Problem) -> Request:
         settings = self._settings

@@ -5,7 +5,7 @@ What the paper leaves open is decided here and in `presrm.config.SearchConfig`; 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import islice
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -58,14 +58,14 @@ class GreedySearcher:
             problems: What to solve.
             generator: Proposes the steps.
             judge: Scores them.
-            start: Index of ``problems[0]`` in the whole list. Groups and seeds go by the index in the whole list, so a
-                group gives the same trees whether or not the groups before it are searched now.
+            start: Index of ``problems[0]``, where a group begins, in the whole list. Seeds go by the index in the whole
+                list, so a group gives the same trees whether or not the groups before it are searched now.
 
         Raises:
             JudgeError: if the judge raises, or does not give one judgement for each candidate.
         """
         indexed = enumerate(problems, start)
-        for _, group in groupby(indexed, key=lambda item: item[0] // self._group_size):
+        while group := list(islice(indexed, self._group_size)):
             walks = [_Walk(index, problem) for index, problem in group]
             while live := [walk for walk in walks if not walk.is_finished]:
                 self._expand(live, generator, judge)

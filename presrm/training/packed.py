@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 
 from presrm.packing.forward import accept_packs, rotary_group
 from presrm.packing.layout import Scored, fill_packs, pack, tree_size
+from presrm.protocols import Stage, silent_stage
 from presrm.training.objectives import Objective
 from presrm.training.plan import share_evenly
 from presrm.training.scores import Scores
@@ -43,6 +44,7 @@ class LessonTrainer(Trainer):
         lessons: All lessons.
         steps: For each optimiser step of the training, the indices of its lessons (see `plan_steps`).
         pack_tokens: Tokens in one packed row.
+        stage: Where to tell what is going on.
         load_frozen: Gives, before the first step, the log-probabilities that the objectives read, by name: one number
             for each token of all replies of all lessons, in order. Left out: those of the starting weights.
         callbacks: As for a Trainer.
@@ -56,10 +58,13 @@ class LessonTrainer(Trainer):
         steps: Sequence[tuple[int, ...]],
         *,
         pack_tokens: int,
+        stage: Stage = silent_stage,
         load_frozen: LoadFrozen | None = None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         self.lessons = lessons
+        self._stage = stage
+        self._advance: Callable[[int], None] = lambda lessons: None
         self._places = [
             slice(*ends) for ends in pairwise(accumulate((sum(each.lengths) for each in lessons), initial=0))
         ]
@@ -71,6 +76,14 @@ class LessonTrainer(Trainer):
         super().__init__(model=model, args=args, train_dataset=cast(Any, steps), callbacks=callbacks)
         self._longest = max(len(ids) for lesson in lessons for ids in lesson.rows)
         self._takes_packs = self.accept(model)
+        if not self.is_world_process_zero():
+            self._stage = silent_stage
+
+    def train(self, *arguments: Any, **options: Any) -> Any:
+        """Train, and tell of every lesson of this process's share."""
+        num_lessons = sum(map(len, cast(Any, self.train_dataset))) // self.accelerator.num_processes
+        with self._stage("optimiser steps, by lessons", num_lessons) as self._advance:
+            return super().train(*arguments, **options)
 
     def accept(self, model: nn.Module) -> bool:
         """Have a model take packs of the lessons, and say whether it can."""
@@ -98,12 +111,14 @@ class LessonTrainer(Trainer):
         """
         if self._frozen is None:
             self._frozen = self._load_frozen(self, model)
+            self._advance(0)
         self._observed = {}
         losses = []
         for number, micro in enumerate(inputs, start=1):
             self.accelerator.sync_gradients = number == len(inputs)
             with self._held_back(model):
                 losses.append(super().training_step(model, micro))
+            self._advance(_num_counted(micro))
         return torch.stack(losses).sum()
 
     def compute_loss(
@@ -171,16 +186,20 @@ class LessonTrainer(Trainer):
         lessons = range(len(self.lessons)) if lessons is None else lessons
         logps_M = torch.zeros(self._places[-1].stop, device=self.args.device)
         model.eval()
-        for micro in map(self._prepare_inputs, self._share(lessons, self._takes_packs if packs is None else packs)):
-            with torch.no_grad(), self.compute_loss_context_manager():
-                logps_N = self._logps(model, micro).float()
-            start = 0
-            for i, share in zip(micro["indices"], micro["shares"], strict=True):
-                place = self._places[i]
-                end = start + place.stop - place.start
-                if share:
-                    logps_M[place] = logps_N[start:end]
-                start = end
+        micros = self._share(lessons, self._takes_packs if packs is None else packs)
+        with self._stage("log-probabilities to start from, by lessons", sum(map(_num_counted, micros))) as advance:
+            advance(0)
+            for micro in map(self._prepare_inputs, micros):
+                with torch.no_grad(), self.compute_loss_context_manager():
+                    logps_N = self._logps(model, micro).float()
+                start = 0
+                for i, share in zip(micro["indices"], micro["shares"], strict=True):
+                    place = self._places[i]
+                    end = start + place.stop - place.start
+                    if share:
+                        logps_M[place] = logps_N[start:end]
+                    start = end
+                advance(_num_counted(micro))
         return cast(Tensor, self.accelerator.reduce(logps_M, reduction="sum"))
 
     def figures(
@@ -327,3 +346,8 @@ class LessonTrainer(Trainer):
         return {
             name: total if name.startswith("step/") else total / num for name, (total, num) in totals.items() if num
         }
+
+
+def _num_counted(micro: MicroBatch) -> int:
+    """Lessons of a micro-batch that count: those of one that only fills up do not."""
+    return sum(share > 0 for share in micro["shares"])

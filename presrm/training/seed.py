@@ -33,7 +33,7 @@ from presrm.judging.labels import (
 from presrm.judging.ranked import agreeing_judgements, thin_out
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
-from presrm.protocols import Engine, Grader, Sampling, StepSplitter
+from presrm.protocols import Engine, Grader, Sampling, Stage, StepSplitter, silent_stage
 from presrm.seeding import derive_seed
 from presrm.training.fitting import LogTo, OnLog, load_trainable, make_arguments, run_training, whole_folder
 from presrm.training.imitation import Imitation
@@ -86,6 +86,7 @@ class SeedStage:
         judge: Whether verdicts are explained or direct.
         seed: Decides everything random.
         on_log: Takes the counts of examples, then one row of metrics an optimiser step.
+        stage: Where to tell what is going on.
         open_engine: Runs the policy, for ``eft: rollouts`` and ``ranked``, and ``rationale: self``.
         grader: Compares answers, for ``eft: rollouts``.
         decontaminate: Removes the problems that are held out, for ``eft: rows`` and ``ranked``.
@@ -106,6 +107,7 @@ class SeedStage:
         judge: JudgeConfig,
         seed: int,
         on_log: OnLog | None = None,
+        stage: Stage = silent_stage,
         open_engine: OpenEngine | None = None,
         grader: Grader | None = None,
         decontaminate: Decontaminate | None = None,
@@ -127,6 +129,7 @@ class SeedStage:
         self._judge = judge
         self._seed = seed
         self._on_log: OnLog = on_log or (lambda row: None)
+        self._stage = stage
         self._open_engine = open_engine
         self._grader = grader
         self._decontaminate = decontaminate
@@ -169,6 +172,7 @@ class SeedStage:
                 [LessonTokens(_IMITATION, example.prompt, (example.reply,)) for example in examples],
                 self._plan(len(examples)),
                 pack_tokens=self._pack_tokens,
+                stage=self._stage,
                 callbacks=[LogTo(self._on_log)],
             )
             run_training(trainer)

@@ -20,6 +20,7 @@ from presrm.errors import DivergedError, NoLessonsError
 from presrm.files.run import replace_file
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
+from presrm.protocols import Stage, silent_stage
 from presrm.training.fitting import (
     LogTo,
     OnLog,
@@ -119,6 +120,7 @@ class PackedTrainer:
             the figures on those before and after, as ``held_out/before/loss``.
         held_out: Lessons for the objective that are not trained on.
         facts: What the card says besides, a line each.
+        stage: Where to tell what is going on.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class PackedTrainer:
         on_log: OnLog | None = None,
         held_out: Sequence[Lesson] = (),
         facts: Mapping[str, str] = MappingProxyType({}),
+        stage: Stage = silent_stage,
     ) -> None:
         self._options = options
         self._objective = objective
@@ -141,6 +144,7 @@ class PackedTrainer:
         self._on_log: OnLog = on_log or (lambda row: None)
         self._held_out = held_out
         self._facts = facts
+        self._stage = stage
 
     def fit(
         self, lessons: Sequence[Lesson], policy: Checkpoint, out: Path, *, reference: Checkpoint | None = None
@@ -208,6 +212,7 @@ class PackedTrainer:
                 data,
                 steps,
                 pack_tokens=options.pack_tokens,
+                stage=self._stage,
                 load_frozen=load_frozen,
                 callbacks=[LogTo(self._log)],
             )

@@ -35,6 +35,9 @@ class Quiet:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
+    def watch(self, worker: object) -> None:
+        pass
+
 
 def parts(*overrides: str) -> Parts:
     return Parts(load_config("embedded", overrides), Quiet(), lambda **row: None)

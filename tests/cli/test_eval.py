@@ -112,6 +112,46 @@ def test_an_evaluation_that_was_killed_comes_to_the_same_rows(run, problems, tmp
     assert (tmp_path / "killed" / name).read_text() == (tmp_path / "whole" / name).read_text()
 
 
+def test_groups_follow_from_the_work_of_the_first_problem_and_are_kept_on_resume(run, problems, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    class Costly(ScriptedEngine):
+        """Ten seconds a solution, as it says."""
+
+        def __init__(self, lives=99):
+            super().__init__(lambda prompt, rng: f"#### {rng.randrange(100)}")
+            self.tokens_read = self.tokens_generated = 0
+            self.lives, self.sizes = lives, []
+
+        def seconds(self, tokens_read, tokens_generated):
+            return 10.0 * tokens_generated
+
+        def generate(self, requests):
+            self.lives -= 1
+            if self.lives < 0:
+                raise Killed
+            self.tokens_generated += len(requests)
+            self.sizes.append(len(requests))
+            return super().generate(requests)
+
+    def go(engine, out):
+        monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: engine)
+        main([str(argument) for argument in ("eval", "--model", "m", "--problems", problems, "--out", out)])
+
+    whole, first, second = Costly(), Costly(lives=2), Costly()
+    with pytest.raises(SystemExit):
+        go(whole, tmp_path / "whole")
+    assert whole.sizes == [1, 3, 3, 3]
+    with pytest.raises(Killed):
+        go(first, tmp_path / "killed")
+    with pytest.raises(SystemExit):
+        go(second, tmp_path / "killed")
+    assert first.sizes + second.sizes == whole.sizes
+    name = "m/samples_sums_greedy.jsonl"
+    assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_a_runs_own_problems_are_graded_as_the_run_grades_them(problems):
     settings = [f"problems.held_out={problems}", "evaluation.grader=exact"]
     graders = {

@@ -1,8 +1,10 @@
-"""Progress: occasional lines where there is no terminal."""
+"""Progress: a live view on a terminal, lines elsewhere, and both move within a unit of work."""
 
 import sys
+import time
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from presrm.cli import progress
@@ -23,14 +25,143 @@ def test_a_stage_tells_its_beginning_and_end():
     assert ended.startswith("M2: search: done, 10 in ")
 
 
-def test_time_left_counts_only_what_this_run_did(monkeypatch):
-    clock = iter([0.0, 0.0, 100.0, 110.0, 110.0, 110.0, 110.0, 110.0, 110.0, 110.0, 110.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    pace = progress._Pace(100)
-    pace._began = 0.0
-    pace.add(50)
-    pace.add(10)
-    assert pace.text.startswith("60/100")
+class Clock:
+    """Time that passes when told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = self.busy = 0.0
+        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(progress.time, "process_time", lambda: self.busy)
+
+
+class Worker:
+    """Counts what it is told to."""
+
+    def __init__(self):
+        self.counts = {"tokens read": 0, "tokens written": 0}
+
+    def work(self):
+        return self.counts
+
+    def do(self, **counts):
+        for name, num in counts.items():
+            key = name.replace("_", " ")
+            self.counts[key] = self.counts.get(key, 0) + num
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def begun(total, worker=None):
+    stage = progress._Stage("search", total, (worker or Worker()).work)
+    stage.add(0)
+    return stage
+
+
+def test_time_left_counts_only_what_this_run_did(clock):
+    stage = progress._Stage("search", 100, dict)
+    clock.now = 100.0
+    stage.add(50)
+    clock.now = 110.0
+    stage.add(10)
+    assert stage.text == "60/100, 40.0 s left"
+
+
+def test_what_is_begun_of_the_next_units_shortens_the_time_left(clock):
+    worker = Worker()
+    stage = begun(3, worker)
+    clock.now = 10.0
+    worker.do(tokens_written=100)
+    stage.add(1)
+    assert stage.seconds_left == 20.0
+    clock.now = 15.0
+    worker.do(tokens_written=50)
+    assert stage.seconds_left == 15.0
+    worker.do(tokens_written=1000)
+    assert stage.seconds_left == 0.0, "longer than the first ones: never below zero"
+
+
+def test_what_is_done_within_a_unit_is_told(clock):
+    worker = Worker()
+    worker.do(tokens_written=7, steps=9)
+    stage = begun(64, worker)
+    assert stage.text == "0/64, 0.0 s so far"
+    worker.do(tokens_written=10, tokens_read=900, steps=12, questions=1200)
+    stage._speed()
+    clock.now = 4.0
+    worker.do(tokens_written=80)
+    assert stage.text == "0/64, 12 steps written, 1,200 questions judged, 20 tokens/s written"
+
+
+def test_alive_and_hung_look_different(clock):
+    worker = Worker()
+    stage = begun(64, worker)
+    worker.do(tokens_read=1000)
+    assert "no new token" not in stage.text
+    clock.now, clock.busy = 30.0, 20.0
+    assert stage.text.endswith("no new token for 30.0 s: busy")
+    clock.now, clock.busy = 30.0, 0.1
+    assert stage.text.endswith("no new token for 30.0 s: idle, it waits or hangs")
+    worker.do(tokens_read=10)
+    assert "no new token" not in stage.text
+
+
+def test_another_worker_is_counted_from_when_it_is_watched():
+    watching, first, second = RichProgress(lines()), Worker(), Worker()
+    first.do(steps=500)
+    watching.watch(first)
+    with watching.stage("search", 2):
+        first.do(steps=3)
+        assert "3 steps written" in watching._stages[0].text
+        watching.watch(second)
+        second.do(steps=2)
+        assert "2 steps written" in watching._stages[0].text
+        watching.watch(object())
+        assert "steps" not in watching._stages[0].text
+
+
+def test_the_first_unit_gives_an_estimate(clock):
+    console = lines()
+    with RichProgress(console).stage("judge steps", 5) as advance:
+        advance(1)
+        clock.now = 12.0
+        advance(1)
+        advance(1)
+    told = [line for line in console.file.getvalue().splitlines() if "at this pace" in line]
+    assert told == ["judge steps: 1 took 12.0 s; about 36.0 s for the rest at this pace"]
+
+
+def test_without_a_terminal_a_line_comes_every_few_seconds_while_nothing_is_counted(monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.01)
+    console = lines()
+    with RichProgress(console).stage("load the policy", None):
+        time.sleep(0.2)
+    told = console.file.getvalue().splitlines()
+    assert len(told) > 3
+    assert all(line.startswith("load the policy") for line in told)
+    assert "so far" in told[1]
+
+
+def test_a_stage_inside_another_is_told_by_its_own_name(monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.01)
+    console = lines()
+    watching = RichProgress(console)
+    with watching.stage("M2: train", None), watching.stage("optimiser steps", 8) as advance:
+        advance(0)
+        advance(4)
+        time.sleep(0.1)
+    text = console.file.getvalue()
+    assert "optimiser steps: 4/8" in text
+    assert text.splitlines()[-1].startswith("M2: train: done")
+
+
+def test_a_stage_that_fails_is_not_called_done():
+    console = lines()
+    with pytest.raises(ZeroDivisionError), RichProgress(console).stage("search", 2):
+        1 / 0  # noqa: B018
+    assert "done" not in console.file.getvalue()
 
 
 def test_a_terminal_gets_a_bar_and_markup_is_text():

@@ -260,6 +260,45 @@ def test_completions_of_one_prompt_share_its_reading(writer: Writer, encoder: Pr
     assert engine.tokens_generated == 3 * len(encoder.content("12 + 3\n4"))
 
 
+def test_its_work_is_counted_while_it_writes(tiny_policy: Path) -> None:
+    class Watching:
+        """Cuts nothing, and looks at what the engine has done so far."""
+
+        stop = ()
+
+        def __init__(self, engine: HFEngine) -> None:
+            self.engine = engine
+            self.seen: list[tuple[int, int]] = []
+
+        def split(self, text: str) -> list[str]:
+            work = self.engine.work()
+            self.seen.append((work["tokens read"], work["tokens written"]))
+            return [text] if text else []
+
+    with HFEngine(Checkpoint(str(tiny_policy)), device="cpu") as engine:
+        assert engine.work() == {"tokens read": 0, "tokens written": 0}
+        watching = Watching(engine)
+        engine.generate([Request(ask(), 2, Sampling(temperature=1.0, max_tokens=6), watching, seed=1)])
+        read, written = zip(*watching.seen, strict=True)
+        assert set(read) == {engine.tokens_read}
+        assert list(written) == sorted(written)
+        assert 1 <= written[0] < engine.tokens_generated
+        engine.generate([Request(ask(), 3, Sampling(max_tokens=2))])
+        engine.logprobs([ask(), ask("another question")], ["a", "b"])
+        work = engine.work()
+    assert (work["steps"], work["solutions"], work["questions"]) == (2, 3, 2)
+    assert (work["tokens read"], work["tokens written"]) == (engine.tokens_read, engine.tokens_generated)
+
+
+def test_what_tokens_take_is_estimated_without_a_clock(tiny_policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HFEngine(Checkpoint(str(tiny_policy)), device="cpu") as engine:
+        monkeypatch.setattr("time.monotonic", lambda: 1 / 0)
+        once = engine.seconds(1000, 10)
+        assert once == engine.seconds(1000, 10) > 0
+        assert engine.seconds(2000, 20) == pytest.approx(2 * once)
+        assert engine.seconds(0, 1) > engine.seconds(1, 0), "writing a token takes longer than reading one"
+
+
 def test_the_same_call_gives_the_same_bytes(engine: HFEngine) -> None:
     requests = [Request(ask(question), 3, DRAW, Lines(), seed=7) for question in QUESTIONS]
     state = torch.random.get_rng_state()

@@ -1,6 +1,7 @@
 """Writing in batches: whatever is shared, padded, or leaves early, each row is written as it would be alone."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -47,6 +48,13 @@ CONFIGS = {
     "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2),
 }
 GREEDY = Sampling(max_tokens=24)
+
+
+def count_read(*arguments: Any, **options: Any) -> int:
+    """Decode, and count the prompt tokens of which that tells."""
+    read: list[int] = []
+    decode(*arguments, **options, on_read=read.append)
+    return sum(read)
 
 
 def make_model(name: str) -> PreTrainedModel:
@@ -97,7 +105,7 @@ def test_a_prefix_that_all_prompts_share_is_read_once() -> None:
     model, prompts = make_model("llama"), make_prompts(10)
     drafts = [Draft(1, None, str, ENDS) for _ in prompts]
     with torch.inference_mode():
-        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), range(10), shares=takes_packs(model))
+        num_read = count_read(model, prompts, drafts, Sampling(max_tokens=1), range(10), shares=takes_packs(model))
     assert num_read == 20 + sum(len(ids) - 20 for ids in set(prompts))
 
 
@@ -106,7 +114,7 @@ def test_behind_a_sliding_window_every_prompt_is_read_whole() -> None:
     model, prompts = make_model("mistral"), make_prompts(10)
     drafts = [Draft(1, None, str, ENDS) for _ in prompts]
     with torch.inference_mode():
-        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), range(10), shares=takes_packs(model))
+        num_read = count_read(model, prompts, drafts, Sampling(max_tokens=1), range(10), shares=takes_packs(model))
     assert num_read == sum(map(len, set(prompts)))
 
 
@@ -169,7 +177,7 @@ def test_a_prompt_that_all_others_begin_with_is_written_as_it_would_be_alone() -
     assert write(model, prompts) == [write_alone(model, prompt) for prompt in prompts]
     drafts = [Draft(1, None, str, ENDS) for _ in prompts]
     with torch.inference_mode():
-        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), range(7), shares=True)
+        num_read = count_read(model, prompts, drafts, Sampling(max_tokens=1), range(7), shares=True)
     assert num_read == 19 + sum(len(ids) - 19 for ids in set(prompts)), "its last token is left to read"
 
 
@@ -179,7 +187,7 @@ def test_a_short_prefix_is_not_worth_a_pass_of_its_own(num_shared: int, is_share
     prompts = [(*range(1, 1 + num_shared), tail, 3, 4) for tail in (50, 51, 52)]
     drafts = [Draft(1, None, str, ENDS) for _ in prompts]
     with torch.inference_mode():
-        num_read = decode(model, prompts, drafts, Sampling(max_tokens=1), range(3), shares=True)
+        num_read = count_read(model, prompts, drafts, Sampling(max_tokens=1), range(3), shares=True)
     assert num_read == (num_shared + 9 if is_shared else 3 * (num_shared + 3))
 
 
@@ -197,6 +205,8 @@ def test_no_prefix_is_shared_where_rotary_factors_change_between_it_and_the_end(
     model, prompts = make_model("phi3"), make_prompts(6)
     drafts = [Draft(max_tokens, None, str, ENDS) for _ in prompts]
     with torch.inference_mode():
-        num_read = decode(model, prompts, drafts, Sampling(max_tokens=max_tokens), range(6), shares=takes_packs(model))
+        num_read = count_read(
+            model, prompts, drafts, Sampling(max_tokens=max_tokens), range(6), shares=takes_packs(model)
+        )
     apart = sum(map(len, set(prompts)))
     assert num_read == (apart - 20 * (len(set(prompts)) - 1) if is_shared else apart)

@@ -378,6 +378,9 @@ class Quiet:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
+    def watch(self, worker: object) -> None:
+        pass
+
 
 def run(folder: Path, *verdicts: Verdict, settings: tuple[str, ...] = ()) -> tuple[list[IterationSummary], list[str]]:
     """Run the loop of M1, and of M2 where there are two verdicts; give the summaries and what was said."""

@@ -177,6 +177,33 @@ def test_stopped_and_resumed_gives_the_same_bytes(tmp_path, stop_at, torn):
     assert resumed.calls == 5 - (stop_at - 1)
 
 
+class CostlyJudge(SumJudge):
+    """Takes ten seconds for each step, as it says."""
+
+    def spent(self):
+        return 10.0 * len(self.seen)
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
+def test_groups_follow_from_the_work_of_the_first_row_and_are_kept_on_resume(tmp_path, stop_at):
+    def go(out, **how):
+        costly = CostlyJudge(**how)
+        judge_file(
+            source, out, Opened(costly), LineSplitter(), {"judge": "sum"}, quiet, group_size=64, spent=costly.spent
+        )
+        return costly
+
+    rows = [{"question": "q", "steps": ["1+1=2"]} for _ in range(9)]
+    source = write(tmp_path / "in.jsonl", b"{", *rows)
+    whole, parts = tmp_path / "a" / "out.jsonl", tmp_path / "b" / "out.jsonl"
+    assert go(whole).calls == 4, "one row, then two groups of three, then the two that are left"
+    assert json.loads(Path(f"{whole}.state.json").read_text())["notes"]["group_size"] == 3
+    with pytest.raises(KeyboardInterrupt):
+        go(parts, stop_at=stop_at)
+    assert go(parts).calls == 4 - (stop_at - 1)
+    assert outputs(parts) == outputs(whole)
+
+
 def test_a_finished_file_is_not_judged_again(tmp_path):
     source = many_rows(tmp_path / "in.jsonl")
     first = judge(source, tmp_path / "out.jsonl")

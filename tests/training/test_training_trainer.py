@@ -1,7 +1,8 @@
 """The packed trainer against a naive computation, lesson by lesson, without padding, batching or a Trainer."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -623,3 +624,21 @@ def test_lessons_beyond_the_positions_of_the_model_are_left_out(tiny_policy: Pat
         }
         with pytest.raises(NoLessonsError, match="longer than the 9 tokens that the model reads"):
             fit(pairs, Checkpoint(str(gpt2_of(tiny_policy, tmp_path / "short", 9))), tmp_path / "none")
+
+
+def test_every_lesson_is_told_as_it_is_scored_and_trained_on(tiny_policy: Path, tmp_path: Path) -> None:
+    told: dict[str, list[int | None]] = {}
+
+    @contextmanager
+    def stage(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        told[name] = [total]
+        yield told[name].append
+
+    settings = TrainingConfig(learning_rate=3e-3, batch_pairs=4, epochs=2, pack_tokens=64)
+    PackedTrainer(settings, HALF, CPU, PROMPTS, seed=0, stage=stage).fit(
+        make_pairs(6), Checkpoint(str(tiny_policy)), tmp_path / "out"
+    )
+    (scored_total, *scored), (trained_total, *trained) = (told[name] for name in sorted(told))
+    assert (scored_total, sum(filter(None, scored))) == (6, 6)
+    assert (trained_total, sum(filter(None, trained))) == (12, 12)
+    assert len(trained) > 3, "more often than once an optimiser step"

@@ -1,0 +1,61 @@
+"""How many problems are worked together: at most so many, and at most what takes about half a minute.
+
+A group is what an interruption loses, so the first problem is worked alone, and the size of the groups follows from
+what it took. No clock decides, but the tokens read and written, and what an engine says that these take: the same
+command gives the same groups, and so the same bytes. The size is recorded and kept when the work is resumed. An engine
+that gives no such estimate, such as one behind a server, has groups of the largest size.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_SECONDS = 30.0
+
+
+class Groups:
+    """The sizes of lockstep groups.
+
+    Args:
+        largest: Items in one group, however little work they are.
+        spent: Seconds of work so far as the engine estimates them; none where it does not.
+        size: As recorded by an earlier start; none: not known yet.
+        is_begun: Whether there are finished groups: without a recorded size, those were of the largest size.
+
+    >>> seconds = 0.0
+    >>> groups = Groups(64, lambda: seconds)
+    >>> groups.next
+    1
+    >>> with groups.measured():
+    ...     seconds += 10
+    >>> groups.next, groups.size
+    (3, 3)
+    """
+
+    def __init__(
+        self, largest: int, spent: Callable[[], float | None], size: int | None = None, *, is_begun: bool = False
+    ) -> None:
+        self._largest = largest
+        self._spent = spent
+        self.size = largest if size is None and is_begun else size
+
+    @property
+    def next(self) -> int:
+        """Items in the next group."""
+        if self.size is None and self._spent() is None:
+            self.size = self._largest
+        return self.size or 1
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Work a group inside: the first one that takes any work sets the size."""
+        before = self._spent()
+        yield
+        after = self._spent()
+        if self.size is None and before is not None and after is not None and after > before:
+            self.size = max(1, min(self._largest, int(_SECONDS / (after - before))))
+
+
+def seconds_spent(engine: object) -> float | None:
+    """Estimate how long the work of an engine took so far; none where it does not tell (`presrm.protocols.Engine`)."""
+    estimate = getattr(engine, "seconds", None)
+    return None if estimate is None else float(estimate(engine.tokens_read, engine.tokens_generated))  # type: ignore[attr-defined]
