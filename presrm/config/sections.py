@@ -177,8 +177,8 @@ class SearchConfig(Section):
         64,
         gt=0,
         description="Largest number of problems searched together as one group; an interrupted run resumes after the "
-        "last finished group. Groups are smaller where the first problem shows that so many would take longer than half "
-        "a minute.",
+        "last finished group. Groups are smaller if the first problem shows that so many would take more than half a "
+        "minute.",
     )
 
 

@@ -635,10 +635,11 @@ def test_every_lesson_is_told_as_it_is_scored_and_trained_on(tiny_policy: Path, 
         yield told[name].append
 
     settings = TrainingConfig(learning_rate=3e-3, batch_pairs=4, epochs=2, pack_tokens=64)
+    pairs = make_pairs(3)
     PackedTrainer(settings, HALF, CPU, PROMPTS, seed=0, stage=stage).fit(
-        make_pairs(6), Checkpoint(str(tiny_policy)), tmp_path / "out"
+        pairs, Checkpoint(str(tiny_policy)), tmp_path / "out"
     )
     (scored_total, *scored), (trained_total, *trained) = (told[name] for name in sorted(told))
-    assert (scored_total, sum(filter(None, scored))) == (6, 6)
-    assert (trained_total, sum(filter(None, trained))) == (12, 12)
+    assert (scored_total, sum(filter(None, scored))) == (len(pairs), len(pairs))
+    assert (trained_total, sum(filter(None, trained))) == (2 * len(pairs), 2 * len(pairs))
     assert len(trained) > 3, "more often than once an optimiser step"
