@@ -200,12 +200,7 @@ def fit_pairs(
     if share_held_out and not aside:
         progress.note("no pairs are held out to measure on: there are too few problems")
     rows: list[Mapping[str, float]] = []
-    with progress.stage(f"fit on {len(trained)} pairs", len(trained) * config.training.epochs) as advance:
-
-        def on_log(row: Mapping[str, float]) -> None:
-            rows.append(row)
-            advance(int(row.get("step/lessons", 0)))
-
+    with progress.stage(f"fit on {len(trained)} pairs", None):
         prompts, seed = PromptSet(config.prompts), derive_seed(config.seed, "training")
         trainer = PackedTrainer(
             config.training,
@@ -213,7 +208,8 @@ def fit_pairs(
             config.model,
             prompts,
             seed=seed,
-            on_log=on_log,
+            on_log=rows.append,
+            stage=progress.stage,
             held_out=aside,
             facts=facts,
         )

@@ -187,7 +187,7 @@ class LessonTrainer(Trainer):
         logps_M = torch.zeros(self._places[-1].stop, device=self.args.device)
         model.eval()
         micros = self._share(lessons, self._takes_packs if packs is None else packs)
-        with self._stage("log-probabilities to start from, by lessons", sum(map(_num_counted, micros))) as advance:
+        with self._stage("log-probabilities, by lessons", sum(map(_num_counted, micros))) as advance:
             advance(0)
             for micro in map(self._prepare_inputs, micros):
                 with torch.no_grad(), self.compute_loss_context_manager():
