@@ -1,8 +1,11 @@
 """Config -> engine: the policy that a checkpoint names, on this machine or behind an address."""
 
+import json
 import platform
-from importlib.metadata import PackageNotFoundError, version
+import subprocess
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from presrm.assembly.options import arguments_of, takes
@@ -84,9 +87,27 @@ def limit_threads(threads: int | None) -> None:
         set_threads(threads)
 
 
+def _commit() -> str | None:
+    """The commit of the checkout that runs, or that was installed; none where that is not known."""
+    try:
+        origin = json.loads(distribution("presrm").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        origin = {}
+    if commit := origin.get("vcs_info", {}).get("commit_id"):
+        return str(commit)
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a run's bytes."""
+    """Versions of Python and of the packages that decide a run's bytes, and the commit of ours."""
     found = {"python": platform.python_version()}
+    if commit := _commit():
+        found["commit"] = commit
     for name in _VERSIONED:
         try:
             found[name] = version(name)

@@ -1,18 +1,49 @@
 """The plan of a run: what it would do, without doing it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
-from presrm.assembly.engines import require_weights
+from presrm.assembly.engines import open_encoder, require_weights
 from presrm.assembly.parts import Parts
+from presrm.assembly.probe import is_here
 from presrm.config import Config
 from presrm.methods.stages import SilentProgress
-from presrm.types import Attempt
+from presrm.prompts import Prompt
+from presrm.types import Attempt, Problem, Step, Trajectory
+
+_STEPS = 6
+_SAMPLED = 16
+_LETTERS_A_TOKEN = 4
+_TRAINING = 4
+"""Reading a token, in training: once for the log-probabilities to start from, forwards, and twice as much backwards."""
 
 
-def plan(config: Config) -> list[tuple[str, str, str]]:
-    """List what `train` would do: stage, input, amount. Loads the problems, not the policy.
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One stage of a run.
 
-    Token counts are upper bounds at the limits of the settings, for solutions of at most six steps.
+    Attributes:
+        stage: Its name.
+        what: What it works on.
+        amount: Of what is no token.
+        num_read: Prompt tokens read at most; those of training as often as they are computed.
+        num_written: Tokens written at most.
+    """
+
+    stage: str
+    what: str
+    amount: str = ""
+    num_read: int = 0
+    num_written: int = 0
+
+
+def plan(config: Config) -> list[Planned]:
+    """List what `train` would do. Loads the problems and, of a policy on this machine, the tokenizer.
+
+    Token counts are upper bounds at the limits of the settings, for solutions of at most six steps; without a tokenizer
+    a token is taken for four letters.
 
     Raises:
         RequestError: if a part or an option of one does not exist, as `train` would.
@@ -20,45 +51,97 @@ def plan(config: Config) -> list[tuple[str, str, str]]:
     require_weights(config.model.id)
     stages = Parts(config, SilentProgress(), lambda **_: None)
     stages.check()
-    search, evaluation = config.search, config.evaluation
-    longest = search.max_step_tokens * (search.max_steps if search.unit == "solution" else 1)
-    held_out, takes_attempts = stages.held_out(), Attempt in stages.objective.takes
-    assessed = (f"{len(held_out)} of {config.problems.held_out}", _tokens(len(held_out) * evaluation.max_tokens))
-    rows = [("policy", config.model.id, f"{config.model.dtype} on {config.model.device}")]
+    lengths = _Lengths(config, stages)
+    held_out = stages.held_out()
+    assess = _assess(config, held_out, lengths)
+    rows = [Planned("policy", config.model.id, f"{config.model.dtype} on {config.model.device}")]
     if config.seed_stage is not None:
         seed = config.seed_stage
-        rows.append(
-            (
-                "M1: seed stage",
-                f"{seed.ift or config.problems.given[0]}, {seed.eft}",
-                f"{seed.num_ift} + {seed.num_eft}",
-            )
-        )
-    rows.append(("M1: assess", *assessed))
+        what = f"{seed.ift or config.problems.given[0]}, {seed.eft}"
+        num = seed.num_ift + 2 * seed.num_eft
+        read = round(num * min(seed.max_tokens, 2 * lengths.solve(held_out)) * seed.epochs * _TRAINING)
+        rows.append(Planned("M1: seed stage", what, f"{seed.num_ift} + {seed.num_eft}", read))
+    rows.append(Planned("M1: assess", *assess))
     for number in range(2, config.iterations + 2):
-        num_problems = config.problems.num_train if stages.writes else len(stages.problems(number))
-        num = num_problems * (1 if search.unit == "solution" else min(search.max_steps, 6))
-        num_drawn = num * search.num_candidates
-        num_questions = num_drawn * ((search.num_candidates - 1) if config.judge.kind == "pairwise" else 1)
-        verdict = config.judge.max_tokens if config.judge.verdict == "explained" else 1
-        if stages.writes:
-            rows.append((f"M{number}: write", f"problems like those of {config.problems.seeds}", f"{num_problems}"))
-        rows += [
-            (f"M{number}: search", f"problems of {config.problems.train}", _tokens(num_drawn * longest)),
-            (
-                f"M{number}: judge",
-                f"{config.judge.kind}, {config.judge.verdict}",
-                _tokens(num_questions * verdict * config.judge.votes),
-            ),
-            (
-                f"M{number}: train",
-                stages.objective.name,
-                f"up to {num_drawn} attempts" if takes_attempts else f"up to {num} pairs",
-            ),
-            (f"M{number}: assess", *assessed),
-        ]
+        rows += [*_iteration(config, stages, lengths, number), Planned(f"M{number}: assess", *assess)]
     num_policies = config.iterations + (config.seed_stage is not None)
-    return [*rows, ("disk", *_disk(config, num_policies))]
+    return [*rows, Planned("disk", *_disk(config, num_policies))]
+
+
+def _iteration(config: Config, stages: Parts, lengths: "_Lengths", number: int) -> list[Planned]:
+    """Plan how M(number) is made."""
+    search, judge = config.search, config.judge
+    is_whole, takes_attempts = search.unit == "solution", Attempt in stages.objective.takes
+    problems = stages.held_out() if stages.writes else stages.problems(number)
+    num_problems = config.problems.num_train if stages.writes else len(problems)
+    num_steps = 1 if is_whole else min(search.max_steps, _STEPS)
+    longest = search.max_step_tokens * (search.max_steps if is_whole else 1)
+    num = num_problems * num_steps
+    num_drawn = num * search.num_candidates
+    before = lengths.solve(problems) + (num_steps - 1) * longest // 2
+    num_questions = search.num_candidates * ((search.num_candidates - 1) if judge.kind == "pairwise" else 1)
+    question = lengths.judge(problems) + (num_steps - 1) * longest // 2
+    shown = (2 if judge.kind == "pairwise" else 1) * longest
+    is_direct = judge.verdict == "direct"
+    asked = question + num_questions * shown if is_direct else num_questions * judge.votes * (question + shown)
+    verdicts = num * num_questions * judge.votes * (1 if is_direct else judge.max_tokens)
+    trained = f"up to {num_drawn} attempts" if takes_attempts else f"up to {num} pairs"
+    replies = search.num_candidates if takes_attempts else 2
+    return [
+        *(
+            [Planned(f"M{number}: write", f"problems like those of {config.problems.seeds}", f"{num_problems}")]
+            if stages.writes
+            else []
+        ),
+        Planned(f"M{number}: search", f"problems of {config.problems.train}", "", num * before, num_drawn * longest),
+        Planned(f"M{number}: judge", f"{judge.kind}, {judge.verdict}", "", num * asked, verdicts),
+        Planned(
+            f"M{number}: train",
+            stages.objective.name,
+            trained,
+            num_problems
+            * (lengths.solve(problems) + num_steps * replies * longest)
+            * config.training.epochs
+            * _TRAINING,
+        ),
+    ]
+
+
+def _assess(config: Config, held_out: Sequence[Problem], lengths: "_Lengths") -> tuple[str, str, int, int]:
+    """Plan the answers to held-out problems, and what the health of the judge writes."""
+    num, evaluation, search = len(held_out), config.evaluation, config.search
+    num_judged = min(num, evaluation.num_judge_problems) + min(num, config.watch.num_problems)
+    drawn = num_judged * min(search.max_steps, _STEPS) * search.num_candidates * search.max_step_tokens
+    read = (num + num_judged * min(search.max_steps, _STEPS)) * lengths.solve(held_out)
+    what = f"{num} of {config.problems.held_out}"
+    return what, f"{num_judged} test the judge", read, num * evaluation.max_tokens + drawn
+
+
+class _Lengths:
+    """How many tokens prompts have."""
+
+    def __init__(self, config: Config, stages: Parts) -> None:
+        self._stages = stages
+        self._is_pairwise = config.judge.kind == "pairwise"
+        has_tokenizer = is_here(config.model.id)
+        self._encoder = open_encoder(config.model.id, config.model.chat_template) if has_tokenizer else None
+
+    def solve(self, problems: Sequence[Problem]) -> int:
+        """Give the mean length of the prompt to solve a problem."""
+        return self._mean([self._stages.prompts.solve(Trajectory(problem)) for problem in problems[:_SAMPLED]])
+
+    def judge(self, problems: Sequence[Problem]) -> int:
+        """Give the mean length of the question to a judge, without the steps."""
+        prompts, step = self._stages.prompts, Step("a")
+        ask = prompts.pairwise if self._is_pairwise else lambda prefix, one, _: prompts.pointwise(prefix, one)
+        return self._mean([ask(Trajectory(problem), step, Step("b")) for problem in problems[:_SAMPLED]])
+
+    def _mean(self, asked: Sequence[Prompt]) -> int:
+        if not asked:
+            return 0
+        if self._encoder is not None:
+            return round(fmean(len(self._encoder.encode(prompt)) for prompt in asked))
+        return round(fmean(len(prompt.text) / _LETTERS_A_TOKEN for prompt in asked))
 
 
 def _disk(config: Config, num_policies: int) -> tuple[str, str]:
@@ -71,7 +154,3 @@ def _disk(config: Config, num_policies: int) -> tuple[str, str]:
         return f"{num_policies} policies, float32", "unknown: the policy is not stored on this machine"
     size = num_policies * sum(file.stat().st_size for file in files)
     return f"{num_policies} policies, float32", f"{size / 1e6:,.0f} MB, more if the policy is stored in fewer bits"
-
-
-def _tokens(count: int) -> str:
-    return f"up to {count:,} tokens"

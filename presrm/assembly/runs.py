@@ -21,8 +21,10 @@ from presrm.methods.stages import Progress
 from presrm.prompts import PromptSet
 from presrm.protocols import Tracker
 from presrm.report import to_json, to_markdown
+from presrm.report.behind import to_lines, to_plain
 from presrm.report.facts import read_facts
 from presrm.report.html.run import write_run_page
+from presrm.report.summary import escape, to_line
 from presrm.report.tracking import track
 from presrm.seeding import derive_seed
 from presrm.trackers import TRACKERS
@@ -63,6 +65,7 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
 
         def report(rows: Sequence[IterationSummary]) -> None:
             write_report(config, run, rows)
+            progress.note(to_line(rows[-1]))
             drawing.after_assessment()
             if trackers:
                 track(read_facts(out), trackers, out / TRACKED / "sent.json")
@@ -145,8 +148,9 @@ def note_sampling(config: Config, progress: Progress) -> None:
 def write_report(config: Config, run: RunDir, rows: Sequence[IterationSummary]) -> None:
     """Write ``report.md`` and ``report.json``: what is known of the policies so far."""
     about = {"name": config.name, "policy": config.model.id, **run.facts, "seed": str(config.seed), **versions()}
-    run.write("report.md", to_markdown(rows, about))
-    run.write("report.json", json.dumps(to_json(rows, about), indent=1) + "\n")
+    facts = read_facts(run.path)
+    run.write("report.md", to_markdown(rows, about, to_lines(facts, escape)))
+    run.write("report.json", json.dumps(to_json(rows, about, to_plain(facts)), indent=1) + "\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from presrm.cli import compare, config, evaluate, export, fit, grade, judge_steps, report, solve, split, train
+from presrm.cli import compare, config, evaluate, export, fit, grade, judge_steps, report, solve, split, status, train
 from presrm.cli.explain import explain as explain_verb
 from presrm.cli.show import one_line
 from presrm.errors import PresrmError, UnknownNameError
@@ -74,10 +74,13 @@ app.command("explain")(explain_verb)
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
+app.command("status")(status.status)
 app.command("solve")(solve.solve)
-config_app = typer.Typer(cls=Verbs, rich_markup_mode=None, help="List, print and describe configs.")
+config_app = typer.Typer(cls=Verbs, rich_markup_mode=None, help="List, print, describe and write configs.")
 config_app.command("list")(config.list_configs)
 config_app.command("show")(config.show_config)
+config_app.command("keys")(config.show_keys)
+config_app.command("new")(config.new_config)
 config_app.command("schema")(config.show_schema)
 app.add_typer(config_app, name="config")
 

@@ -291,8 +291,20 @@ def _judge(
     if judged.rejected:
         reasons = one_line(explain_rejected(judged.rejected))
         print(f"presrm: {judged.tally.num_rejected} rows set aside{where}; {reasons}", file=sys.stderr)
+    _suggest_direct(judged, config)
     warn_of_uncut(f"splitter {config.splitter!r}", judged.tally.num_uncut, judged.tally.num_split)
     return judged
+
+
+def _suggest_direct(judged: "JudgedFile", config: Config) -> None:
+    """Say how verdicts can be read where most explained ones cannot."""
+    num_scored, num_steps = judged.tally.num_scored, judged.tally.num_steps
+    if config.judge.verdict == "explained" and 2 * num_scored < num_steps:
+        print(
+            f"presrm: only {num_scored} of {num_steps} explained verdicts can be read; "
+            "--set judge.verdict=direct reads the verdict from token probabilities (with another --out)",
+            file=sys.stderr,
+        )
 
 
 def _compare(

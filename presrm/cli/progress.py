@@ -8,7 +8,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from threading import Event, Thread
 
 from rich.console import Console, Group, RenderableType
@@ -19,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from presrm.cli.show import one_line
+from presrm.files.live import end_live, write_live
 from presrm.protocols import Worker
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -34,10 +36,14 @@ class RichProgress:
 
     Args:
         console: Where; none: standard error.
+
+    Attributes:
+        run: A run folder in which it is written, too, what is being done, for ``presrm status``; or none.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
+        self.run: Path | None = None
         self._worker: Worker | None = None
         self._stages: list[_Stage] = []
 
@@ -63,7 +69,7 @@ class RichProgress:
             if len(self._stages) > 1:
                 yield self._advance(stage)
             else:
-                with self._live() if self._console.is_terminal else self._lines():
+                with self._live() if self._console.is_terminal else nullcontext(), self._ticking():
                     yield self._advance(stage)
         finally:
             self._stages.remove(stage)
@@ -100,13 +106,18 @@ class RichProgress:
         return Group(*(stage.draw() for stage in list(self._stages)))
 
     @contextmanager
-    def _lines(self) -> Iterator[None]:
+    def _ticking(self) -> Iterator[None]:
+        """Tell every few seconds what is being done: in a line where there is no terminal, and in the run folder."""
         is_over = Event()
 
         def tell() -> None:
             while not is_over.wait(_SECONDS_BETWEEN_LINES):
                 if stages := list(self._stages):
-                    self.note(f"{stages[-1].name}: {stages[-1].text}")
+                    text = stages[-1].text
+                    if not self._console.is_terminal:
+                        self.note(f"{stages[-1].name}: {text}")
+                    if self.run is not None:
+                        write_live(self.run, stages[-1].name, text)
 
         thread = Thread(target=tell, name="progress", daemon=True)
         thread.start()
@@ -115,6 +126,8 @@ class RichProgress:
         finally:
             is_over.set()
             thread.join()
+            if self.run is not None:
+                end_live(self.run)
 
 
 class _Stage:

@@ -1,12 +1,13 @@
 """``presrm train``: run the loop."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from presrm.cli.progress import RichProgress
+from presrm.cli.progress import RichProgress, duration
 from presrm.cli.settings import (
     EMBEDDED,
     EngineOption,
@@ -18,6 +19,10 @@ from presrm.cli.settings import (
 )
 from presrm.cli.show import print_table
 from presrm.config import load_config, shipped_configs
+
+if TYPE_CHECKING:
+    from presrm.assembly.plan import Planned
+    from presrm.assembly.probe import Speed
 
 _OTHER_MODEL = (
     f"no CONFIG given: all settings except the model are those of '{EMBEDDED}', which were chosen for a model of 1M "
@@ -92,13 +97,32 @@ def train(
         progress.note(_OTHER_MODEL)
     from presrm.assembly import runs
     from presrm.assembly.plan import plan
+    from presrm.assembly.probe import probe_speed
     from presrm.report import to_table
 
     if dry_run:
-        print_table(Console(), ("stage", "what", "amount"), plan(resolved))
+        _print_plan(plan(resolved), probe_speed(resolved, progress))
         return
     run = out or Path("runs") / resolved.name
+    progress.run = run
     summaries = runs.train(resolved, run, progress)
     console = Console()
     (console if console.is_terminal else Console(width=100)).print(to_table(summaries))
     print(f"The report is {run / 'report.html'}")
+
+
+def _print_plan(planned: "Sequence[Planned]", speed: "Speed | None") -> None:
+    """Print the plan: tokens at most, and how long they take at a speed."""
+    rows, total = [], 0.0
+    for row in planned:
+        seconds = speed.seconds(row.num_read, row.num_written) if speed else 0.0
+        total += seconds
+        counts = [f"{num:,}" if num else "" for num in (row.num_read, row.num_written)]
+        rows.append((row.stage, row.what, row.amount, *counts, duration(seconds) if seconds else ""))
+    print_table(Console(), ("stage", "what", "amount", "tokens read", "written", "time"), rows)
+    print("Tokens and times are upper bounds, at the limits of the settings.")
+    if speed is None:
+        print("The model is not on this machine, so no time was measured.")
+    else:
+        pace = f"{speed.read:,.0f} tokens read and {speed.written:,.0f} written a second"
+        print(f"At the speed of a small batch on this machine ({pace}) that is {duration(total)} at most.")

@@ -56,6 +56,7 @@ __all__ = [
     "fields",
     "load_config",
     "parse_config",
+    "section_of",
     "shipped_configs",
 ]
 
@@ -164,7 +165,7 @@ def _explain(details: Any, section: type[BaseModel], where: str) -> str:
         return f"{key}{' ' if reason.startswith('should') else ': '}{reason}, found {details.get('input')!r:.80}"
     inner: type[BaseModel] | None = section
     for name in sections:
-        inner = _section_of(inner.model_fields[name].annotation) if inner and name in inner.model_fields else None
+        inner = section_of(inner.model_fields[name].annotation) if inner and name in inner.model_fields else None
     names = list(inner.model_fields) if inner else []
     prefix = key[: -len(last)]
     close = get_close_matches(last, names, n=1)
@@ -179,7 +180,7 @@ def fields(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[tupl
     """Walk every setting as (dotted key, pydantic field), sections included."""
     for name, field in section.model_fields.items():
         yield prefix + name, field
-        inner = _section_of(field.annotation)
+        inner = section_of(field.annotation)
         if inner is not None:
             yield from fields(inner, f"{prefix}{name}.")
 
@@ -204,7 +205,8 @@ def changed_fixed(old: Config, new: Config) -> list[str]:
     return changes
 
 
-def _section_of(annotation: Any) -> type[BaseModel] | None:
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """Give the section that a field holds, or may hold; none for a plain value."""
     options = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation,)
     return next((option for option in options if isinstance(option, type) and issubclass(option, BaseModel)), None)
 
@@ -227,7 +229,7 @@ def _override(values: dict[str, Any], override: str) -> None:
 def _forget_options(values: dict[str, Any], chosen: Mapping[str, Any], section: type[BaseModel]) -> None:
     """Drop the options of parts that are not `chosen` any more; another file of the same problem set keeps them."""
     for name, field in section.model_fields.items():
-        inner, before, after = _section_of(field.annotation), values.get(name), chosen.get(name)
+        inner, before, after = section_of(field.annotation), values.get(name), chosen.get(name)
         if inner and isinstance(before, dict):
             _forget_options(before, after if isinstance(after, dict) else {}, inner)
         elif name in _OPTIONS_OF:

@@ -6,6 +6,7 @@ stage that was stopped and went on reads its prompts again.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -58,15 +59,27 @@ _SIGNS = {
 _SHARES = {"readable", "order_flips", "contradicted", "first_shown", "ties", "saturated", "caught", "talked_into"}
 _IN_SHORT = ("readable", "order_flips", "first_shown", "ties", "by_length", "talked_into", "agreement")
 _ELSEWHERE = (
-    "Device, dtype and parameters, where given, are those of M1. Tokens and times, and what later policies ran on: "
-    "metrics.jsonl."
+    "Device, dtype and parameters, where given, are those of M1. Tokens and times of every stage: presrm status. What "
+    "later policies ran on: metrics.jsonl."
 )
 
 
-def to_json(summaries: Sequence[IterationSummary], about: Mapping[str, str]) -> dict[str, Any]:
-    """Give the summary as plain data."""
+def to_json(
+    summaries: Sequence[IterationSummary], about: Mapping[str, str], behind: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Give the summary as plain data; `behind` is what else is known of the run."""
     rows = TypeAdapter(list[IterationSummary]).dump_python(list(summaries), mode="json")
-    return {"about": dict(about), "policies": rows}
+    return {"about": dict(about), "policies": rows, **behind}
+
+
+def to_line(summary: IterationSummary) -> str:
+    """Say in one line what a policy came to."""
+    text = f"{summary.name}: {figure_text(summary.scores.accuracy, 'share', with_num=True)} held-out problems correct"
+    if summary.num_lessons is not None:
+        text += f"; {summary.num_lessons} lessons"
+    if change := summary.vs_parent:
+        text += f"; {figure_text(change.difference, 'points')} against {summary.parent}, {p_text(change.p_value)}"
+    return text
 
 
 def to_table(summaries: Sequence[IterationSummary]) -> Table:
@@ -82,8 +95,11 @@ def to_table(summaries: Sequence[IterationSummary]) -> Table:
     return table
 
 
-def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str]) -> str:
-    """Write the report: the table, what its columns mean, what was solved and lost, and why expansions gave no pair."""
+def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str], behind: Sequence[str] = ()) -> str:
+    """Write the report: the table, what its columns mean, what was solved and lost, and why expansions gave no pair.
+
+    `behind` are lines on what else is known of the run.
+    """
     num = summaries[0].scores.accuracy.num
     lines = [f"# {escape(about.get('name', 'run'))}", "", _verdict(summaries), ""]
     lines += [f"- {alarm}" for alarm in _alarms(summaries)] + [""] * any(_alarms(summaries))
@@ -107,7 +123,7 @@ def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str])
     lines += [f"- {why}" for why in [siblings_verdict(summaries)] if why]
     lines += ["", "## Behind the figures", ""]
     lines += [line for summary in summaries for line in _details(summary)]
-    lines += _signs(summaries)
+    lines += [*_signs(summaries), *behind]
     lines += ["", "## About this run", "", *(f"- {escape(key)}: {escape(value)}" for key, value in about.items()), ""]
     lines += [_ELSEWHERE, ""]
     return "\n".join(lines)

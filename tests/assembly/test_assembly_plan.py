@@ -14,9 +14,23 @@ from presrm.methods.stages import SilentProgress
 
 def test_the_plan_names_every_stage_and_loads_no_policy() -> None:
     rows = plan(load_config("embedded", ["problems.num_train=5", "problems.num_held_out=5", "model.id=/nowhere"]))
-    stages = [stage for stage, _, _ in rows]
+    stages = [row.stage for row in rows]
     assert stages[0] == "policy"
     assert {"M2: search", "M2: judge", "M2: train", "M2: assess", "M4: assess"} <= set(stages)
+
+
+def test_tokens_read_and_written_are_counted_by_hand() -> None:
+    overrides = ["problems.num_train=5", "problems.num_held_out=7", "search.num_candidates=3", "search.max_steps=2"]
+    overrides += ["search.max_step_tokens=10", "judge.max_tokens=4", "evaluation.max_tokens=11"]
+    overrides += ["evaluation.num_judge_problems=0", "watch.num_problems=0"]
+    rows = {row.stage: row for row in plan(load_config("embedded", overrides))}
+    assert rows["M2: search"].num_written == 5 * 2 * 3 * 10, "problems, steps, candidates, tokens of a step"
+    assert rows["M2: judge"].num_written == 5 * 2 * 6 * 4, "every two candidates in both orders"
+    assert rows["M1: assess"].num_written == 7 * 11
+    assert rows["M2: judge"].num_read > rows["M2: search"].num_read > 5 * 2 * 10
+    direct = {row.stage: row for row in plan(load_config("embedded", [*overrides, "judge.verdict=direct"]))}
+    assert direct["M2: judge"].num_written == 5 * 2 * 6
+    assert direct["M2: judge"].num_read < rows["M2: judge"].num_read, "what questions share is read once"
 
 
 def test_the_settings_of_the_paper_are_planned_on_files_of_ones_own(tmp_path: Path) -> None:
@@ -28,7 +42,7 @@ def test_the_settings_of_the_paper_are_planned_on_files_of_ones_own(tmp_path: Pa
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
     overrides = [f"problems.train=numina:{tmp_path}/numina.jsonl", f"problems.held_out=math:{tmp_path}/math.jsonl"]
 
-    found = {stage: (what, amount) for stage, what, amount in plan(load_config("paper-7b", overrides))}
+    found = {row.stage: (row.what, row.amount) for row in plan(load_config("paper-7b", overrides))}
 
     assert found["policy"] == ("Qwen/Qwen2.5-Math-7B", "bfloat16 on auto")
     assert found["M1: seed stage"] == ("numina:numina-steps.jsonl, perturbed", "28889 + 2090")

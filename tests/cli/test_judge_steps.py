@@ -11,7 +11,7 @@ from presrm.assembly import engines
 from presrm.assembly import judges as judge_assembly
 from presrm.engines.scripted import ScriptedEngine
 from presrm.files.ledger import Ledger, short_hash
-from presrm.types import Checkpoint, Judgement
+from presrm.types import Checkpoint, Judgement, Status
 
 make_judge, open_engine = judge_assembly.make_judge, engines.open_engine
 
@@ -124,6 +124,19 @@ def test_a_splitter_that_finds_nothing_is_said(run, rows):
     rows.write_text('{"problem": "q", "steps": ["1+1=2"]}\n')
     ended = run("judge-steps", rows, "--out", rows.with_name("other.jsonl"))
     assert "no boundary" not in ended.err
+
+
+def test_where_most_explained_verdicts_cannot_be_read_direct_ones_are_suggested(run, rows, monkeypatch):
+    class Mute(SumJudge):
+        def judge(self, batch):
+            return [tuple(Judgement(None, Status.UNREADABLE) for _ in item.steps) for item in batch]
+
+    assert "judge.verdict=direct" not in run("judge-steps", rows).err
+    monkeypatch.setattr(judge_assembly, "make_judge", lambda config, engine, prompts: Mute())
+    told = run("judge-steps", rows, "--out", rows.with_name("mute.jsonl")).err
+    assert "only 0 of 6 explained verdicts can be read; --set judge.verdict=direct" in told
+    direct = run("judge-steps", rows, "--out", rows.with_name("direct.jsonl"), "--set", "judge.verdict=direct")
+    assert "explained verdicts" not in direct.err
 
 
 def test_a_line_of_ten_megabytes_ends_nothing(run, rows):

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from presrm.cli import progress
 from presrm.cli.progress import RichProgress
+from presrm.files.live import read_live
 
 
 def lines(**options):
@@ -184,3 +185,19 @@ def test_a_stage_of_unknown_length_has_no_count():
     with RichProgress(console).stage("train", None):
         pass
     assert console.file.getvalue().splitlines()[1].startswith("train: done, 0.")
+
+
+def test_what_is_being_done_is_written_into_the_run_while_it_is_done(monkeypatch, tmp_path):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.01)
+    watching = RichProgress(lines())
+    watching.run = tmp_path
+    with watching.stage("M2: search", 7) as advance:
+        advance(0)
+        advance(3)
+        for _ in range(200):
+            if (told := read_live(tmp_path)) is not None and told.text.startswith("3/7"):
+                break
+            time.sleep(0.01)
+        assert told is not None
+        assert (told.stage, told.text[:3]) == ("M2: search", "3/7")
+    assert list(tmp_path.iterdir()) == []

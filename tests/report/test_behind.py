@@ -1,0 +1,60 @@
+"""What stands behind the figures of a run: the same from the same folder, and harmless whatever its texts are."""
+
+from pathlib import Path
+
+import pytest
+from made_run import make_run
+
+from presrm.report.behind import accuracy_by_steps, three_pairs, to_lines, to_plain, training
+from presrm.report.facts import read_facts
+from presrm.report.summary import escape
+
+HOSTILE = ("<script>x</script> | [a](b)\n", "wrong\x1b[2J\n", "right `x`\n", "wrong\n", "#### 10")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs") / "made")
+
+
+def test_right_solutions_are_counted_by_their_number_of_steps(run: Path) -> None:
+    found = accuracy_by_steps(read_facts(run))
+    assert found.keys() == {1, 2, 3}
+    assert sum(figure.num for figure in found[1].values()) == 60
+    assert sum(figure.num_hits for figure in found[3].values()) == 50
+
+
+def test_loss_and_margin_are_told_from_the_first_step_to_the_last(run: Path) -> None:
+    found = training(read_facts(run))
+    assert found.keys() == {2, 3}
+    rows = read_facts(run).curves[3]
+    assert found[3]["loss"] == (rows[0]["loss"], rows[-1]["loss"])
+
+
+def test_three_pairs_are_the_widest_the_middle_and_the_narrowest(run: Path) -> None:
+    pairs = three_pairs(read_facts(run))
+    margins = [pair["margin"] for pair in pairs]
+    assert 1 <= len(pairs) <= 3
+    assert margins == sorted(margins, reverse=True)
+    assert all(pair["chosen"] != pair["rejected"] for pair in pairs)
+
+
+def test_the_lines_name_settings_and_thresholds(run: Path) -> None:
+    text = "\n".join(to_lines(read_facts(run), escape))
+    assert "- **judge**: kind pairwise," in text
+    assert "max_order_flips 0.5" in text
+    assert "- **M3**, first optimiser step -> last: loss " in text
+    assert to_plain(read_facts(run))["settings"]["judge"]["threshold"] == 0.5
+
+
+def test_hostile_texts_are_no_markup(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", HOSTILE, question="<b>|` [x](y)")
+    text = "\n".join(to_lines(read_facts(folder), escape))
+    assert "<script>" not in text
+    assert "<b>" not in text
+    assert "[a](b)" not in text
+
+
+def test_a_run_that_has_only_begun_has_lines_too(tmp_path: Path) -> None:
+    facts = read_facts(make_run(tmp_path / "run", num_assessed=1))
+    assert "Nothing was trained yet." in to_lines(facts, escape)
