@@ -9,7 +9,7 @@ behind it. ``pairs.by: worth`` makes pairs of that, not of the judge's score of 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import islice
 from typing import Annotated
 
 from pydantic import Field
@@ -76,7 +76,7 @@ class MctsSearcher:
             raise ConfigError("search.kind mcts compares steps of different prefixes: choose a judge of absolute scale")
         composition = composition_of(judge)
         indexed = enumerate(problems, start)
-        for _, group in groupby(indexed, key=lambda item: item[0] // self._group_size):
+        while group := list(islice(indexed, self._group_size)):
             trees = [_Growing(index, problem, composition, self._exploration) for index, problem in group]
             live = trees
             while live := [tree for tree in live if tree.grows(self._num_descents)]:
