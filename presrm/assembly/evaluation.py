@@ -250,6 +250,13 @@ class Solved:
     num_kept: int = 0
 
 
+def draw_question(config: Config) -> str:
+    """Draw one of the held-out problems by the seed of the settings."""
+    problems, seed = config.problems, derive_seed(config.seed, "solve")
+    [problem] = load_problems(problems.held_out, split="test", num=1, seed=seed, **problems.held_out_options)
+    return problem.question
+
+
 def solve_one(question: str, config: Config, watch: Watch | None = None) -> Solved:
     """Solve one question by the search that `config` names.
 

@@ -20,6 +20,7 @@ from typer.main import get_command
 from presrm.cli import compare, config, evaluate, export, fit, grade, judge_steps, report, solve, split, status, train
 from presrm.cli.explain import explain as explain_verb
 from presrm.cli.show import one_line
+from presrm.cli.verify import verify as verify_verb
 from presrm.errors import PresrmError, UnknownNameError
 from presrm.registry import nearest
 
@@ -68,6 +69,7 @@ app.command("train")(train.train)
 app.command("fit")(fit.fit)
 app.command("export")(export.export)
 app.command("split")(split.split)
+app.command("verify")(verify_verb)
 app.command("judge-steps")(judge_steps.judge_steps)
 app.command("grade")(grade.grade)
 app.command("explain")(explain_verb)

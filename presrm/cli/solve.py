@@ -33,8 +33,11 @@ _ONLY = "the only one"
 
 def solve(
     question: Annotated[
-        str, typer.Argument(metavar="QUESTION", help="The text of the problem; - reads it from standard input.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="QUESTION", help="The text of the problem; - reads it from standard input. [one drawn by seed]"
+        ),
+    ] = None,
     model: ModelOption = EMBEDDED,
     search: SearcherOption = "greedy",
     judge: JudgeOption = None,
@@ -50,21 +53,25 @@ def solve(
     judged, each with its score; '>' marks the one that is kept. If all candidates are tied, the command says so, and if
     the search ends there it finishes the first of them without the judge; '~' marks those steps.
 
+    Without a question, one of the held-out problems of the settings is drawn; --set seed=N draws another.
+
     \b
+      $ presrm solve
       $ presrm solve "Will starts with 27 coins. Will finds 17. How many has he?"
       $ presrm solve "What is 7 times 8?" --tree --search beam
       $ echo "What is 7 times 8?" | presrm solve - --model DIR --json
     """
-    text = sys.stdin.read().strip() if question == _STANDARD else question.strip()
-    if not text:
+    text = sys.stdin.read() if question == _STANDARD else question
+    if text is not None and not text.strip():
         raise RequestError("the question is empty")
     judge = judge or ("pointwise" if search in ("beam", "best-of-n") else None)
     flags = {"search.kind": search, "judge.kind": judge, "splitter": splitter, "model.engine": engine}
-    config = settings_for([model], as_overrides({"model.id": model, **flags}, settings))
-    from presrm.assembly.evaluation import solve_one
+    config = settings_for([model], as_overrides({"model.id": model, "threads": _threads(model), **flags}, settings))
+    from presrm.assembly.evaluation import draw_question, solve_one
     from presrm.assembly.judges import tie_tolerance
     from presrm.files.jsonl import dump
 
+    text = draw_question(config) if text is None else text.strip()
     console = Console()
     live = None if as_json or tree or search != "greedy" else _Live(console, tie_tolerance(config.judge))
     if not as_json and not tree:
@@ -79,6 +86,11 @@ def solve(
         _print_rest(found, live.num_shown if live else 0, console)
     if found.given_up is not None and not as_json:
         _print_given_up(solved, console)
+
+
+def _threads(model: str) -> int | None:
+    """How many threads one question takes: so small a policy is fastest on one; threads would wait for each other."""
+    return 1 if model == EMBEDDED else None
 
 
 class _Live:

@@ -29,6 +29,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from presrm.config import Config, changed_fixed, parse_config
+from presrm.config.reading import read_yaml
 from presrm.errors import RunConfigError, RunError
 from presrm.files.jsonl import dump, load_typed
 from presrm.files.ledger import Ledger
@@ -333,6 +334,62 @@ class IterationDir:
             raise RunError(
                 f"{path} is not what the run wrote (missing or changed); restore it, or choose another --out"
             )
+
+
+def check_run(path: Path) -> tuple[int, list[str]]:
+    """Compare everything that a run has made with what its manifest says, without changing anything.
+
+    Args:
+        path: The run folder, finished or not.
+
+    Returns:
+        How many artefacts were compared, and of each that differs a line: what, where, and how to go on.
+
+    Raises:
+        RunError: if there is no run, or its manifest is damaged.
+    """
+    if not (path / "manifest.json").is_file():
+        raise RunError(f"{path} holds no run: it has no manifest.json")
+    refuse_link(*path.rglob("*"))
+    manifest = _read_manifest(path / "manifest.json")
+    entries = {name: entry for name, entry in manifest["artefacts"].items() if entry}
+    differences = []
+    for name, entry in sorted(entries.items()):
+        artefact = path / "iterations" / name
+        if not _lies_inside(name):
+            differences.append(f"{name}: the manifest names a file outside of the run")
+        elif not artefact.exists():
+            differences.append(f"{artefact}: missing; restore it")
+        elif "sha256" in entry:
+            if hash_path(artefact) != entry["sha256"]:
+                differences.append(f"{artefact}: changed since it was finished; restore it")
+        elif _hash_begin(artefact, entry.get("bytes", 0)) != entry.get("sha256_begun", sha256().hexdigest()):
+            differences.append(f"{artefact}: changed while unfinished; restore it, or remove it to have it made anew")
+    if not _says(path / "config.yaml", manifest["config"]):
+        differences.append(f"{path / 'config.yaml'}: not the settings of the run; the next start writes it anew")
+    return len(entries), differences
+
+
+def _says(config: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether a file holds these settings."""
+    try:
+        return bool(read_yaml(config.read_text("utf-8")) == settings)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False
+
+
+def _lies_inside(name: str) -> bool:
+    return not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _hash_begin(path: Path, size: int) -> str:
+    """SHA-256 of the first bytes of a file."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(size, 1 << 20))):
+            digest.update(block)
+            size -= len(block)
+    return digest.hexdigest()
 
 
 def replace_file(path: Path, content: str | bytes) -> None:

@@ -100,3 +100,10 @@ def test_a_spread_above_the_tolerance_is_no_tie(run, monkeypatch):
     ended = run("solve", "why?", *CALL, "--set", "judge.verdict=direct")
     assert "tied" not in ended.out
     assert "> 0.530  two" in ended.out
+
+
+def test_without_a_question_one_is_drawn_by_seed(run):
+    first = run("solve", "--json", *CALL).out
+    assert json.loads(first)["problem"]["question"].endswith("?")
+    assert run("solve", "--json", *CALL).out == first
+    assert run("solve", "--json", *CALL, "--set", "seed=1").out != first

@@ -11,7 +11,7 @@ import pytest
 
 from presrm.config import Config, load_config
 from presrm.errors import RunConfigError, RunError
-from presrm.files.run import RunDir, hash_path, replace_file
+from presrm.files.run import RunDir, check_run, hash_path, replace_file
 from presrm.types import Checkpoint, Problem
 
 PROBLEMS = [Problem(f"p{i}", f"question {i}") for i in range(6)]
@@ -518,3 +518,58 @@ def test_a_finished_run_is_read_where_nothing_may_be_written(tmp_path: Path, mon
         RunDir(tmp_path / "run", Config(iterations=9))
     with pytest.raises(PermissionError):
         RunDir(tmp_path / "new", Config())
+
+
+def make_run(path: Path) -> Path:
+    """A run with a finished artefact, a policy and one that was cut off at its second group."""
+
+    def save(folder: Path) -> Checkpoint:
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"weights")
+        return Checkpoint(str(folder))
+
+    with RunDir(path, Config()) as run:
+        run.iteration(1).value("scores.json", lambda: {"a": 1})
+        run.iteration(2).policy(save)
+        with pytest.raises(Killed):
+            run.iteration(2).rows(Problem, "trees.jsonl", lambda have: dying(have, 4))
+    return path
+
+
+def test_a_run_that_nobody_touched_is_what_it_was_finished_or_not(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    with (run / "iterations/2/trees.jsonl").open("a") as file:
+        file.write("what a killed writer left")  # not counted yet, and cut off at the next start
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert check_run(run) == (3, [])
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("iterations/1/scores.json", "changed since it was finished"),
+        ("iterations/2/policy/model.safetensors", "iterations/2/policy: changed since it was finished"),
+        ("iterations/2/trees.jsonl", "changed while unfinished"),
+        ("config.yaml", "not the settings of the run"),
+    ],
+)
+def test_a_flipped_byte_is_found_in_what_is_finished_and_in_what_is_not(tmp_path: Path, name: str, told: str) -> None:
+    run = make_run(tmp_path / "run")
+    content = bytearray((run / name).read_bytes())
+    content[2] ^= 1
+    (run / name).write_bytes(content)
+    _, [difference] = check_run(run)
+    assert told in difference
+
+
+def test_what_is_missing_or_outside_is_found(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "iterations/1/scores.json").unlink()
+    edit_manifest(run, lambda manifest: manifest["artefacts"].update({"../../x": {"sha256": "0" * 64}}))
+    num, differences = check_run(run)
+    assert num == 4
+    assert "outside of the run" in differences[0]
+    assert "scores.json: missing" in differences[1]
+    with pytest.raises(RunError, match="holds no run"):
+        check_run(tmp_path)
