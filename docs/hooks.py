@@ -10,7 +10,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("benchmarks/*/README.md"))
-PROJECT = ["CONTRIBUTING.md", "CHANGELOG.md"]
+PROJECT = ["examples/README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 PAGES = (*BENCHMARKS, *PROJECT)
 LINK = re.compile(r"(?<=\]\()(?!https?:)([^)#\s]+)")
 

@@ -1,0 +1,158 @@
+"""Every command that README, docs, examples, benchmarks and help texts show is one, and works on the embedded policy.
+
+`train` is run with ``--dry-run``. Commands that need a server, or a model that is not here (`ONLY_READ`), those of help
+texts and those of benchmarks are read: verb, flags, keys of ``--set`` and names of parts have to exist.
+"""
+
+import json
+import re
+import shlex
+import shutil
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from presrm import JUDGES, METHODS, SEARCHERS, SPLITTERS, load_config
+from presrm.cli import app, main
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(EXAMPLES.glob("*.py"))]
+READ_PAGES = [*sorted((ROOT / "benchmarks").glob("*/*.md")), *sorted((ROOT / "presrm/cli").glob("*.py"))]
+COMMAND = re.compile(r"^ *(?:\$ )?(?:[\w. ]+\| )?(presrm [a-z].*)$", re.MULTILINE)
+ONLY_READ = re.compile(r"https?://|my\.yaml|--judge prm")
+ON_A_RUN = re.compile(r"\bruns/.*|pairs\.jsonl")
+REGISTRIES: dict[str, Any] = {"judge": JUDGES, "method": METHODS, "searcher": SEARCHERS, "splitter": SPLITTERS}
+# What is shown -> what is there.
+CONCRETE = {r"\b(?:DIR|BASE)\b": "embedded", r"--num 20\b": "--num 2", r"iterations/\d/": "iterations/2/"}
+WORKED = [
+    {"question": f"Tom has {n} cups. Tom buys 2.", "answer": f"{n} + 2 = {n + 2}\n#### {n + 2}"} for n in range(9)
+]
+SMALL = ("problems.num_train=4", "problems.num_held_out=8", "evaluation.num_judge_problems=4", "threads=1")
+
+
+def blocks(page: Path) -> list[str]:
+    """Give the fenced blocks of a page, or the lines of a script that show a command; continued lines are one."""
+    text = page.read_text("utf-8").replace("\\\n", " ")
+    return re.findall(r"^```.*?\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if page.suffix == ".md" else [text]
+
+
+def commands(pages: Iterable[Path]) -> list[str]:
+    """Give the commands of `pages`, without what stands behind them: a comment, or where the output goes."""
+    lines = (line for page in pages for block in blocks(page) for line in COMMAND.findall(block))
+    return sorted({re.split(r" {3,}[#a-z]| > ", line)[0].strip() for line in lines})
+
+
+SHOWN = commands(PAGES)
+
+
+def read(command: str) -> dict[str, Any]:
+    """Read a command as the program does, without running it; gives what every parameter is."""
+    verb, arguments = get_command(app), shlex.split(command)[1:]
+    while True:
+        context = verb.make_context("presrm", list(arguments))
+        if not hasattr(verb, "commands"):
+            return context.params
+        _, verb, arguments = verb.resolve_command(context, [*context._protected_args, *context.args])
+
+
+def run(command: str, *more: str) -> None:
+    """Run a command, its places taken by what is there."""
+    for shown, there in CONCRETE.items():
+        command = re.sub(shown, there, command)
+    arguments = [*shlex.split(command)[1:], *more]
+    with pytest.raises(SystemExit) as exit_info:
+        main(arguments)
+    assert exit_info.value.code == 0, shlex.join(["presrm", *arguments])
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the files that commands name."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(EXAMPLES, "examples")
+    solutions = [json.loads(line) for line in (EXAMPLES / "solutions.jsonl").read_text("utf-8").splitlines()]
+    write_rows(Path("solutions.jsonl"), solutions)
+    write_rows(Path("processbench.jsonl"), [row | {"label": -1} for row in solutions])
+    write_rows(Path("solved.jsonl"), [row | {"answer": "39"} for row in solutions])
+    write_rows(Path("train.jsonl"), WORKED)
+    write_rows(Path("test.jsonl"), WORKED[:2])
+    return tmp_path
+
+
+def test_commands_are_found_on_the_pages() -> None:
+    assert "presrm judge-steps - " not in SHOWN
+    assert {"presrm judge-steps -", "presrm train --dry-run", "presrm fit pairs.jsonl --model DIR --out policy"} <= set(
+        SHOWN
+    )
+    assert len(SHOWN) > 30
+
+
+@pytest.mark.parametrize("command", sorted({*SHOWN, *commands(READ_PAGES)}))
+def test_a_command_can_be_read(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SPLITTERS._table, "equation", "presrm.splitters.newline:NewlineSplitter")
+    values = read(command)
+
+    load_config("embedded", values.get("settings") or [])
+    for name, registry in REGISTRIES.items():
+        if (part := values.get(name)) is not None and ":" not in part:
+            assert part in registry
+
+
+@pytest.mark.parametrize("command", [each for each in SHOWN if not (ONLY_READ.search(each) or ON_A_RUN.search(each))])
+def test_a_command_works(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SPLITTERS._table, "equation", "presrm.splitters.newline:NewlineSplitter")
+    plan = ["--dry-run"] if command.startswith("presrm train") and "--dry-run" not in command else []
+
+    with Path("solutions.jsonl").open(encoding="utf-8") as rows:
+        monkeypatch.setattr("sys.stdin", rows)
+        run(command, *plan)
+
+
+def test_commands_on_a_run_work(folder: Path) -> None:
+    settings = [word for each in SMALL for word in ("--set", each)]
+    settings += ["--set", "training.lora={r: 4, alpha: 8}"]
+    run("presrm train --iterations 1 --set watch.num_problems=0 --out made", *settings)
+    shutil.copy("made/iterations/2/pairs.jsonl", "pairs.jsonl")
+    pair = json.loads(Path("pairs.jsonl").read_text("utf-8").splitlines()[0])["id"]
+    shown = [each for each in SHOWN if ON_A_RUN.search(each) and not ONLY_READ.search(each)]
+    for name in {name for each in shown for name in re.findall(r"runs/[\w-]+", each)}:
+        shutil.copytree("made", name)
+
+    for command in shown:
+        if command.startswith("presrm train"):
+            run(command, "--dry-run")
+        else:
+            run(re.sub(r"(explain \S+) .+", rf'\1 "{pair}"', command))
+
+
+@pytest.mark.parametrize(
+    "page", READ_PAGES[: -len(list((ROOT / "presrm/cli").glob("*.py")))], ids=lambda page: page.parent.name
+)
+def test_the_scripts_of_benchmarks_have_the_flags_that_are_shown(page: Path) -> None:
+    for block in blocks(page):
+        for script, flags in re.findall(r"\bpython (\S+\.py)([^#\n;]*)", block):
+            text = (ROOT / script).read_text("utf-8")
+            for flag in re.findall(r"--[a-z][a-z-]*", flags):
+                assert flag in text, f"{script} has no {flag}"
+
+
+def test_targets_and_extras_that_are_shown_exist() -> None:
+    text = "\n".join(block for page in [*PAGES[:1], ROOT / "CONTRIBUTING.md"] for block in blocks(page))
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+
+    targets = re.findall(r"^\$ make ([\w-]+)", text, re.MULTILINE)
+    assert "demo" in targets
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+    named = {name for names in re.findall(r"pip install .*\[([\w,-]+)\]", text) for name in names.split(",")}
+    assert "server" in named
+    assert named <= extras.keys()
