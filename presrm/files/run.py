@@ -163,7 +163,9 @@ class RunDir:
     def ledger(self) -> Ledger:
         """The verdict ledger, opened when first asked for; no artefact: what resume trusts stands in the manifest."""
         path = self.path / LEDGER
-        if not path.exists() and any(name.endswith("/trees.jsonl") for name in self.manifest["artefacts"]):
+        if not path.exists() and any(
+            name.endswith("/trees.jsonl") and entry.get("rows") for name, entry in self.manifest["artefacts"].items()
+        ):
             logger.warning("%s is gone: the verdicts until now cannot be explained; a new one begins here", path)
         return Ledger(path)
 
