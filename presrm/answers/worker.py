@@ -17,7 +17,7 @@ from mmap import mmap
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from tempfile import TemporaryFile
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, NamedTuple, TypeVar
 from weakref import finalize
 
@@ -33,6 +33,20 @@ _NUM_TRIES = 3
 _OWN_SIGNALS = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 _CODE = "import sys; sys.path[:] = sys.argv[3:]; from presrm.answers.worker import serve; serve(*sys.argv[1:3])"
 _LOG = logging.getLogger(__name__)
+_CHILDREN: set[subprocess.Popen[bytes]] = set()
+_STOPPED = Event()
+
+
+def stop_workers() -> None:
+    """End all worker processes at once, as for an interrupt: calls that they are at raise."""
+    _STOPPED.set()
+    for child in list(_CHILDREN):
+        child.kill()
+
+
+def resume_workers() -> None:
+    """Let worker processes start again after `stop_workers`."""
+    _STOPPED.clear()
 
 
 class _Process(NamedTuple):
@@ -82,6 +96,8 @@ class Worker:
                 except (EOFError, ConnectionError):
                     pass
                 code = self._closed(process)
+                if _STOPPED.is_set():
+                    raise WorkerError("the worker process was stopped")
                 if code == -signal.SIGPROF or (-code in _OWN_SIGNALS and num_tried > 1):
                     _LOG.debug("%s: %s", function.__name__, _manner(code))
                     return None
@@ -176,6 +192,7 @@ def _start(modules: tuple[str, ...]) -> _Process:
             )
         except OSError as error:
             raise _cannot_start(str(error)) from error
+        _CHILDREN.add(child)
         theirs.close()
         process = _Process(child, ours, os.getpid())
         try:
@@ -211,3 +228,4 @@ def _stop(process: _Process) -> None:
     if process.owner == os.getpid():
         process.child.kill()
         process.child.wait()
+        _CHILDREN.discard(process.child)

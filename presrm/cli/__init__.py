@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from presrm.cli import compare, config, evaluate, export, fit, grade, judge_steps, report, solve, split, status, train
+from presrm.cli.ends import prepare_streams, stoppable
 from presrm.cli.explain import explain as explain_verb
 from presrm.cli.show import one_line
 from presrm.cli.verify import verify as verify_verb
@@ -122,7 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     everywhere = [flag for flag in given if flag in _ANYWHERE]
     ordered = everywhere + [argument for argument in given if argument not in _ANYWHERE]
     try:
-        code = get_command(app).main(args=ordered, prog_name="presrm", standalone_mode=False)
+        prepare_streams()
+        with stoppable():
+            code = get_command(app).main(args=ordered, prog_name="presrm", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError as error:
         _silence_output()
@@ -144,7 +147,10 @@ def explain(error: Exception) -> tuple[int, str]:
         return error.exit_code, str(error)
     if isinstance(error, TyperException):
         return error.exit_code, _explain_usage(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return 1, f"a file may not grow any larger (see ulimit -f); nothing already computed is lost: {_RESUME}"
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if is_full or os.strerror(errno.ENOSPC) in str(error):  # libraries that save weights have errors of their own
         return 1, f"the disk is full; nothing already computed is lost: free some space and {_RESUME}"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return 1, f"{os.fsdecode(error.filename)}: {error.strerror}"

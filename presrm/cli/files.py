@@ -60,6 +60,8 @@ def input_file(name: str | None, row: dict[str, Any] | None = None) -> Iterator[
         return
     with tempfile.TemporaryDirectory(prefix="presrm-") as folder:
         path = Path(folder) / "stdin.jsonl"
+        if row is None and sys.stdin is None:
+            raise RequestError("standard input is closed; name a file")
         with path.open("wb") as file:
             if row is None:
                 shutil.copyfileobj(sys.stdin.buffer, file)
@@ -151,9 +153,9 @@ def report_rejected(rejected: Sequence[BadRow], path: Path | None, name: str = "
     """
     where = _write_rejected(rejected, path)
     if rejected:
-        source = f"{one_line(name)}: " if name else ""
-        reasons = one_line(explain_rejected(rejected))
-        print(f"presrm: {source}{len(rejected)} rows set aside{where}; {reasons}", file=sys.stderr)
+        source = f"{name}: " if name else ""
+        told = f"{source}{len(rejected)} rows set aside{where}; {explain_rejected(rejected)}"
+        print(f"presrm: {one_line(told)}", file=sys.stderr)
 
 
 @contextmanager
@@ -182,12 +184,18 @@ def _write_rejected(rejected: Sequence[BadRow], path: Path | None) -> str:
     return f", see {path}"
 
 
+def write_bytes(data: bytes) -> None:
+    """Write to standard output what is UTF-8 whatever the terminal speaks."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+
+
 @contextmanager
 def _output(out: str | None) -> Iterator[Callable[[dict[str, Any]], object]]:
     if out is None:
         yield lambda row: None
     elif out == STANDARD:
-        yield lambda row: sys.stdout.write(dump_row(row).decode())
+        yield lambda row: write_bytes(dump_row(row))
     else:
         path = Path(out)
         refuse_link(path)

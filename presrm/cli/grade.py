@@ -21,7 +21,9 @@ from presrm.cli.files import (
     rejected_path,
     report_rejected,
     telling_rejected,
+    write_bytes,
 )
+from presrm.cli.show import one_line
 from presrm.errors import DataError, RequestError
 from presrm.files.jsonl import BadRow, NoGoodRowError, Row, dump_row, explain_rejected, read_rejected
 from presrm.files.tables import count_rows, read_table
@@ -80,7 +82,7 @@ def _grade_to_stdout(source: Path, name: str, rejected_to: Path | None) -> None:
     set_aside: list[BadRow] = []
     with _graded(read_table(source), name) as groups:
         for _, (rows, rejected) in groups:
-            sys.stdout.write(b"".join(map(dump_row, rows)).decode())
+            write_bytes(b"".join(map(dump_row, rows)))
             counts = {key: counts.get(key, 0) + number for key, number in _count(rows, rejected).items()}
             set_aside += rejected
     with telling_rejected(rejected_to):
@@ -113,7 +115,8 @@ def _grade_to_file(source: Path, out: Path, name: str) -> None:
     summary = _conclude(source, journal.totals, set_aside, f", see {journal.rejected}")
     if set_aside:
         num = int(journal.totals["rejected"])
-        print(f"presrm: {num} rows set aside, see {journal.rejected}; {explain_rejected(set_aside)}", file=sys.stderr)
+        told = f"{num} rows set aside, see {journal.rejected}; {explain_rejected(set_aside)}"
+        print(f"presrm: {one_line(told)}", file=sys.stderr)
     print(summary)
 
 

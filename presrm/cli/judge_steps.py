@@ -289,8 +289,8 @@ def _judge(
         error.args = (f"{error}{where}",)
         raise
     if judged.rejected:
-        reasons = one_line(explain_rejected(judged.rejected))
-        print(f"presrm: {judged.tally.num_rejected} rows set aside{where}; {reasons}", file=sys.stderr)
+        told = f"{judged.tally.num_rejected} rows set aside{where}; {explain_rejected(judged.rejected)}"
+        print(f"presrm: {one_line(told)}", file=sys.stderr)
     _suggest_direct(judged, config)
     warn_of_uncut(f"splitter {config.splitter!r}", judged.tally.num_uncut, judged.tally.num_split)
     return judged

@@ -62,7 +62,8 @@ def locate(name: str) -> Source:
     if path.suffix.lower() == ".gguf":
         return _gguf(name, path)
     if not _HUB_ID.fullmatch(name):
-        raise RequestError(f"no model {name!r}: no such folder, and no Hub id; {KINDS}")
+        shown = "by this name (it is not shown: it may hold a password)" if "@" in name else repr(name)
+        raise RequestError(f"no model {shown}: no such folder, and no Hub id; {KINDS}")
     return Source(name, name, is_local=False)
 
 
