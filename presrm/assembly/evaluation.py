@@ -30,7 +30,14 @@ from presrm.types import Candidates, Checkpoint, Judgement, Problem, SearchTree,
 
 Watch = Callable[[Candidates, Sequence[Judgement]], None]
 
-GRADER_OF = {"gsm8k": "gsm8k", "arithmetic": "auto", "jsonl": "auto", "countdown": "countdown", "mit_bee": "integral"}
+GRADER_OF = {
+    "gsm8k": "gsm8k",
+    "arithmetic": "auto",
+    "stories": "auto",
+    "jsonl": "auto",
+    "countdown": "countdown",
+    "mit_bee": "integral",
+}
 """What grades a problem set; ``math`` all others. A grader that the user names wins, and so does that of a run, for its
 held-out problems."""
 
