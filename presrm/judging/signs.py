@@ -86,8 +86,8 @@ class Alarm:
 
     def __str__(self) -> str:
         """Say what was measured, on how many cases, and the bound."""
-        value, num = f"{self.figure.value:.2f}", self.figure.num
-        return f"{_MEANING[self.sign]} is {value} over {num} {CASES[self.sign]} ({self.bound} is {self.threshold:g})"
+        value, num, cases = f"{self.figure.value:.2f}", self.figure.num, (CASES | _CASES_OF_TURNS)[self.sign]
+        return f"{_MEANING[self.sign]} is {value} over {num} {cases} ({self.bound} is {self.threshold:g})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,6 @@ _MEANING = {
     "agreement": "the agreement with the judge before (mean Kendall tau)",
 }
 CASES = {
-    "parting": "kept steps",
-    "collapse": "expansions",
     "readable": "judgements",
     "ties": "expansions",
     "spread": "scores",
@@ -137,6 +135,7 @@ CASES = {
     "agreement": "expansions",
 }
 """What each of `Signs` is measured on: what the number of cases counts."""
+_CASES_OF_TURNS = {"parting": "kept steps", "collapse": "expansions"}
 
 
 @dataclass(frozen=True, slots=True)
