@@ -7,7 +7,6 @@ from math import comb
 from statistics import fmean
 
 import numpy as np
-from scipy import stats
 
 CONFIDENCE = 0.95
 NO_WIDTH = 1e-12
@@ -54,6 +53,8 @@ def wilson_interval(num_hits: int, num: int) -> tuple[float, float] | None:
     """95 % Wilson score interval of a share; none for no trials."""
     if num == 0:
         return None
+    from scipy import stats  # takes a second to import
+
     found = stats.binomtest(num_hits, num).proportion_ci(CONFIDENCE, method="wilson")
     return float(found.low), float(found.high)
 
@@ -61,6 +62,8 @@ def wilson_interval(num_hits: int, num: int) -> tuple[float, float] | None:
 def mcnemar_exact(num_lost: int, num_gained: int) -> float:
     """Two-sided p-value of the exact McNemar test on the discordant pairs; 1 where there are none."""
     discordant = num_lost + num_gained
+    from scipy import stats
+
     return float(stats.binomtest(num_gained, discordant, 0.5).pvalue) if discordant else 1.0
 
 

@@ -10,20 +10,15 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from presrm.cli import compare, config, evaluate, export, fit, grade, judge_steps, report, solve, split, status, train
 from presrm.cli.ends import prepare_streams, stoppable
-from presrm.cli.explain import explain as explain_verb
-from presrm.cli.show import one_line
-from presrm.cli.verify import verify as verify_verb
-from presrm.errors import PresrmError, UnknownNameError
-from presrm.registry import nearest
+from presrm.cli.verbs import Verbs
+from presrm.errors import PresrmError
 
 _ANYWHERE = ("--debug", "--verbose", "-v")
 _RESUME = "run the same command again to resume"
@@ -44,20 +39,6 @@ If a command is interrupted, run it again: it resumes where it stopped. 'presrm 
 """
 
 
-class Verbs(TyperGroup):
-    """A group of verbs; for an unknown verb it suggests the nearest one."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the verb that `args` begins with.
-
-        Raises:
-            UnknownNameError: naming the nearest verb.
-        """
-        if not args[0].startswith("-") and args[0] not in self.commands:
-            raise UnknownNameError(f"unknown verb {args[0]!r}; {nearest(args[0], self.commands)}")
-        return super().resolve_command(ctx, args)
-
-
 app = typer.Typer(
     cls=Verbs,
     help=_HELP,
@@ -66,26 +47,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train")(train.train)
-app.command("fit")(fit.fit)
-app.command("export")(export.export)
-app.command("split")(split.split)
-app.command("verify")(verify_verb)
-app.command("judge-steps")(judge_steps.judge_steps)
-app.command("grade")(grade.grade)
-app.command("explain")(explain_verb)
-app.command("eval")(evaluate.evaluate)
-app.command("compare")(compare.compare)
-app.command("report")(report.report)
-app.command("status")(status.status)
-app.command("solve")(solve.solve)
-config_app = typer.Typer(cls=Verbs, rich_markup_mode=None, help="List, print, describe and write configs.")
-config_app.command("list")(config.list_configs)
-config_app.command("show")(config.show_config)
-config_app.command("keys")(config.show_keys)
-config_app.command("new")(config.new_config)
-config_app.command("schema")(config.show_schema)
-app.add_typer(config_app, name="config")
 
 
 @app.callback(invoke_without_command=True)
@@ -133,7 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if "--debug" in everywhere:
             traceback.print_exc()
-        code, message = explain(error)
+        from presrm.cli.show import one_line
+
+        code, message = explain_failure(error)
         print(f"presrm: {one_line(message)}", file=sys.stderr)
         raise SystemExit(code) from error
     if code == 130:
@@ -141,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     raise SystemExit(code or 0)
 
 
-def explain(error: Exception) -> tuple[int, str]:
+def explain_failure(error: Exception) -> tuple[int, str]:
     """Give the exit code of a failure, and a message for the user."""
     if isinstance(error, PresrmError):
         return error.exit_code, str(error)
@@ -165,6 +128,8 @@ def _explain_usage(error: TyperException) -> str:
         return error.format_message()
     if flag is not None and hasattr(error, "possibilities"):
         known = [name for parameter in context.command.params for name in parameter.opts if name.startswith("-")]
+        from presrm.registry import nearest
+
         return f"unknown flag {flag!r}; {nearest(flag, [*known, *_ANYWHERE])}"
     return f"{error.format_message()} (see '{context.command_path} --help')"
 

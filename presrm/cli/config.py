@@ -13,6 +13,7 @@ from rich.console import Console
 
 from presrm.cli.progress import RichProgress
 from presrm.cli.show import print_table
+from presrm.cli.verbs import Suggesting
 from presrm.config import FREE, Config, Section, fields, parse_config, section_of, shipped_configs
 from presrm.errors import RequestError, UnknownNameError
 from presrm.registry import nearest
@@ -30,13 +31,23 @@ _SIZES = {  # problems of an iteration, held-out problems, those that test the j
     "large": (1000, 500, 200, 6, 3),
 }
 
+app = typer.Typer(
+    cls=Suggesting,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="List, print, describe and write configs.",
+)
 
+
+@app.command("list")
 def list_configs() -> None:
     """List the shipped configs; presrm train NAME runs one."""
     rows = [(name, _headline(text)) for name, text in sorted(shipped_configs().items())]
     print_table(Console(), ("config", "what it is"), rows)
 
 
+@app.command("show")
 def show_config(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a shipped config.")]) -> None:
     """Print a shipped config.
 
@@ -48,11 +59,13 @@ def show_config(name: Annotated[str, typer.Argument(metavar="NAME", help="Name o
     print(shipped[name], end="")
 
 
+@app.command("schema")
 def show_schema() -> None:
     """Describe every key of a config, as a JSON schema."""
     print(json.dumps(Config.model_json_schema(), indent=2))
 
 
+@app.command("keys")
 def show_keys(
     section: Annotated[
         str | None, typer.Argument(metavar="[SECTION]", help="Only these, for example search or training.lora. [all]")
@@ -74,6 +87,7 @@ def show_keys(
     print_table(Console(), ("key", "default", "what it is"), [_row(key, field) for key, field in found])
 
 
+@app.command("new")
 def new_config(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="File to write, not yet there. [standard output]")

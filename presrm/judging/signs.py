@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
-from scipy import stats
-
 from presrm.config import PairsConfig, WatchConfig
 from presrm.credit.pairs import mine_pairs
 from presrm.files.ledger import Call, short_hash
@@ -237,6 +235,8 @@ def kendall(before: Sequence[Judged], after: Sequence[tuple[Judgement, ...]]) ->
         ]
         xs, ys = [a for a, _ in both], [b for _, b in both]
         if len(set(xs)) > 1:
+            from scipy import stats  # takes a second to import
+
             taus.append(float(stats.kendalltau(xs, ys).statistic) if len(set(ys)) > 1 else 0.0)
     return mean(taus)
 
@@ -246,6 +246,8 @@ def spearman(xs: Sequence[float], ys: Sequence[float]) -> Figure:
     num = len(xs)
     if len(set(xs)) < 2 or len(set(ys)) < 2:
         return Figure(num)
+    from scipy import stats
+
     value = float(stats.spearmanr(xs, ys).statistic)
     if num <= 3:
         return Figure(num, value)

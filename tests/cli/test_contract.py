@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from presrm import errors
-from presrm.cli import explain, main
+from presrm.cli import explain_failure as explain
+from presrm.cli import main
 from presrm.cli import train as train_verb
 
 

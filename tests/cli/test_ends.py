@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from presrm.cli import explain
+from presrm.cli import explain_failure as explain
 
 PRESRM = [sys.executable, "-m", "presrm"]
 SLOW = {"solution": "\\boxed{" + "(x+1)^{9999}" * 6 + "}", "answer": "(x+2)^{9999}(y+3)^{9999}"}
