@@ -1,7 +1,8 @@
 """Every command that README, docs, examples, benchmarks and help texts show is one, and works on the embedded policy.
 
 `train` is run with ``--dry-run``. Commands that need a server, or a model that is not here (`ONLY_READ`), those of help
-texts and those of benchmarks are read: verb, flags, keys of ``--set`` and names of parts have to exist.
+texts and those of benchmarks are read: verb, flags, keys of ``--set`` and names of parts have to exist. What names
+``my.py`` is run by `tests/test_extending.py`.
 """
 
 import json
@@ -24,7 +25,7 @@ EXAMPLES = ROOT / "examples"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(EXAMPLES.glob("*.py"))]
 READ_PAGES = [*sorted((ROOT / "benchmarks").glob("*/*.md")), *sorted((ROOT / "presrm/cli").glob("*.py"))]
 COMMAND = re.compile(r"^ *(?:\$ )?(?:[\w. ]+\| )?(presrm [a-z].*)$", re.MULTILINE)
-ONLY_READ = re.compile(r"https?://|my\.yaml|--judge prm")
+ONLY_READ = re.compile(r"https?://|my\.yaml|--judge prm|\bmy\.py|my_package")
 ON_A_RUN = re.compile(r"\bruns/.*|pairs\.jsonl")
 REGISTRIES: dict[str, Any] = {"judge": JUDGES, "method": METHODS, "searcher": SEARCHERS, "splitter": SPLITTERS}
 # What is shown -> what is there.
@@ -121,9 +122,8 @@ def test_commands_on_a_run_work(folder: Path) -> None:
     settings = [word for each in SMALL for word in ("--set", each)]
     settings += ["--set", "training.lora={r: 4, alpha: 8}"]
     run("presrm train --iterations 1 --set watch.num_problems=0 --out made", *settings)
-    shutil.copy("made/iterations/2/pairs.jsonl", "pairs.jsonl")
-    pair = json.loads(Path("pairs.jsonl").read_text("utf-8").splitlines()[0])["id"]
-    shown = [each for each in SHOWN if ON_A_RUN.search(each) and not ONLY_READ.search(each)]
+    pair = json.loads(Path("made/iterations/2/pairs.jsonl").read_text("utf-8").splitlines()[0])["id"]
+    shown = [each for each in SHOWN if ON_A_RUN.search(each) and not ONLY_READ.search(each)]  # export, then fit
     for name in {name for each in shown for name in re.findall(r"runs/[\w-]+", each)}:
         shutil.copytree("made", name)
 
