@@ -10,6 +10,7 @@ from presrm.checkers import CHECKERS
 from presrm.config import SearchConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.graders import GRADERS
+from presrm.problems import load_problems
 from presrm.problems.arithmetic import load_arithmetic
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Generator, Judge
@@ -115,7 +116,8 @@ def test_a_grader_that_takes_silence_for_an_answer_is_named() -> None:
 
 @pytest.mark.parametrize("kind", CHECKERS.names())
 def test_every_checker_holds_the_laws(kind: str) -> None:
-    check_checker(CHECKERS.create(kind), load_arithmetic(num=20, seed=3), SPLITTERS.create("newline"))
+    problems = load_problems(kind, split="train", num=20, seed=3)
+    check_checker(CHECKERS.create(kind), problems, SPLITTERS.create("newline"))
 
 
 @pytest.mark.parametrize(("label", "message"), [(False, "right solution"), (None, "right solution"), (True, "unknown")])

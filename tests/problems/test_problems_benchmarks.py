@@ -33,7 +33,7 @@ def test_an_answer_of_another_kind_is_refused(answer: object) -> None:
         read_row({"problem": "?", "answer": answer}, "x")
 
 
-@pytest.mark.parametrize("name", ["gaokao2023en", "olympiadbench", "countdown", "mit_bee"])
+@pytest.mark.parametrize("name", ["gaokao2023en", "olympiadbench", "mit_bee"])
 def test_a_set_that_is_not_on_the_hub_asks_for_a_file(name: str) -> None:
     with pytest.raises(Exception, match=f"{name}:PATH"):
         load_problems(name, split="test")

@@ -4,6 +4,7 @@ The engines are scripted, so what a weak model may be talked into is not tested 
 """
 
 import random
+import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,9 @@ PROMPT_SETS = ("paper", "compact")  # the questions of "plain" to a judge are th
 
 def fence_of(prompts: PromptSet, problem: Problem) -> str:
     """The word that fences a question about a problem, were it not for its steps."""
-    return scaffold(prompts.first_error(Trajectory(problem, (Step("x"),)))).split("[", 1)[1].split(" ", 1)[0]
+    found = re.search(r"\[([0-9a-f]{8})\b", scaffold(prompts.first_error(Trajectory(problem, (Step("x"),)))))
+    assert found
+    return found[1]
 
 
 def scaffold(prompt: Prompt) -> str:

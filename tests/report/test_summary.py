@@ -159,6 +159,7 @@ def test_the_same_run_gives_the_same_bytes() -> None:
         "signs": None,
         "alarms": [],
         "first_siblings": None,
+        "shadow": None,
     }
 
 
