@@ -4,6 +4,8 @@
 >>> story = tell(random.Random(2), 2)
 >>> len(story.plan.operations)
 2
+
+Long, since each kind of story is a method of its own, and they share one teller: read any of them alone.
 """
 
 import random
@@ -452,7 +454,7 @@ class _Teller:
         self.add(w.ASK_WAY)
 
     def _fact(self) -> None:
-        each, _, template = self.rng.choice(w.FACTS)
+        each, template = self.rng.choice(w.FACTS)
         g = self.number(2, LARGEST // each)
         self.operate(g, "*", each)
         self.add(template, g=g)

@@ -653,45 +653,38 @@ RATES = (
     "[Every|Each] day {A} [walks|rides|runs|swims] {e} [km|miles]. {He} does [so|this] {g} times",
     "A [bus|train|ferry] makes {g} trips of {e} [km|miles] each",
 )
-FACTS = (  # how many a thing has, what is counted, how it is said
+FACTS = (  # how many a thing has, how it is said
     (
         7,
-        "days",
         "[How many days are [there|] in {g} weeks|{A} stays for {g} weeks. How many days is that|{A} works {g} weeks. How many days is that]?",
     ),
     (
         4,
-        "legs",
         "[How many legs do {g} [dogs|cats|cows|horses|tables|chairs|sheep|rabbits] have [together|in all|]|There are {g} [dogs|cats|cows|horses|tables|chairs]. How many legs do they have]?",
     ),
-    (4, "wheels", "[How many wheels do {g} cars have|There are {g} cars [in a garage|]. How many wheels is that]?"),
-    (3, "wheels", "[How many wheels do {g} tricycles have|There are {g} tricycles. How many wheels is that]?"),
+    (4, "[How many wheels do {g} cars have|There are {g} cars [in a garage|]. How many wheels is that]?"),
+    (3, "[How many wheels do {g} tricycles have|There are {g} tricycles. How many wheels is that]?"),
     (
         2,
-        "wheels",
         "[How many wheels do {g} [bikes|bicycles] have|There are {g} [bikes|bicycles]. How many wheels is that]?",
     ),
-    (5, "fingers", "How many fingers are on {g} hands?"),
+    (5, "How many fingers are on {g} hands?"),
     (
         6,
-        "legs",
         "[How many legs do {g} [ants|bees|insects] have|There are {g} [ants|bees|insects]. How many legs is that]?",
     ),
-    (8, "legs", "[How many legs do {g} spiders have|There are {g} spiders. How many legs is that]?"),
+    (8, "[How many legs do {g} spiders have|There are {g} spiders. How many legs is that]?"),
     (
         2,
-        "things",
         "[How many [shoes|socks|gloves] are [in|] {g} pairs|{A} has {g} pairs of [shoes|socks|gloves]. How many [single ones|shoes|socks|gloves] is that]?",
     ),
-    (12, "things", "[{A} buys {g} dozen {things}. How many {things} is that|How many {things} are {g} dozen]?"),
+    (12, "[{A} buys {g} dozen {things}. How many {things} is that|How many {things} are {g} dozen]?"),
     (
         12,
-        "months",
         "[How many months are [there|] in {g} years|{A} lives there for {g} years. How many months is that]?",
     ),
     (
         10,
-        "things",
         "[How many {things} are {g} packs of ten|{A} buys {g} packs of ten {things}. How many {things} is that]?",
     ),
 )
