@@ -63,9 +63,11 @@ class Problem:
         question: The text put to the policy, verbatim.
         answer: The reference answer; none is fit for self-rewarding, not for evaluation.
         solution: A reference solution, read by the seed stage alone.
-        kind: What kind of problem it is. It names what can check its steps, where anything can (`presrm.checkers`);
-            ``pairwise`` and ``pointwise``, perhaps with ``-direct`` behind it, are questions to a judge about `shown`.
-        shown: What a judge is shown, where the solution is a judgement: then `answer` is the right verdict.
+        kind: What kind of problem it is. It names what can check its steps, where anything can (`presrm.checkers`).
+            ``pairwise``, ``pointwise``, ``listwise`` and ``first-error`` are questions to a judge about `shown`; the
+            first two may have ``-direct`` behind them, and all ``-hinted``: then the right verdict is told, too.
+        shown: What a judge is shown, where the solution is a judgement: then `answer` is the right verdict, see
+            `presrm.judging.problems`.
         system: A system turn that a policy is shown before the question, or none.
         history: Earlier turns that it is shown before the question: what was asked, and the reply.
     """
@@ -358,3 +360,18 @@ class LabelledSteps:
     prefix: Trajectory
     good: Step | None
     bad: Step | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSolution:
+    """A solution whose first wrong step is known.
+
+    Attributes:
+        solution: All of its steps, or those up to the first wrong one at least.
+        first_error: 0-based index of that step, -1 if none is wrong.
+        right: A right step in the place of the wrong one, where one is known.
+    """
+
+    solution: Trajectory
+    first_error: int
+    right: Step | None = None

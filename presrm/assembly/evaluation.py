@@ -36,6 +36,7 @@ GRADER_OF = {
     "stories": "auto",
     "jsonl": "auto",
     "countdown": "countdown",
+    "judge": "judgement",
     "mit_bee": "integral",
 }
 """What grades a problem set; ``math`` all others. A grader that the user names wins, and so does that of a run, for its

@@ -21,6 +21,7 @@ GRADERS: Registry[Grader] = Registry(
         "gsm8k": "presrm.graders.gsm8k:Gsm8kGrader",
         "gsm8k-strict": "presrm.graders.gsm8k:strict_gsm8k",
         "integral": "presrm.graders.integral:IntegralGrader",
+        "judgement": "presrm.judging.problems:JudgementGrader",
         "math": "presrm.graders.math:MathGrader",
         "reasoning-gym": "presrm.graders.reasoning_gym:ReasoningGymGrader",
     },

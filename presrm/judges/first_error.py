@@ -1,21 +1,16 @@
-r"""A judge of whole solutions: which step is the first wrong one? The protocol of ProcessBench (arXiv 2412.06559)."""
+"""A judge of whole solutions: which step is the first wrong one? The protocol of ProcessBench (arXiv 2412.06559)."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from presrm.judging.coverage import Texts, longest_solutions, texts_up_to
-from presrm.judging.verdicts import EXPLANATION, Reading, ask_or_refuse, read_end, shown, tell
+from presrm.judging.verdicts import EXPLANATION, Reading, ask_or_refuse, read_first_error, shown, tell
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Composition, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory, Verdict
-
-_BOX = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
-_INDEX = re.compile(r"\s*(?:\\text\s*\{)?\s*(?:paragraph[\s_~]*)?\}?\s*(-1|[0-9]{1,9})\s*\}?\s*", re.IGNORECASE)
-"""An index, perhaps as ``\\text{paragraph } 1`` or ``paragraph_1``."""
 
 
 class FirstErrorJudge:
@@ -75,15 +70,9 @@ class FirstErrorJudge:
 
 
 def _read(reply: Completion, num_steps: int) -> tuple[int | None, Status]:
-    r"""Read the ``\boxed{index}`` at the end; "no error" is `num_steps`, so that it stands after every step."""
-
-    def parse(written: str) -> int | None:
-        index = _INDEX.fullmatch(written)
-        if index is None or int(index[1]) >= num_steps:
-            return None
-        return num_steps if index[1] == "-1" else int(index[1])
-
-    return read_end(reply, _BOX, parse)
+    """Read the index of the first error; "no error" is `num_steps`, so that it stands after every step."""
+    first, status = read_first_error(reply, num_steps)
+    return num_steps if first == -1 else first, status
 
 
 def _reading(reply: Completion, num_steps: int) -> Reading:

@@ -7,14 +7,20 @@ from itertools import groupby
 from typing import Literal
 
 from presrm.errors import ConfigError
-from presrm.judging.verdicts import BRACKETS, EXPLANATION, Reading, ask_direct, ask_or_refuse, read_end, shown, tell
+from presrm.judging.verdicts import (
+    EXPLANATION,
+    HIGHEST_SCORE,
+    Reading,
+    ask_direct,
+    ask_or_refuse,
+    read_scores,
+    shown,
+    tell,
+)
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Judgement, Status, Step, Verdict
-
-_HIGHEST = 10
-_SCALE = {str(points): points for points in range(1, _HIGHEST + 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class _Vote:
         """Read the points of a reply."""
         if isinstance(reply, Verdict):
             return cls(number, order, reply, None, reply.status)
-        return cls(number, order, reply, *_read(reply, len(order)))
+        return cls(number, order, reply, *read_scores(reply, len(order)))
 
 
 class ListwiseJudge:
@@ -137,16 +143,6 @@ class ListwiseJudge:
         return [tuple(rng.sample(texts, len(texts))) for _ in range(self._votes)]
 
 
-def _read(reply: Completion, num: int) -> tuple[tuple[int, ...] | None, Status]:
-    """Read the list in double brackets at the end, if it holds `num` whole numbers from 1 to 10."""
-
-    def parse(written: str) -> tuple[int, ...] | None:
-        points = tuple(_SCALE[one.strip()] for one in written.split(",") if one.strip() in _SCALE)
-        return points if len(points) == written.count(",") + 1 == num else None
-
-    return read_end(reply, BRACKETS, parse)
-
-
 def _reading(vote: _Vote) -> Reading:
     return Reading(", ".join(map(str, vote.points or ())), status=vote.status)
 
@@ -166,6 +162,6 @@ def _judgement(text: str, votes: Sequence[_Vote]) -> Judgement:
     told = f"{num_readable} of {len(drawn)} votes readable, {counted}{sum(points)} points"
     rationale = "\n\n".join([told, *said])
     if points:
-        return Judgement(sum(points) / (_HIGHEST * len(points)), rationale=rationale)
+        return Judgement(sum(points) / (HIGHEST_SCORE * len(points)), rationale=rationale)
     causes = {vote.status for vote, _ in drawn}
     return Judgement(None, causes.pop() if len(causes) == 1 else Status.UNREADABLE, rationale)

@@ -25,6 +25,12 @@ BRACKETS = re.compile(r"\[\[([^\[\]]*)\]\]")
 NUM_POINTS = 5
 """The most that the additive rubric gives."""
 _POINTS = {str(points): points for points in range(NUM_POINTS + 1)}
+HIGHEST_SCORE = 10
+"""The most that a list of scores gives a candidate; the least is 1."""
+_SCORES = {str(score): score for score in range(1, HIGHEST_SCORE + 1)}
+_BOX = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_INDEX = re.compile(r"\s*(?:\\text\s*\{)?\s*(?:paragraph[\s_~]*)?\}?\s*(-1|[0-9]{1,9})\s*\}?\s*", re.IGNORECASE)
+"""An index, perhaps as ``\\text{paragraph } 1`` or ``paragraph_1``."""
 _NO_ROOM = Verdict(None, Status.REFUSED, "the question leaves the policy no room for a reply, or the server refuses it")
 _WITHHELD = "(withheld by the content filter of the server)"
 ValueT = TypeVar("ValueT")
@@ -235,6 +241,29 @@ def word_of(words: tuple[str, str]) -> Callable[[str], str | None]:
 def read_points(reply: Completion) -> tuple[int | None, Status]:
     """Read the ``[[points]]`` that a reply ends with, as `read_end`; a number off the scale is no verdict."""
     return read_end(reply, BRACKETS, lambda written: _POINTS.get(written.strip()))
+
+
+def read_scores(reply: Completion, num: int | None = None) -> tuple[tuple[int, ...] | None, Status]:
+    """Read the scores from 1 to 10 in double brackets that a reply ends with, if there are `num`, or more than one."""
+
+    def parse(written: str) -> tuple[int, ...] | None:
+        scores = tuple(_SCORES[one.strip()] for one in written.split(",") if one.strip() in _SCORES)
+        is_whole = len(scores) == written.count(",") + 1
+        return scores if is_whole and (len(scores) > 1 if num is None else len(scores) == num) else None
+
+    return read_end(reply, BRACKETS, parse)
+
+
+def read_first_error(reply: Completion, num_steps: int | None = None) -> tuple[int | None, Status]:
+    r"""Read the ``\boxed{index}`` that a reply ends with, -1 for no error; an index off the solution is no verdict."""
+
+    def parse(written: str) -> int | None:
+        index = _INDEX.fullmatch(written)
+        if index is None or (num_steps is not None and int(index[1]) >= num_steps):
+            return None
+        return int(index[1])
+
+    return read_end(reply, _BOX, parse)
 
 
 def ask_or_refuse(engine: Engine, requests: Sequence[Request]) -> list[list[Completion] | Verdict]:

@@ -24,6 +24,7 @@ PROBLEMS: Registry[list[Problem]] = Registry(
         "gaokao2023en": "presrm.problems.competition:load_gaokao2023en",
         "gsm8k": "presrm.problems.gsm8k:load_gsm8k",
         "integrals": "presrm.problems.integrals:load_integrals",
+        "judge": "presrm.judging.problems:load_judge",
         "jsonl": "presrm.problems.jsonl:load_jsonl",
         "math": "presrm.problems.math:load_math",
         "math500": "presrm.problems.competition:load_math500",

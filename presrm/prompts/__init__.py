@@ -12,7 +12,7 @@ all content as `_show` shows it.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
@@ -173,7 +173,7 @@ class PromptSet:
         """
         problem = prefix.problem
         if problem.shown is not None:
-            return replace(self._question(problem.kind, problem.shown), reply=prefix.steps)
+            return replace(self._question(problem, problem.shown), reply=prefix.steps)
         if self.examples:
             question = Part(problem.question, is_content=True)
             prompt = Prompt((question,), reply=prefix.steps, template="solve", examples=self.examples)
@@ -184,15 +184,27 @@ class PromptSet:
         earlier = tuple(Example(question, reply) for question, reply in problem.history)
         return replace(prompt, system=problem.system or prompt.system, examples=(*prompt.examples, *earlier))
 
-    def _question(self, kind: str, shown: Candidates) -> Prompt:
-        stem, _, suffix = kind.partition("-")
-        if stem not in ("pairwise", "pointwise") or suffix not in ("", "direct"):
+    def _question(self, problem: Problem, shown: Candidates) -> Prompt:
+        """Ask the question of a problem whose solution is a judgement; of a hinted one the right verdict is told."""
+        kind = problem.kind.removesuffix("-hinted")
+        asks: Mapping[str, Callable[..., Prompt]] = {
+            "pairwise": self.pairwise,
+            "pairwise-direct": partial(self.pairwise, direct=True),
+            "pointwise": self.pointwise,
+            "pointwise-direct": partial(self.pointwise, direct=True),
+            "listwise": lambda prefix, *steps: self.listwise(prefix, steps),
+            "first-error": self.first_error,
+        }
+        if kind not in asks:
             raise DataError(
-                f"a problem of kind {kind!r:.80} cannot be asked: known are pairwise and pointwise judgements"
+                f"a problem of kind {problem.kind!r:.80} cannot be asked: known are judgements, {', '.join(asks)}"
             )
-        ask: Callable[..., Prompt] = self.pairwise if stem == "pairwise" else self.pointwise
-        with boundary(DataError, f"a problem of kind {kind!r} with {len(shown.steps)} steps shown"):
-            return ask(shown.prefix, *shown.steps, direct=bool(suffix))
+        with boundary(DataError, f"a problem of kind {problem.kind!r} with {len(shown.steps)} steps shown"):
+            prompt = asks[kind](shown.prefix, *shown.steps)
+        if kind == problem.kind:
+            return prompt
+        told = (Part("\nThe right verdict is known: "), Part(problem.answer or "", is_content=True), Part(". Say why."))
+        return replace(prompt, tail=(*prompt.tail, *told))
 
     def pairwise(self, prefix: Trajectory, first: Step, second: Step, *, direct: bool = False) -> Prompt:
         """Ask which of two next steps is better, A (`first`) or B (`second`)."""

@@ -15,7 +15,7 @@ every_grader = pytest.mark.parametrize("name", NAMES)
 REFERENCE = {"countdown": "2 + 3"}
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - {"countdown"}))
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"countdown", "judgement"}))
 def test_the_same_number_is_correct_where_a_solution_marks_it(name: str) -> None:
     grader = GRADERS.create(name)
     assert grader.extract("2 + 3 = 5\n#### 5") == "5"
