@@ -26,7 +26,7 @@ _SPACE = re.compile(r"\\[ ,;:]|~")
 _AND_OR = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])")
 _PROSE = re.compile(
     r"(?<![A-Za-z])(?!(?:sqrt|a?(?:rc)?(?:sin|cos|tan)h?|cot|sec|csc|log|exp|pi|mod)\b)[A-Za-z]{3,}"
-    r"|\b(?:is|of|to|in|so|we|it|no|he|do|an|at|if|ft|kg|cm|mm|km|lb|oz|am|pm)\b|[^\W\d_\x00-\x7f\u0370-\u03ff]"
+    r"|\b(?:[Ii][fnst]|[Aa][nt]|[Ss]o|[Ww]e|[Hh]e|of|to|no|do|ft|kg|cm|mm|km|lb|oz|am|pm)\b|[^\W\d_\x00-\x7f\u0370-\u03ff]"
 )
 _VALUE = r"(?:[-+]?(?:\\?\$|[€£¥₹])?\s?-?(?:[0-9]|\.[0-9]|\\frac)[0-9.,/{}]*(?:\s[0-9]+/[0-9]+)?)"
 # Behind "and", "or" or a comma another value stands only if it ends there, or has the name of one thing behind it.
@@ -36,21 +36,28 @@ _ANOTHER = (
 )
 _REASONS = (
     "because|since|as|so|where|which|who|that|while|when|whereas|given|thus|hence|therefore|but|from|after|with|rather|"
-    "instead|although|though|due|using|leaving|making|for|not|meaning|resulting"
+    "instead|although|though|due|using|leaving|making|for|not|meaning|resulting|via|porque|pues|weil|denn|parce|puisque|perché|poiché|потому"
+)
+_SHARE = r"(?<=[0-9]\s)(?:in\s+[0-9]{1,3}\b(?!\s[a-z])|(?:per|for\s+(?:every|each))\s+[0-9])"  # 3 in 4 is not 3
+_PART = r"(?:an?|one|two|three|four|five|seven)[\s-](?:half|third|quarter|fourth|fifth|sixth|eighth|tenth)"
+_ABBREVIATED = (  # 12 sq. ft; 1 hr. 5 min
+    r"(?:(?<=\bsq)|(?<=\bcu)|(?<=\bMr)|(?<=\bMrs)|(?<=\bDr)|(?<=\bapprox))\.\s"
+    r"|(?:(?<=\bhr)|(?<=\bhrs)|(?<=\bmin)|(?<=\bft)|(?<=\blb)|(?<=\blbs)|(?<=\byr)|(?<=\byrs)|(?<=\bgal))\.\s[0-9]"
 )
 _END = re.compile(
     rf"""
-    [.?]+ (?= [\s*_"'`)\]] | $ )
+    (?! {_ABBREVIATED} ) [.?]+ (?= [\s*_"'`)\]] | $ )
   | ! (?= [\s*_"'`)\]]* (?: $ | \n | \s[A-Z] ) )            # not that of a factorial
   | [\n;。！？；] | <\| | </?[a-z] | \s[✓✅]
-  | (?<!\{{) , (?! [0-9]{{3}} | \s* (?:and\s|or\s)? \s* {_ANOTHER} )
+  | (?<!\{{) , (?! [0-9] | \s* (?:and\s|or\s)? \s* {_ANOTHER} )
   | [，、] (?! \s* {_ANOTHER} )
   | \s \( (?= [=≈] | [^()]*[A-Za-z]{{3}} ) (?! [^()]* \) \s* [-+*/=] )  # an aside: (that is, 3 of 4)
   | (?<=[0-9]) \s \( (?= [^(),]* [0-9] \s* [-+*/x×÷=] \s* [0-9] )
-  | \s [-–—]+ \s (?= [A-Za-z]{{2}} ) | \s — \s
-  | \b(?: {_REASONS} | i\.e | e\.g )\b
-  | \b per\s+ (?= [0-9] ) | \b in \s+ (?! (?:a|the) \s+ range ) (?= \w )
-  | \b(?:and|or)\b (?! \s* {_ANOTHER} | \s+ a \s+ (?:half|quarter|third)
+  | \s [-–—]+ \s (?= [A-Za-z]{{2}} ) | \s (?: — | --+ ) \s
+  | (?! {_SHARE} ) \b(?: {_REASONS} | i\.e | e\.g | by \s+ [a-z]+ing )\b
+  | (?! {_SHARE} ) \b per\s+ (?= [0-9] ) | (?! {_SHARE} ) \b in \s+ (?! (?:a|the) \s+ range ) (?= \w )
+  | (?<= [0-9]\s ) (?: on | at (?! \s+ (?:most|least) ) ) \s
+  | \b(?:and|or)\b (?! \s* {_ANOTHER} | \s+ {_PART}
       | \s+ (?:more|less|fewer|greater|above|below|over|under|higher|lower|so|both|neither)\b )
     """,
     re.VERBOSE,
@@ -58,34 +65,50 @@ _END = re.compile(
 _OPEN = re.compile(r"(?:[\s*_`\"'“”‘’«»✅:…]+|(?<=\n)>\s)+")
 _BULLET = re.compile(r"[ \t]*(?:[-*•+][ \t]+|[0-9]{1,2}[.)][ \t]+(?=\S))")
 _NOT_BUT = re.compile(
-    r"^\s*not\b[^.;\n]*?(?:\bbut\b|[,—-]\s*(?:it(?:['’]s|\s+is)|rather|instead)\b)\s*(?:rather\s+)?", re.IGNORECASE
+    r"^\s*not\b[^.;\n]*?(?:\bbut\b|[,;—-]\s*(?:it(?:['’]s|\s+is)|rather|instead)\b)\s*(?:rather\s+)?"
+    r"|^\s*(?:nicht|не|no(?:\s+es)?|n['’]est\s+pas|non(?:\s+è)?|não(?:\s+é)?)\b[^.;\n]*?"
+    r"(?:\b(?:sondern|sino(?:\s+que)?|mais|bensì|mas)\b|,\s*а\b)|^\s*(?:并?不是|非)[^.。;\n]*?而是"
+    r"|^[^.。\n]*?(?:ではなく|じゃなくて?|[이가]\s*아니라)",
+    re.IGNORECASE,
 )
+_OTHER_NAME = re.compile(r"\s+\w+\s*(?:[.,;!?]|$)")
 _VERB = re.compile(r".*(?:\b(?:is|are|was|were|be|equals?|becomes?)\b:?|=(?!\s*$)|:(?=\s))", re.DOTALL)
+_AUXILIARY = re.compile(r"\b(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|must)\s*$")
 _DENIED = re.compile(r"\b(?:can(?:not)?|could|may|might|not|never)\s+be:?$|n['’]t\s+be:?$")
 # What makes of a number another one, a bound, a name, or nothing.
 _CHANGED = re.compile(
     r"\b(?:least|most|more|less|fewer|greater|larger|smaller|higher|lower|under|above|below|over|exceed\w*|between|than|"
     r"not|never|neither|nor|no|none|except|without|unless|if|either|or|half|thirds?|quarters?|twice|double|triple|times|"
     r"squared|cubed|(?:square|cube)s?\s+(?:of|root)|roots?|factorial|modulo|mod|plus|minus|negative|multiples?|factors?|"
-    r"powers?|divided|divisible|multiplied|to|up|until|before|per\s?mille|might|may|could|possibly|perhaps|maybe|probably|unknown|"
-    r"can|cannot|undefined|R)\b|n['’]t\b|[<>≤≥≠]|\\(?:le|ge|ne|pm|mid)\b",
+    r"powers?|divided|divisible|multiplied|to|up|until|before|per\s?mille|might|may|could|possibly|perhaps|maybe|probably|likely|unknown|"
+    r"nicht|kein\w*|oder|mehr|weniger|zwischen|weder|mindestens|höchstens|über|unter|не|ни|или|либо|больше|меньше|более|"
+    r"менее|между|от|до|más|menos|entre|ni|mayor|menor|pas|plus|moins|ou|non|più|meno|tra|fra|não|mais|"
+    r"can|cannot|undefined|(?:four|fif|six|seven|eigh|nin|ten|hundred|thousand|million)ths|wrong|incorrect|mistaken|invalid|fails|R)\b|n['’]t\b|[<>≤≥≠]|\\(?:le|ge|ne|pm|mid)\b"
+    r"|[不非或]|至[少多]|最[少多]|超过|[大小多少]于|以[上下]|之间|可能|也许|な[くい]|ません|または|未満|より|아니|아닙|또는|이상|이하|미만|초과",
     re.IGNORECASE,
 )
+_TIMES = re.compile(r"^\s*times(?=\s*$|\s+(?:an?|per|each|every|in)\b)")  # how often, and no factor
 _NAME = re.compile(
     r"(?:\b(?:option|choice|question|problem|step|part|case|day|week|room|page|chapter|number|no\.|figure|grade|level|"
     r"type|stage|round|row|column|line|january|february|march|april|may|june|july|august|september|october|november|"
     r"december)\s*[#(]?|[#/^_:])$",
     re.IGNORECASE,
 )
-_MEASURED = re.compile(r"(-?[0-9][0-9.,]*) (?:[mgslhL]|[kcm]?m/s|m/h)\^?\{?[23]?\}?")
+_MEASURED = re.compile(
+    r"(-?[0-9][0-9.,]*)(?: (?:[gsh]|[cdm]?[lL]|[kcdm]?m(?:/s|/h)?|ft|mg/d?[lL])\^?\{?[23]?\}?"
+    r"| ?(?:°|\^\\circ) ?[CF]?| ?[€£¥₹])"
+)
 _CHOICE = re.compile(r"(?:option |choice )?(?:\([A-K]\)|[A-K][.:)](?=\s|$))", re.IGNORECASE)
 _OPERATOR_BEFORE = re.compile(r"[-+*/^({\[|<>\\]\s*$|\\[a-z]+\s*$")
 _OPERATOR_BEHIND = re.compile(
     r"\s*(?:[-+*^(\[{=_!|]|/\s*[0-9]|:[0-9]|\\(?![ ,;:%]|text))|[A-Za-z](?![A-Za-z/^²³]|(?<=[mgslhL]))"
     r"|\s+(?![mgslhLaA]\b)[A-Za-z](?![\w'’/^²³])"
 )
+_BETWEEN = re.compile(r"\b(?:between|both|either)\s*$", re.IGNORECASE)
+_AND = re.compile(r"\s*(?:[a-z]+\s+)?(?:and|or)\s+")
+_POWER = re.compile(r"\s?(?:\^|\*\*)\s?(?:[0-9]+|\{[0-9]+\})")
 _COMPOUND = re.compile(
-    r":|\s*(?:to|or|-|(?:hours?|hrs?|h|minutes?|mins?|days?|weeks?|months?|years?|feet|foot|ft|yards?|miles?|"
+    r":|,|\s*(?:to|or|-|(?:hours?|hrs?|h|minutes?|mins?|days?|weeks?|months?|years?|feet|foot|ft|yards?|miles?|"
     r"pounds?|lbs?|gallons?|quarts?|pints?|cups?|dollars?|met(?:er|re)s?|kilomet(?:er|re)s?|km|m|kg)\.?,?(?:\s+and)?)\s*"
 )
 _OF = re.compile(r"\b(?P<article>an?\s+)?[A-Za-z]+\s+of\s*$", re.IGNORECASE)
@@ -114,6 +137,10 @@ def first_clause(text: str) -> str:
     masked = _masked(text)
     for end in _END.finditer(masked):
         before = masked[: end.start()].strip(" *_`\"'(")
+        if (end[0] == "not" and _AUXILIARY.search(before)) or (end[0] == "as" and before.endswith("times")):
+            continue
+        if end[0] in ("and", "or") and not _DIGIT.search(before) and _OTHER_NAME.match(masked, end.end()):
+            continue
         # Words that end a clause may also stand within its subject: "the number of coins that he has is 5".
         if before and (not end[0][0].isalpha() or _DIGIT.search(before) or len(before.split()) <= _LONGEST_TEXT):
             return _unwrapped(text[: end.start()])
@@ -126,7 +153,7 @@ def value_of(clause: str) -> str | None:
         return clause
     spans = formulas(clause)
     if measured := _MEASURED.fullmatch(clause):
-        return measured[1]
+        return find_numbers(measured[1])[0].text
     if not has_prose(masked := _masked(clause)) or _CHOICE.match(clause):
         return _bare(clause, spans) or None
     verb = _VERB.match(masked)
@@ -149,14 +176,16 @@ def last_value(text: str) -> str | None:
     text = bare_separators(text)
     groups: list[list[Number]] = []
     for number in find_numbers(text):
-        if groups and _COMPOUND.fullmatch(text, groups[-1][-1].end, number.start):
+        is_between = groups and _BETWEEN.search(text, 0, groups[-1][0].start)
+        if groups and (_AND if is_between else _COMPOUND).fullmatch(text, groups[-1][-1].end, number.start):
             groups[-1].append(number)
         else:
             groups.append([number])
     if not groups:
         return None
-    last = groups[-1]
-    return last[0].text if len(last) == 1 else text[last[0].start : last[-1].end]
+    start, end = groups[-1][0].start, groups[-1][-1].end
+    power = _POWER.match(text, end)
+    return text[start : power.end() if power else end] if power or len(groups[-1]) > 1 else groups[-1][0].text
 
 
 def unwrap(text: str) -> str:
@@ -227,7 +256,7 @@ def _stated_formula(clause: str, masked: str, spans: Sequence[Span]) -> str:
 
 def _is_alone(text: str, start: int, end: int) -> bool:
     """Tell whether the words around a value leave it what it is."""
-    before, behind = text[:start], text[end:]
+    before, behind = text[:start], _TIMES.sub("", text[end:])
     if any(map(_CHANGED.search, (before, behind))) or _NAME.search(before):
         return False
     if _OPERATOR_BEFORE.search(before) or _OPERATOR_BEHIND.match(behind):

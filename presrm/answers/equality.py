@@ -24,12 +24,16 @@ _OTHER_CHOICE = re.compile(r"\([A-K]\)|(?<![\w\\])[A-K](?:[.:)]|\s*$)|^\s*(?:[-+
 _LETTERS = re.compile(r"[A-Z]{2,}")
 _HALF_OF_DAY = re.compile(r" ([ap])m$")
 _CLOCK = re.compile(r"0?([0-9]{1,2}:[0-9]{2})")
-_BASED = re.compile(r"([0-9A-Z]+)_\{?([0-9]+)\}?")
+_APART = re.compile(r"^-?[0-9.,]+(?: -?[0-9.,]+)+$|[0-9]['\"]+\s*[0-9]")  # 2 5, and 5'7"
+_BASED = re.compile(r"(?:\\text\{|\()?([0-9A-Z]+)[)}]?_\{?([0-9]+)\}?")
 _AMBIGUOUS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _DECIMAL_COMMA = re.compile(r"-?(?:0,[0-9]+|[0-9]+,[0-9]{2})")
 _IN_TEXT = re.compile(r"\\text\s*\{[^{}]*[A-Za-z]{2}[^{}]*\}|\\(?:begin|operatorname)")
 _COMMAND = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])|\\[A-Za-z]+|_\{[^{}]*\}|(?<![A-Za-z])d[a-z](?![a-z])")
-_WORD = re.compile(r"[A-Za-z]{3,}|(?<![A-Za-z])(?:[A-Z][a-z]|no|on|so|it|is|do|go|of|to|up|us|we|he|me)(?![A-Za-z])")
+_WORD = re.compile(
+    r"[A-Za-z]{3,}|(?<![A-Za-z])(?:[A-Z][a-z]|no|on|so|it|is|do|go|of|to|up|us|we|he|me)(?![A-Za-z])"
+    r"|[^\W\d_\x00-\x7f\u0370-\u03ff]+"  # of other scripts
+)
 _MATHEMATICS = re.compile(r"[-+*/^=<>_\\{}()\[\]|]")
 _ORDER = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![a-z])")
 _OPERATION = re.compile(r"\\(?:cup|cap|setminus)(?![a-z])")
@@ -125,6 +129,8 @@ def _compare_plain(reference: str, answer: str) -> bool | None:
         bare = unwrap(answer)
         if chosen := _CHOSEN.match(bare):
             return choice[1] in chosen.groups() and not _OTHER_CHOICE.search(bare[chosen.end() :])
+    if _APART.search(reference) or _APART.search(answer):
+        return False
     if _LETTERS.fullmatch(reference) and _LETTERS.fullmatch(answer):
         return False  # IV is not VI: no product of I and V
     if (is_equal := _compare_words(reference, answer)) is not None:

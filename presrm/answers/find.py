@@ -11,6 +11,7 @@ from typing import NamedTuple
 from unicodedata import category
 
 from presrm.answers.clauses import Span, first_clause, formulas, has_prose, last_value, state, value_of
+from presrm.answers.numbers import fold
 
 _BOX_OR_BRACE = re.compile(r"\\{1,2}f?boxed\s*+(?:\{|(?=[-\w.$]))|\\.|[{}]", re.DOTALL)
 _BOX = re.compile(r"boxed")
@@ -25,7 +26,8 @@ _PHRASE = re.compile(
     r"""
     (?: \b (?P<weak> (?:first|initial|previous|original|wrong|incorrect|tentative|old|possible) \s+ )?
         (?P<final> (?: (?:final|corrected|correct|actual|right|true) \s+ )+ )?
-        (?: (?P<answer> answers? ) | solutions? | results? | (?:(?<=correct\s)|(?<=right\s)) (?:option|choice) )
+        (?: answers? | (?P<loose> solutions? | results? )
+          | (?:(?<=correct\s)|(?<=right\s)|(?<=best\s)) (?:option|choice) )
         (?: \s*\*{1,2} )?
         (?: \s+ (?:to|for|of|in|here|now|then|therefore|thus|we|that|must|rounded) \b [^.\n:=]{0,80}? )?
         (?: \s+ (?P<maybe> (?:might|may|could) \s+ be )
@@ -36,22 +38,26 @@ _PHRASE = re.compile(
           | (?<=answer) \s+ [-–—] (?=\s)
           | , (?= \s [^\s,]{1,40} , \s (?:is|was)\b )       # The answer, 17, is prime.
           | (?<=answer) [\s*_]* \n )                        # a heading
-      | (?: 答案 | 答え | 解答 | 正解 | (?<!回)答 | 정답은? | 답은? | ответ | respuesta | solución | réponse | antwort
-          | risposta | resposta | odpowiedź | الجواب | الإجابة | उत्तर | đáp\s án | trả\s lời | cevap )
-        \s* \*{0,2} \s* (?: 是 | 为 | 為 | は | が | es\b | est\b | ist\b | è | é\b | это | هو | هي | là\b | to\s )?
+      | (?: 答案 (?:应?选)? | [故应]选 | 答え | 解答 | 正解 | (?<!回)答 | 정답은? | 답은? | ответ | respuesta
+          | solución | réponse | antwort | risposta | resposta | odpowiedź | الجواب | الإجابة | उत्तर
+          | đáp\s án | trả\s lời | cevap )
+        (?: \s+ finale? \b )? \s* \*{0,2} \s*
+        (?: 是 | 为 | 為 | は | が | es\b | est\b | (?:ist|lautet)\b | è | é\b | это | هو | هي | là\b | to\s )?
     ) [ \t:：=]*+
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_SOUGHT = re.compile(
-    r"\b(?:find|get|obtain|compute|calculate|determine|verify|check|for|know)\s+(?:the|our|an?|your)?\s*$",
+_SOUGHT = re.compile(  # or supposed
+    r"\b(?:might|could|may|would|first|initially|originally|tempting|some|many)\b[^.\n]{0,15}\b(?:think|thought|say|believed?|"
+    r"guess(?:ed)?|assumed?|conclude|claim)\b(?:\s+that)?(?:\s+(?:the|our|my))?\s*$"
+    r"|\bif\s+(?:the|our|my)\s*$|\b(?:find|get|obtain|compute|calculate|determine|verify|check|for|know)\s+(?:the|our|an?|your)?\s*$",
     re.IGNORECASE,
 )
 _TAKEN_BACK = re.compile(
     r"\b(?:wait|actually|mistaken?|wrong|incorrect|oops|forgot|correction|not\s+(?:right|correct))\b", re.IGNORECASE
 )
 _IS_WRONG = re.compile(
-    r"[^.\n]{0,40}\b(?:that|this|it|which)(?:['’]s|\s+(?:is|was))\s+"
+    r"(?:\?\s*|,\s*)no\b[\s,.]|[^.\n]{0,40}\b(?:that|this|it|which)(?:['’]s|\s+(?:is|was))\s+"
     r"(?:wrong|incorrect|not\s+(?:right|correct)|an?\s+(?:mistake|error))",
     re.IGNORECASE,
 )
@@ -65,21 +71,38 @@ _JOINT = re.compile(
 _CONNECTIVE = re.compile(r"[,;]|\b(?:and|or)\b")
 _NO_WORDS = re.compile(r"[^\w\\]*+")
 _LONGEST_JOINT = 80  # characters
-_THOUGHT = re.compile(r"<think(?:ing)?>")
-_THOUGHT_END = "</think>"
+_THOUGHT = re.compile(r"<(?:think(?:ing)?|thoughts?|reasoning)>")
+_THOUGHT_END = re.compile(r".*</(?:think(?:ing)?|thoughts?|reasoning)>", re.DOTALL)
+_TAGGED = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 _CALCULATOR = re.compile(r"<<[^<>\n]*+>>")
 _TURN = re.compile(r"(?:\s*(?:<\|[^|<>\n]{1,40}\|>(?:assistant\b)?|</?s>|<[be]os>))+")
 _TURN_END = re.compile(r"<\|[^|<>\n]{1,40}\|>|</?s>|<end_of_turn>|<eos>|\[/?INST\]")
 _NEXT_QUESTION = re.compile(
-    r"\n[\s#*]*(?:(?:question|problem|exercise|q|user|human|instruction)\s*\d*\s*\**\s*[:：]"
-    r"|(?<=#\s)(?:question|problem|exercise)\s*\d+\s*\n)",
+    r"\n[\s#*>-]*(?:(?:(?:here(?:\s+is|['’]s)\s+)?(?:the\s+)?(?:next|another|new|follow-?up)\s+)?"
+    r"(?:question|problem|exercise|task|q|user|human|instruction|问题|題目|题目|問題|質問|문제|질문|вопрос|задача|pregunta|problema|"
+    r"frage|aufgabe|exercice)\s*\d*\s*\**\s*[:：]"
+    r"|(?<=#\s)(?:question|problem|exercise|task|instruction)\s*\d*\s*\n|(?:question|problem|exercise|q)\s*\d+\s*\**\s*[.)]\s)",
     re.IGNORECASE,
 )
-_ASIDE = re.compile(r"\([^()]*\)|,?\s+\b(?:but\s+|and\s+)?(?:not|rather than|instead of)\s+\S*\d\S*")
+_ASIDE = re.compile(r"\([^()]*\)")
+_RULED_OUT = re.compile(
+    r",?\s+(?:but\s+|and\s+)?\b(?:\w+n['’]t|can(?:\s?not)|not|never|rather than|instead of)\s+"
+    r"(?:(?:be|have|equal)\s+)?\S*\d\S*"
+    r"|\S*\d\S*\s+(?:is|was|does|can|could|will|would)\s*(?:n['’]t|not|wrong|incorrect|false|impossible)\b"
+    r"|\S*\d\S*\?\s*No\b",
+    re.IGNORECASE,
+)
 # What an equation comes to, though other numbers follow: = 30 pages in 5 days
 _RESULT = re.compile(
     r"[0-9)%]\s*=\s*(\$?[0-9][0-9.,/]*)(?=\D)(?!.*\b(?:so|then|and|which|thus|therefore)\b)"
     r"[^=.;]*?\b(?:in|for|per|after|from|to|by|of|over|within|during|because)\b[^=]*$"
+)
+# The number that the sum behind it explains: 7 = 3 + 4
+_EXPLAINED = re.compile(r"(?:^|[A-Za-z:,]\s)\s*(\$?[0-9][0-9.,]*)\s*=(?=[^=]*[-+*/×÷^])[\s0-9.,$()+*/×÷^{}-]+$")
+_CHOSEN = re.compile(
+    r"(?:\b(?:option|choice|answer)\s+\(?|\()(?P<letter>[A-K])\)?\s+is\s+(?:therefore\s+|thus\s+)?(?:the\s+)?"
+    r"(?:(?:correct|right|best)\b|(?:final\s+)?answer\b)",
+    re.IGNORECASE,
 )
 _NEVER = 1 << 62  # where a box ends that is not closed
 _NUM_PHRASES = 20  # that are looked at, from the last
@@ -115,8 +138,10 @@ def find_answer(solution: str, *, prefers_hashes: bool = False) -> str | None:
         return state(marked)
     if phrase := next(_phrases(text), None):
         return phrase.statement if _says_something(phrase.statement or "") else None
+    if chosen := list(_CHOSEN.finditer(text)):
+        return chosen[-1]["letter"]
     bare = text.strip()
-    if "\n" not in bare and not has_prose(bare) and _says_something(bare):
+    if "\n" not in bare and (not has_prose(bare) or len(bare.split()) == 1) and _says_something(bare):
         return bare
     return _last_run(text, formulas(text)) or _last_number(text)
 
@@ -174,10 +199,14 @@ def after_phrases(text: str) -> list[str]:
 
 def _conclusion(solution: str) -> str:
     """Give the part of a solution where its answer may stand."""
-    before, _, behind = solution.rpartition(_THOUGHT_END)
-    text = behind if behind.strip() else (before or behind)
+    thoughts = _THOUGHT_END.match(solution)
+    behind = solution[thoughts.end() :] if thoughts else solution
+    text = behind if behind.strip() else solution
     if thought := _THOUGHT.search(text if behind.strip() else ""):
         text = text[: thought.start()]  # never closed
+    tagged = [found[1] for found in _TAGGED.finditer(text) if found[1].strip()]
+    if tagged:
+        return tagged[-1]
     text = _CALCULATOR.sub("", text)
     if opened := _TURN.match(text):
         text = text[opened.end() :]
@@ -228,12 +257,13 @@ def _boxed(text: str, boxes: Sequence[Span]) -> str | None:
 
 def _phrases(text: str) -> Iterator[_Phrase]:
     """Give what "the answer is" and the like announce, the last first, but for what is taken back or a mere label."""
+    denied: list[_Phrase] = []
     for found in reversed(list(_PHRASE.finditer(text))[-_NUM_PHRASES:]):
         rest = text[found.end() :]
         clause = first_clause(rest)
         if (
             found["weak"]
-            or _SOUGHT.search(text[max(0, found.start() - 30) : found.start()])
+            or _SOUGHT.search(text[max(0, found.start() - 60) : found.start()])
             or not clause
             or _IS_WRONG.match(rest, len(clause))
         ):
@@ -242,7 +272,7 @@ def _phrases(text: str) -> Iterator[_Phrase]:
         statement = state(prefix + rest) or clause
         is_prose = has_prose(statement)
         begins = not _MARKS_AT_START.sub("", text[: found.start()], count=1)
-        if is_prose and not found["answer"] and found[0][0].isascii():
+        if is_prose and found["loose"]:
             continue
         end = rest.find(clause) + len(clause)
         follows = rest[end : end + _LONGEST_LINE].strip(" .*\n")
@@ -250,7 +280,12 @@ def _phrases(text: str) -> Iterator[_Phrase]:
             continue
         if begins and any(map(str.isdigit, follows)) and len(clause.split()) > 3:
             continue  # the label of a whole solution
-        yield _Phrase(bool(found["final"]), statement)
+        phrase = _Phrase(bool(found["final"]), statement)
+        if statement.startswith("not "):
+            denied.append(phrase)
+        elif f"not {statement}" not in [other.statement for other in denied]:
+            yield phrase
+    yield from denied[:1]
 
 
 def _last_number(text: str) -> str | None:
@@ -258,9 +293,14 @@ def _last_number(text: str) -> str | None:
     for whole in reversed(text[-_LAST:].split("\n")):
         line = whole[-_LONGEST_LINE:]
         if found := last_value(line):
+            if explained := _EXPLAINED.search(fold(line).strip(" .!*")):
+                return last_value(explained[1])
             if result := _RESULT.search(line):
                 return last_value(result[1])
-            return last_value(_ASIDE.sub(" ", line)) or found
+            allowed = _RULED_OUT.sub(" ", line)
+            if not last_value(allowed):
+                return f"not {found}"
+            return last_value(_ASIDE.sub(" ", allowed)) or last_value(allowed)
     return None
 
 

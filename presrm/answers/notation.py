@@ -20,9 +20,13 @@ _ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|(\w+))")
 _UNIT = (
     r"(?:cm|mm|km|dm|ft|feet|foot|inch(?:es)?|yards?|miles?|met(?:er|re)s?|lit(?:er|re)s?|kg|mg|grams?|pounds?|lbs?|"
     r"ounces?|oz|mph|km/h|m/s|sec(?:ond)?s?|min(?:ute)?s?|hours?|hrs?|days?|weeks?|months?|years?|degrees?|dollars?|"
-    r"cents?|units?|points?|square|cubic|sq|cu)"
+    r"cents?|units?|points?|square|cubic|sq|cu|[cm][lL])"
 )
-_CHANGES = r"[^{}]*\b(?:if|when|most|least|more|less|fewer|of|than|not|R|squared|cubed|factorial|times)\b"
+_CHANGES = (
+    r"[^{}]*\b(?:if|when|most|least|more|less|fewer|of|than|not|R|squared|cubed|factorial|times(?!\s*\})|halves|thirds|"
+    r"[a-z]{2,8}ths)\b"
+)
+_SI = r"(?:[cdkmnµ]?[mgLlsNJWVAK]|[kM]?Pa|Hz|mol|rad|ft|in|[kM]?Wh?|h|C|F)(?:\^?\{?-?[0-9]\}?)?"
 _CONDITION = re.compile(r"\b(?:if|when|where|unless)\b")
 _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(pattern), new)
@@ -38,6 +42,14 @@ _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"\\\$|\$|\\\(|\\\)|(?<!\\)\\[\[\]]", ""),
         (r"\\q?quad|(?<!\\)\\[,;:> ]|~|\\m?(?:left|right)(?![a-z])|\\[bB]igg?[lr]?(?![a-z])", " "),
         (r"\\(?:mbox|textbf|textit|textrm|textnormal|textsf|text)(?![a-z])\s*", r"\\text"),
+        (r"\\text\{([^{}]*)\}\s*/\s*\\text\{([^{}]*)\}", r"\\text{\1/\2}"),
+        (rf"(?<=[0-9}}])\s*\\(?:mathrm|rm)\s*\{{\s*{_SI}(?:\s*(?:/|\\cdot|\s)\s*{_SI})*\s*\}}(?=\s*(?:$|,))", ""),
+        (r"\s*[€£¥₹]\s*$|(?<=^[0-9])\s*['\"]{1,2}\s*$", ""),
+        (r"(?<=[0-9])\s*\(\s*\\frac", r"\\cdot(\\frac"),
+        (
+            r"^\s*\\?\{\s*([a-z])\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\||\\mid|:)\s*(\1\s*(?:[<>]|\\[lg]e).*?|[^:|]*(?:[<>]|\\[lg]e)\s*\1\b.*?)\\?\}\s*$",
+            r"\2",
+        ),
         (r"\\(?:mathrm|mathbf|mathit|mathcal|mathsf|mathtt|boldsymbol|bm|rm|bf|it)(?![a-z])\s*", r"\\font"),
         (r"\\font\{([^{}]*)\}|\\font\s*", lambda found: found[1] or ""),
         (r"\\(?:[dtc]|nice|s)frac(?![a-z])", r"\\frac"),

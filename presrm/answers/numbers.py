@@ -31,19 +31,23 @@ SCALES = {
     "million": 10**6,
     "billion": 10**9,
     "trillion": 10**12,
+    "lakh": 10**5,
+    "crore": 10**7,
     "dozen": 12,
 }
-_PARTS = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}
+_PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+_COUNTS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "seven": 7}
 _FRACTION = (
     r"\\[dtc]?frac\s*(?:\{{\s*(?P<above{0}>[0-9]+)\s*\}}|(?P<above_{0}>[0-9]))"
     r"\s*(?:\{{\s*(?P<below{0}>[0-9]+)\s*\}}|(?P<below_{0}>[0-9]))"
 )
+_LETTER = r"[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"  # or a digit; Chinese, Japanese and Korean have no spaces
 _NUMBER = re.compile(
     rf"""
-    (?P<sign> (?<![\w)\]}}%]) [-+] )?                       # but not that of a difference or a range
+    (?P<sign> (?<!{_LETTER}) (?<![)\]}}%]) [-+] )?         # but not that of a difference or a range
     (?: (?: \\?\$ | [€£¥₹] ) \s? (?P<late_sign>[-+])? )?
     (?:
-        (?<![\w.^_]) (?<![_^]\{{)                           # no power, no index, no version
+        (?<!{_LETTER}) (?<![.^_]) (?<![_^]\{{)              # no power, no index, no version
         (?P<amount>
             (?: [1-9][0-9]{{0,2}}(?:,[0-9]{{3}})+(?![0-9]) | [0-9]+ ) (?:\.[0-9]+)? | \.[0-9]+
         )
@@ -51,7 +55,7 @@ _NUMBER = re.compile(
             / (?P<below>[0-9]+) (?![0-9/]|\.[0-9])
           | \s+ (?:and\s+)? (?P<part_above>[0-9]+) / (?P<part_below>[0-9]+) (?![0-9/]|\.[0-9])
           | \s* {_FRACTION.format(1)}
-          | \s+ and \s+ an? \s+ (?P<part>half|third|quarter) \b
+          | \s+ and \s+ (?P<count>{"|".join(_COUNTS)}) [\s-] (?P<part>{"|".join(_PARTS)}) s? \b
         )?
       | {_FRACTION.format(2)}
     )
@@ -60,7 +64,7 @@ _NUMBER = re.compile(
       | \s* (?: \\times | \\cdot | [x*] ) \s* 10 \s* (?: \^ | \*\* ) \s*
         (?: \{{ (?P<power>[-+]?[0-9]{{1,3}}) \}} | (?P<power_>[-+]?[0-9]{{1,3}}) )
     )?
-    (?P<scales> (?: [ ~-]? \s* (?:{"|".join(SCALES)}) s? (?![A-Za-z]) )* )
+    (?P<scales> (?: [ ~-]? \s* (?i:{"|".join(SCALES)}) s? (?![A-Za-z]) )* )
     (?P<percent> \s? \\?% | \s (?:per\s?cent|pct)\b )?
     """,
     re.VERBOSE,
@@ -170,7 +174,7 @@ def _value(groups: dict[str, str | None]) -> Fraction | None:
                 return None
             value += part
         elif groups["part"]:
-            value += _PARTS[groups["part"]]
+            value += Fraction(_COUNTS[groups["count"] or "a"], _PARTS[groups["part"]])
         elif not groups["amount"]:
             value = Fraction(
                 int(groups["above2"] or groups["above_2"] or 0), int(groups["below2"] or groups["below_2"] or 0)
@@ -178,7 +182,7 @@ def _value(groups: dict[str, str | None]) -> Fraction | None:
         exponent = groups["exponent"] or groups["power"] or groups["power_"]
         if exponent:
             value *= Fraction(10) ** int(exponent)
-        for scale in re.findall("|".join(SCALES), groups["scales"] or ""):
+        for scale in re.findall("|".join(SCALES), (groups["scales"] or "").lower()):
             value *= SCALES[scale]
     except (ValueError, ZeroDivisionError):  # thousands of digits, or x/0
         return None

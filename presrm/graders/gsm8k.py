@@ -4,11 +4,15 @@
 ('18', None)
 """
 
+import re
+
 from presrm.answers.clauses import state, unwrap, value_of
 from presrm.answers.find import after_hashes, find_answer
 from presrm.answers.numbers import find_numbers, read_number
 from presrm.errors import DataError
 from presrm.types import Grade
+
+_NAMED = re.compile(r"^[^=]*(?<![<>!=≤≥])=(?=[^=]*$)")  # x =
 
 
 class Gsm8kGrader:
@@ -52,6 +56,7 @@ def _extract(solution: str, is_strict: bool = False) -> str | None:
     found = state(after_hashes(solution) or "") if is_strict else find_answer(solution, prefers_hashes=True)
     if found is None:
         return None
-    side = found.partition("=")[2] if found.count("=") == 1 else found  # x = 8
+    side = _NAMED.sub("", found)
+    side = side[1:-1] if side[:1] + side[-1:] in ("()", "[]") else side
     stated = side if read_number(side) is not None else value_of(unwrap(side)) or found
     return found if read_number(stated) is None else find_numbers(stated)[0].text.removesuffix("%")

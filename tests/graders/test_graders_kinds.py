@@ -42,6 +42,16 @@ AUTO: dict[str, list[Row]] = {
         ("The number of coins that he has in 3 days is the answer. The answer is that he has 7.", "7", "3"),
         ("Final Answer: The number of points that could be in the domain is 19.", "19", None),
         (r"So [20]. The answer is 20, which is 5 less than 25.", "20", "5"),
+        ("The answer is 12 -- 3 boxes of 4.", "12", "3"),
+        ("The answer is 12 by adding 5 and 7.", "12", "7"),
+        ("The answer is 12 via 5+7.", "12", "7"),
+        ("The answer is 12 on day 3.", "12", "3"),
+        ("La respuesta final es 18 porque 3 por 6 es 18.", "18", "3"),
+        ("So 14 / 2 = 7. ", "7", "2"),
+        ("Thus 7 = 3 + 4.", "7", "4"),
+        ("Yes.", "Yes", "No"),
+        ("The answer is Ann and Bob.", "Ann and Bob", "Ann"),
+        ("The answer is Ann or Bob.", None, "Ann"),
     ],
     "hedges, bounds, ranges and negations are no number": [
         (f"The answer is {statement}.", None, "5")
@@ -50,13 +60,17 @@ AUTO: dict[str, list[Row]] = {
             r"at least 5; at most 5; less than 5; greater than 5; over 5; up to 5; no more than 5; 5 or more; not "
             r"5; neither 5 nor 7; twice 5; half of 5; minus 5; negative 5; 5 times as many; 5 squared; 5 percent "
             r"of 40; > 5; ≥ 5; 5+; 5 more than x; the sum of 5; the square of 5; x = 5 or x = 7; anything but 5; "
-            r"5x; 5!\text{ ways}; step 5; May 5"
+            r"5x; 5!\text{ ways}; step 5; May 5; likely 5; 5 in 7; 5 per 7; 5 for every 7; >= 5; 5 is wrong; "
+            r"5 does not work; 5 tenths; 5 thousandths; 5 and three quarters"
         ).split("; ")
     ]
     + [
         ("The answer could be 5 or 7.", None, "5"),
         ("The answer isn't 5.", None, "5"),
         ("The answer cannot be 5.", None, "5"),
+        ("She earns between 5 and 7 dollars.", None, "7"),
+        ("He runs 3,5 km.", None, "5"),
+        ("It has 10^3 parts.", "1000", "10"),
     ],
     "so they are in a box": [
         (f"[{statement}]", None, "5")
@@ -65,7 +79,8 @@ AUTO: dict[str, list[Row]] = {
             r"\text{more than } 5; 5 \text{ or more}; \text{not } 5; 5 \text{ if } n \text{ is even}; \ge 5; > 5; "
             r"5+; 5!; 5x; 5:7; 5 \text{ R } 2; 5 \text{ remainder } 2; 5 \text{ when } x=1; \text{twice } 5; 5 "
             r"\text{ less than } y; \text{less than } 5; \text{at most } 5; 5 \text{ at most}; 5 \text{ of } 6; "
-            r"\text{None of these, not }5; 5 \text{ apples and } 3 \text{ pears}"
+            r"\text{None of these, not }5; 5 \text{ apples and } 3 \text{ pears}; 5 \text{ per } 7; 5 \text{ tenths}; "
+            r"5 \text{ hr. } 7 \text{ min.}"
         ).split("; ")
     ],
     "what takes a statement back": [
@@ -85,6 +100,19 @@ AUTO: dict[str, list[Row]] = {
         (r"First [5]. But no: \boxed{6", "6", "5"),
         (r"First [5]. But no: []. So it is 6.", "6", "5"),
         (r"First [5]. But no: \boxed{", None, "5"),
+        ("The answer is 5, no, 6.", "6", "5"),
+        ("The answer is 5? No, 6.", "6", "5"),
+        ("Is the answer 5? No.", None, "5"),
+        ("One might think the answer is 5, but it is 6.", "6", "5"),
+        ("I first thought that the answer was 5. It is 6.", "6", "5"),
+        ("The answer is 6. The answer is not 5.", "6", "5"),
+        ("The answer is 5. No: the answer is not 5.", None, "5"),
+        ("5 is not the answer.", None, "5"),
+        ("5 is wrong.", None, "5"),
+        ("It isn't 5.", None, "5"),
+        ("So x cannot be 5.", None, "5"),
+        ("Hence she does not have 5.", None, "5"),
+        ("The answer is not A; it is C.", "C", "A"),
     ],
     "quantities of several parts are not glued": [
         (r"[5\text{ ft }7\text{ in}]", r"5\text{ ft } 7\text{ in}", "57"),
@@ -98,6 +126,8 @@ AUTO: dict[str, list[Row]] = {
         ("He is 5 feet 7 inches.", None, "7"),
         ("It ends at 8:30.", None, "30"),
         ("[1 2]", None, "12"),
+        ("[2 5]", None, "7"),
+        ("[5'7'']", None, "57"),
     ],
     "mathematics before a unit stays": [
         (rf"[{formula}\text{{ {unit}}}]", formula, "5")
@@ -143,6 +173,23 @@ AUTO: dict[str, list[Row]] = {
         (r"[\text{about } 5]", "5", None),
         (r"[1{,}200\text{ people}]", "1200", "1"),
         (r"[3{:}45\text{ PM}]", r"3\!:\!45\text{ pm}", r"3:45\text{ am}"),
+        ("The answer is 2 and three quarters.", "2.75", "2"),
+        ("The answer is 3 Million.", "3000000", "3"),
+        ("The answer is 3 lakh.", "300000", "3"),
+        (r"[3(\frac12)]", "1.5", "3.5"),
+        (r"[12\,\mathrm{mL}]", "12", "2"),
+        (r"[12\,\mathrm{kg\cdot m/s^2}]", "12", "2"),
+        (r"[12\;\text{m}/\text{s}]", "12", "2"),
+        (r"[12 \text{ times}]", "12", "2"),
+        ("[12 €]", "12", "2"),
+        ("The answer is 12 mL.", "12", "2"),
+        ("The answer is 12 °C.", "12", "2"),
+        ("The answer is 12 cm2.", "12", "2"),
+        ("The answer is 12 times a day.", "12", "2"),
+    ],
+    "numerals with a base": [
+        (r"[\text{101}_2]", "101_{2}", "101_3"),
+        ("[(101)_2]", "101_2", "1010_2"),
     ],
     "choices": [
         ("[(A) or (B)]", None, "A"),
@@ -161,6 +208,10 @@ AUTO: dict[str, list[Row]] = {
         ("The answer is not A but B.", "B", "A"),
         ("The correct answer is (A): 5 apples.", "A", "B"),
         ("The correct choice is A.", "A", "B"),
+        ("The best choice is (C).", "C", "A"),
+        ("Option C is correct.", "C", "A"),
+        ("So (C) is the answer.", "C", "A"),
+        ("故选 B。", "B", "A"),
     ],
     "headings are no marks": [
         ("#### Step 1: add 5 and 3\n5 + 3 = 8\n#### Step 2: double it\n8 * 2 = 16\nThe answer is 16.", "16", "2"),
@@ -212,7 +263,36 @@ AUTO: dict[str, list[Row]] = {
             "Answer：%",
         )
     ]
-    + [("الجواب هو ٧", "7", "3"), ("[４２]", "42", "2")],
+    + [("الجواب هو ٧", "7", "3"), ("[４２]", "42", "2"), ("所以总共需要7天。", "7", "3")],
+    "hedges and negations in other languages": [
+        (sentence, None, "18")
+        for sentence in (
+            "答案至少是 18。",
+            "答案超过 18。",
+            "答案不是 18。",
+            "答えは18ではありません。",
+            "答えは17または18です。",
+            "정답은 18이 아닙니다.",
+            "Ответ: не 18.",
+            "Ответ: больше 18.",
+            "La respuesta no es 18.",
+            "La respuesta es más de 18.",
+            "La réponse n'est pas 18.",
+            "La réponse est plus de 18.",
+            "Die Antwort ist nicht 18.",
+            "Die Antwort ist mehr als 18.",
+            "La risposta non è 18.",
+            "A resposta não é 18.",
+        )
+    ]
+    + [
+        ("答案不是 17，而是 18。", "18", "17"),
+        ("答えは17ではなく18です。", "18", "17"),
+        ("정답은 17이 아니라 18입니다.", "18", "17"),
+        ("Ответ: не 17, а 18.", "18", "17"),
+        ("La respuesta no es 17 sino 18.", "18", "17"),
+        ("Die Antwort ist nicht 17, sondern 18.", "18", "17"),
+    ],
     "words are no products": [
         (form.replace("%", word), word, anagram)
         for form in ("[%]", "The answer is %.", r"[\text{%}]")
@@ -263,6 +343,7 @@ AUTO: dict[str, list[Row]] = {
         (r"[x=1 \text{ or } x=2]", "1,2", "1"),
         ("[2x>6]", "3<x", "x>6"),
         (r"[x<1 \text{ or } y>2]", None, r"x<1 \text{ or } x>2"),
+        (r"[\{x\mid x\ge 0\}]", r"x \ge 0", "0"),
         (r"[3:45]", r"3:45 \text{ p.m.}", r"3:46 \text{ p.m.}"),
         (r"[3:45 \text{ a.m.}]", "3:45", r"3:45 \text{ p.m.}"),
         (r"[(1,3)\cap(2,4)]", "(2,3)", "(1,4)"),
@@ -281,6 +362,14 @@ AUTO: dict[str, list[Row]] = {
         ("So [10].\n\n### Problem 2\nBob\n[7]", "10", "7"),
         ("So [10].\nHuman: what about 7?\nAssistant: [7]", "10", "7"),
         ("The answer is 4.<|endoftext|>Question: what is 7?", "4", "7"),
+        ("The answer is 4.\n\n### Question\nWhat is 7?\n### Answer\n7", "4", "7"),
+        ("The answer is 4.\n\nExercise 2. Find 7.\nThe answer is 7.", "4", "7"),
+        ("The answer is 4.\n\nHere is another problem: 7?\nThe answer is 7.", "4", "7"),
+        ("The answer is 4.\n\nQ2. 7?\nThe answer is 7.", "4", "7"),
+        ("答案：4\n\n问题：7？\n答案：7", "4", "7"),
+        ("<thinking>The answer is 7.</thinking>\nThe answer is 4.", "4", "7"),
+        ("<reasoning>The answer is 7.</reasoning><answer>4</answer>", "4", "7"),
+        ("<answer>4</answer> I also considered 7.", "4", "7"),
         ("<think>[5]</think>The answer is 6.", "6", "5"),
         ("<think>Maybe the answer is [5]. Let me", None, "5"),
     ],
@@ -319,6 +408,11 @@ GSM8K: dict[str, list[Row]] = {
         ("The answer is 6, not 5.", "6", "5"),
         (r"[8 \text{ or } 9]", None, "8"),
         ("The answer is 25%.", "25", None),
+        ("Answer: (25)", "25", None),
+        ("The answer is 25°.", "25", "5"),
+        ("The answer is 12 sq. units.", "12", None),
+        ("The answer is >= 3.", None, "3"),
+        ("Thus 8 = 2³.", "8", "3"),
     ],
     "a label begins no answer": [
         ("Answer: She sells 16 - 3 - 4 = 9 eggs.\nShe makes 9 * 2 = $18 every day.", "18", "9"),
