@@ -47,6 +47,12 @@ def test_several_solutions_give_pass_and_majority() -> None:
     assert set(found) - ends == {"pass@1", "pass@2", "pass@4", "maj@2", "maj@4"}, "nothing chose, and nothing scored"
 
 
+def test_two_solutions_a_problem_have_no_single_accuracy() -> None:
+    found = summarize([answered(drawn("2", is_right=True), drawn("3"))])
+    assert "accuracy" not in found
+    assert [name for name in found if "@" in name] == ["pass@1", "pass@2", "maj@2"]
+
+
 def test_k_doubles_up_to_the_number_of_solutions() -> None:
     found = summarize([answered(*[drawn("2", is_right=True)] * 9, *[drawn("3")] * 3)])
     assert [name for name in found if name.startswith("pass")] == ["pass@1", "pass@2", "pass@4", "pass@8", "pass@12"]

@@ -26,10 +26,13 @@ from presrm.judging.health import Health
 from presrm.judging.signs import (
     CASES,
     Judged,
+    Shadowed,
     Signs,
     find_alarms,
+    find_turns,
     judged_in,
     kendall,
+    measure_shadow,
     signs_of_calls,
     signs_of_trees,
     spearman,
@@ -99,6 +102,62 @@ def test_a_tie_is_one_of_scores_and_leaving_the_beam_is_none() -> None:
     scores = [(0.9, 0.2), (0.5, 0.5), (0.5, 0.515), (0.5, 0.53)]
     left = [replace(tree(judged(*some)).expansions[0], kept=()) for some in scores]
     assert signs(*(SearchTree(PROBLEM, (expansion,)) for expansion in left)).ties == share([False, True, True, False])
+
+
+def test_one_score_beside_unreadable_ones_is_no_tie() -> None:
+    assert signs(tree(judged(0.5, None)), tree(judged(0.5, 0.9))).ties == share([False])
+
+
+class Rescoring:
+    """A judge that gives the same scores, in the order of the candidates, to whatever it is shown."""
+
+    def __init__(self, *scores: float | None, scale: str = "absolute") -> None:
+        self.scale = scale
+        self._judgements = judged(*scores).judgements
+
+    def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
+        return [self._judgements] * len(batch)
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [("absolute", (0.6, 0.3, 0.3)), ("relative", (0.5, 0.75, -0.25))],
+)
+def test_beside_a_judge_that_compares_both_scores_are_ranks_among_the_others(
+    scale: str, expected: tuple[float, float, float]
+) -> None:
+    """Of the kept step: 1 of 2 others scores below 0.6; to the shadow one scores below 0.3, and one the same."""
+    shadow = Rescoring(0.3, 0.3, 0.1, scale="absolute")
+    found = measure_shadow([tree(judged(0.6, 0.9, 0.2))], Rescoring(scale=scale), shadow)  # type: ignore[arg-type]
+    assert (found.judge.value, found.shadow.value, found.gap.value) == pytest.approx(expected)
+    assert found.judge.num == found.shadow.num == found.gap.num == 1
+
+
+def test_what_either_judge_cannot_read_stands_in_no_comparison() -> None:
+    unread = Rescoring(None, 0.3, 0.1)
+    for scale in ("absolute", "relative"):
+        judge = Rescoring(scale=scale)
+        found = measure_shadow([tree(judged(0.6, 0.9, 0.2))], judge, unread)  # type: ignore[arg-type]
+        assert found == Shadowed(Figure(), Figure(), Figure())
+    alone = measure_shadow([tree(judged(0.6, None))], Rescoring(scale="relative"), Rescoring(0.3, 0.1))  # type: ignore[arg-type]
+    assert alone.gap == Figure(), "one readable score has no rank"
+
+
+def test_judges_part_where_the_whole_interval_of_the_growth_lies_beyond_the_bound() -> None:
+    """Half-widths 0.03 and 0.04 make one of 0.05 for the difference."""
+
+    def shadowed(judge: float, shadow: float, half: float) -> Shadowed:
+        gap = judge - shadow
+        return Shadowed(Figure(50, judge), Figure(50, shadow), Figure(50, gap, (gap - half, gap + half)))
+
+    first = shadowed(0.5, 0.5, 0.03)
+    options = WatchConfig(max_parting=0.1)
+    (alarm,) = find_turns(Signs(), shadowed(0.56, 0.4, 0.04), first, options)
+    assert alarm.sign == "parting"
+    assert (alarm.figure.value, alarm.figure.interval) == (pytest.approx(0.16), pytest.approx((0.11, 0.21)))
+    assert not find_turns(Signs(), shadowed(0.54, 0.4, 0.04), first, options), "the interval holds the bound"
+    assert not find_turns(Signs(), shadowed(0.8, 0.5, 0.04), first, options), "the shadow did not fall"
+    assert not find_turns(Signs(), shadowed(0.56, 0.4, 0.04), None, options)
 
 
 def test_without_a_tolerance_equal_scores_tie_and_no_others() -> None:
