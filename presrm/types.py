@@ -285,6 +285,7 @@ class PreferencePair:
         chosen: The preferred step.
         rejected: The other.
         margin: Difference of their scores, in (0, 1].
+        doubt: Probability, in [0, 1], that the judge put them the wrong way round, where something says how sure it is.
     """
 
     id: str
@@ -292,6 +293,7 @@ class PreferencePair:
     chosen: Step
     rejected: Step
     margin: float
+    doubt: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from presrm.errors import ConfigError, DataError, SplitterError, boundary
 from presrm.evaluation.answers import Answer, evaluate
 from presrm.evaluation.decontamination import Twins, decontaminate
 from presrm.files.ledger import Call
+from presrm.formats.labelled import rows as labelled_rows
 from presrm.graders import GRADERS
+from presrm.judges.voted import Reseeded
+from presrm.judging.agreement import label_by_agreement
+from presrm.judging.first_errors import find_first_errors
 from presrm.judging.gate import GatedJudge
 from presrm.judging.health import (
     Health,
@@ -29,13 +34,23 @@ from presrm.judging.health import (
     sample_siblings,
 )
 from presrm.judging.labels import demonstrations, explain, perturbed, questions
+from presrm.judging.problems import (
+    KINDS,
+    JudgementGrader,
+    LabelJudge,
+    LabelledProblem,
+    balance,
+    judge_problems,
+    of_perturbed,
+    of_steps,
+)
 from presrm.judging.signs import measure_shadow
 from presrm.methods import METHODS
 from presrm.methods.stages import Progress
 from presrm.problems import PROBLEMS, RECOGNISERS, load_problems, split_source
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import TurnSplitter
-from presrm.protocols import Engine, Grader, Judge, Method, Sampling, Searcher, StepSplitter, Trainer
+from presrm.protocols import Engine, Grader, Judge, Method, Request, Sampling, Searcher, StepSplitter, Trainer
 from presrm.registry import nearest
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
@@ -96,6 +111,10 @@ class Parts:
         self.searcher()
         check_judge(self.config.judge, None, self.prompts)
         check_judge(self._shadow_settings, None, self.prompts)
+        if self.config.pairs.second_judge is not None:
+            check_judge(self._second_settings, None, self.prompts)
+        if odd := [kind for kind in self.config.judge_problems.kinds if kind not in KINDS]:
+            raise ConfigError(f"judge_problems.kinds: {odd[0]!r:.40} is unknown; {nearest(odd[0], KINDS)}")
         lesson = getattr(self.method, "lesson", None)
         if lesson and not issubclass(lesson, self.objective.takes):
             raise ConfigError(
@@ -342,12 +361,15 @@ class Parts:
 
     @cached_property
     def _shadow_settings(self) -> JudgeConfig:
-        """The settings of the judge that only watches; a kind alone has those of the judge besides."""
-        shadow = self.config.watch.shadow
-        if isinstance(shadow, JudgeConfig):
-            return shadow
+        """The settings of the judge that only watches."""
+        return self._like_the_judge(self.config.watch.shadow)
+
+    def _like_the_judge(self, named: str | JudgeConfig | None) -> JudgeConfig:
+        """The settings of another judge; a kind alone has those of the judge besides."""
+        if isinstance(named, JudgeConfig):
+            return named
         inherited = self.config.judge.model_dump(exclude={"kind", "options", "votes"})
-        return JudgeConfig(kind=shadow or self.config.judge.kind, **inherited)
+        return JudgeConfig(kind=named or self.config.judge.kind, **inherited)
 
     def shadow(self, engine: Callable[[], Engine]) -> Judge:
         """The judge that only watches; `engine` gives the run's first policy, and is called if it asks one."""
@@ -394,10 +416,16 @@ class Parts:
 
     def siblings(self, engine: Engine) -> Iterator[list[LabelledCandidates]]:
         """Sample the policy's own candidates on held-out problems, and label them."""
-        search, label = self.config.search, self.labeller
+        label = self.labeller
         assert label is not None
+        return self._sampled(self._judge_problems, engine, label, derive_seed(self.config.seed, "health"))
+
+    def _sampled(
+        self, problems: Sequence[Problem], engine: Engine, label: StepLabeller, seed: int
+    ) -> Iterator[list[LabelledCandidates]]:
+        search = self.config.search
         return sample_siblings(
-            self._judge_problems,
+            problems,
             engine,
             self.prompts,
             self.splitter,
@@ -405,7 +433,7 @@ class Parts:
             num=search.num_candidates,
             sampling=Sampling(search.temperature, search.top_p, search.max_step_tokens),
             max_steps=search.max_steps,
-            seed=derive_seed(self.config.seed, "health"),
+            seed=seed,
         )
 
     def health(
@@ -468,6 +496,114 @@ class Parts:
             first_siblings=same.accuracy if same else None,
             shadow=seen,
         )
+
+    def second_judge(self, engine: Engine) -> Judge:
+        """The judge that ``pairs.second_judge`` names; a kind alone has the settings of the judge besides."""
+        return make_judge(self._second_settings, engine, self.prompts)
+
+    @property
+    def _second_settings(self) -> JudgeConfig:
+        return self._like_the_judge(self.config.pairs.second_judge)
+
+    def tracer(self, purpose: int | str) -> Searcher:
+        """Draws judgements, whole replies of ``judge.max_tokens`` at most, as the search draws."""
+        search = self.config.search
+        settings = search.model_copy(
+            update={"unit": "solution", "max_steps": 1, "max_step_tokens": self.config.judge.max_tokens}
+        )
+        seed = derive_seed(self.config.seed, "traces", purpose)
+        return SEARCHERS.create("best-of-n", prompts=self.prompts, splitter=self.splitter, settings=settings, seed=seed)
+
+    @property
+    def label_judge(self) -> Judge:
+        """Judges judgements by the right verdict."""
+        return LabelJudge(JudgementGrader())
+
+    def propose(self, engine: Engine, prefixes: Sequence[Trajectory], purpose: str) -> list[Step]:
+        """Draw one next step after each prefix, as the search draws."""
+        search = self.config.search
+        is_whole = search.unit == "solution"
+        longest = search.max_step_tokens * (search.max_steps if is_whole else 1)
+        sampling = Sampling(search.temperature, search.top_p, longest)
+        requests = [
+            Request(
+                self.prompts.solve(prefix),
+                sampling=sampling,
+                splitter=None if is_whole else self.splitter,
+                seed=derive_seed(self.config.seed, "propose", purpose, place),
+            )
+            for place, prefix in enumerate(prefixes)
+        ]
+        drawn = engine.generate(requests) if requests else []
+        return [Step(one.text, one.tokens, one.stop) for (one,) in drawn]
+
+    def label(
+        self, problems: Sequence[Problem], iteration: int, engine: Engine | None = None, judging: Engine | None = None
+    ) -> list[LabelledProblem]:
+        """Say what is known of steps of problems, as ``judge_problems.labels`` says.
+
+        Args:
+            problems: What the steps are about; rows of a file bring problems of their own.
+            iteration: T of the M(T) that is made.
+            engine: Runs the policy whose steps are labelled; none where the labels ask no policy.
+            judging: The same, for what is asked of a judge.
+
+        Raises:
+            ConfigError: if no checker can label steps of these problems, or there is no file.
+        """
+        options, seed = self.config.judge_problems, derive_seed(self.config.seed, "label", iteration)
+        if options.labels == "perturbed":
+            return [of_perturbed(problem, self.splitter, seed) for problem in problems]
+        if options.labels == "rows":
+            return self._labelled_rows(iteration)
+        assert engine is not None
+        assert judging is not None
+        if options.labels == "rollouts":
+            return find_first_errors(
+                problems,
+                engine,
+                self.grader,
+                self.prompts,
+                self.splitter,
+                self.solution_sampling(2),
+                num_completions=options.num_completions,
+                seed=seed,
+            )
+        label = step_labeller(problems) if options.labels == "checker" else lambda prefix, step: None
+        if label is None:
+            raise ConfigError("judge_problems.labels: checker: no checker can label steps of these problems")
+        found: dict[str, list[LabelledCandidates]] = {problem.id: [] for problem in problems}
+        for one in chain.from_iterable(self._sampled(problems, engine, label, seed)):
+            found[one.candidates.prefix.problem.id].append(one)
+        if options.labels == "agreement":
+            siblings = [one.candidates for of in found.values() for one in of]
+            votes = self.config.judge.model_copy(update={"votes": 1})
+            judges = [
+                make_judge(votes, Reseeded(judging, vote) if vote else judging, self.prompts)
+                for vote in range(self.config.judge.votes)
+            ]
+            found = {problem.id: [] for problem in problems}
+            for one in label_by_agreement(siblings, judges, seed):
+                found[one.candidates.prefix.problem.id].append(one)
+        return [LabelledProblem(name, tuple(candidates)) for name, candidates in found.items()]
+
+    def _labelled_rows(self, iteration: int) -> list[LabelledProblem]:
+        """The rows of the file that an iteration takes: others each time, while there are any."""
+        path, num = self.config.judge_problems.path, self.config.problems.num_train
+        if path is None:
+            raise ConfigError("judge_problems.labels: rows needs judge_problems.path")
+        found = list(labelled_rows(path))
+        about = {one.prefix.problem.id: one.prefix.problem for one in found}
+        kept = {problem.id for problem in self._decontaminated(iteration, str(path), list(about.values()))}
+        labelled = of_steps([one for one in found if one.prefix.problem.id in kept])
+        first = num * (iteration - 2)
+        return [labelled[i % len(labelled)] for i in range(first, first + min(num, len(labelled)))]
+
+    def judge_problems(self, labelled: Sequence[LabelledProblem], iteration: int) -> list[Problem]:
+        """Make problems whose solution is a judgement, of ``judge_problems.kinds``."""
+        options, seed = self.config.judge_problems, derive_seed(self.config.seed, "judge problems", iteration)
+        made = judge_problems(labelled, options.kinds, seed)
+        return balance(made, seed) if options.balance else made
 
     def judge_lessons(self, engine: Engine, num: int, iteration: int) -> list[Demonstration]:
         """Make up to `num` demonstrations of right verdicts on steps of training problems.

@@ -254,6 +254,42 @@ class PairsConfig(Section):
     max_per_problem: int | None = Field(
         None, gt=0, description="Largest number of pairs per problem, widest margins first; none: all pairs."
     )
+    length_tier: float | None = Field(
+        None,
+        ge=0,
+        lt=0.5,
+        description="Share of the range of scores that counts as a tie at either end: the shortest candidate of the "
+        "upper tier is chosen, the longest of the lower tier rejected (Meta-Rewarding; 0.4 there). None: length plays "
+        "no part.",
+    )
+    labels: Literal["hard", "votes"] = Field(
+        "hard",
+        description="How sure a pair is: quite (hard), or as the votes of the judge, whose share is (1 + margin) / 2 "
+        "(votes); for the objective dpo.",
+    )
+    consistency: Literal["off", "set", "pair"] = Field(
+        "off",
+        description="Doubt pairs as far as the judge of the policy before ranks the same candidates otherwise (CREAM): "
+        "all alike, by the mean over the set, or each by its own candidates (pair); for the objective dpo.",
+    )
+    second_judge: str | JudgeConfig | None = Field(
+        None,
+        description="A second judge, a registered kind or settings as under judge: pairs of which it does not score "
+        "the chosen step higher are dropped (as in SCIR). It asks the policy that searched.",
+    )
+    anchor: bool = Field(
+        False,
+        description="Let M1 propose another step beside each pair, and reject that one instead where the judge scores "
+        "it lower (anchored rejection).",
+    )
+
+    @model_validator(mode="after")
+    def _is_one_mend(self) -> "PairsConfig":
+        if self.labels == "votes" and self.consistency != "off":
+            raise ValueError("labels: votes and consistency both say how sure a pair is: choose one")
+        if self.length_tier is not None and self.rejected == "all":
+            raise ValueError("length_tier chooses the one rejected step itself: set rejected to lowest")
+        return self
 
 
 class LoraConfig(Section):
@@ -344,8 +380,12 @@ class PoliciesConfig(Section):
         0.0,
         ge=0,
         lt=1,
-        description="Share of the lessons that train the policy as a judge: verdicts on steps of reference solutions, "
-        "with and without one changed number.",
+        description="Share of the lessons that train the policy as a judge, see replay_as.",
+    )
+    replay_as: Literal["verdicts", "traces", "pairs"] = Field(
+        "verdicts",
+        description="What is replayed: right verdicts on steps of reference solutions (verdicts); or, on the problems "
+        "of judge_problems, what the policy writes, where its verdict is right (traces), or right over wrong (pairs).",
     )
     on_regression: Literal["continue", "stop", "rollback"] = Field(
         "continue",
@@ -353,6 +393,25 @@ class PoliciesConfig(Section):
         "made from (p < 0.05), or when its judge parts from watch.shadow or collapses: continue, stop the run, or "
         "start the next iteration from the earlier policy (rollback).",
     )
+
+
+class JudgeProblemsConfig(Section):
+    """Problems whose solution is a judgement: what the method spct and ``policies.replay_as`` learn judging from."""
+
+    labels: Literal["perturbed", "rows", "checker", "rollouts", "agreement"] = Field(
+        "perturbed",
+        description="What tells right steps from wrong ones: one number is changed in reference solutions (perturbed); "
+        "a labelled file (rows); the policy's own steps, by an exact checker (checker), by whether its roll-outs reach "
+        "the answer (rollouts: a binary search for the first error), or, without any label, where both orders and all "
+        "of judge.votes agree (agreement).",
+    )
+    path: Path | None = Field(None, description="File of step-labelled rows, for labels: rows.")
+    kinds: tuple[str, ...] = Field(
+        ("pairwise",),
+        description="Kinds of judgement: pairwise, pointwise, listwise, first-error.",
+    )
+    num_completions: int = Field(8, gt=0, description="Roll-outs from each prefix that is tried, for labels: rollouts.")
+    balance: bool = Field(True, description="Draw the verdicts of a kind down to equally many of each.")
 
 
 class EvaluationConfig(Section):
@@ -488,6 +547,7 @@ class Config(Section):
     pairs: PairsConfig = PairsConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     policies: PoliciesConfig = PoliciesConfig()
+    judge_problems: JudgeProblemsConfig = JudgeProblemsConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     watch: WatchConfig = WatchConfig()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from presrm.config import PairsConfig
+from presrm.credit.consistency import vote_doubt
 from presrm.files.ledger import short_hash
 from presrm.types import Expansion, PreferencePair, SearchTree, Stop
 
@@ -25,6 +26,7 @@ _CAUSES = {
     "given_up": "of problems given up",
     "left": "of paths left for better ones",
     "contradicted": "whose two orders contradict each other (pairs.require_both_orders)",
+    "disagreed": "on which the second judge does not agree (pairs.second_judge)",
     "min_margin": "below pairs.min_margin",
     "over_max_per_problem": "over pairs.max_per_problem",
 }
@@ -72,6 +74,9 @@ def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig, iteration: int
     paths that better ones outdid as ``left``.
 
     With ``by: worth`` candidates are ranked by what the search came to think of them, not by their scores.
+    ``length_tier`` prefers short and rejects long candidates among those that score nearly alike. Its chosen one need
+    not be the one that the search went on with, and ``labels: votes`` says how far a pair is in doubt.
+
     ``require_both_orders``, ``min_margin`` and ``max_per_problem`` take single pairs away. An expansion counts under
     them only when that leaves it without any.
     """
@@ -158,24 +163,50 @@ def _mine(
     if not readable:
         return "unreadable"
     chosen = max(readable, key=scores.__getitem__)
-    texts = [candidate.step.text for candidate in made.candidates]
-    below: dict[str, int] = {}
-    for i in sorted(scores, key=scores.__getitem__):
-        if scores[i] < scores[chosen] and texts[i] != texts[chosen]:
-            below.setdefault(texts[i], i)
+    below = _below(made, scores, chosen)
     if not below:
         return "tie"
-    lowest, *others = below.values()
+    lowest, *others = below
+    if options.length_tier is not None:
+        chosen, lowest = _by_length(made, scores, options.length_tier)
     return [
         PreferencePair(
             id=name if rejected == lowest else f"{name}/{rejected}",
             prefix=tree.prefix(number),
             chosen=made.candidates[chosen].step,
             rejected=made.candidates[rejected].step,
-            margin=scores[chosen] - scores[rejected],
+            margin=(margin := scores[chosen] - scores[rejected]),
+            doubt=vote_doubt(margin) if options.labels == "votes" else 0.0,
         )
         for rejected in (lowest, *(others if options.rejected == "all" else ()))
     ]
+
+
+def _below(made: Expansion, scores: Mapping[int, float], chosen: int) -> list[int]:
+    """The candidates with other texts that score below the chosen one, lowest first, each text once."""
+    texts = [candidate.step.text for candidate in made.candidates]
+    below: dict[str, int] = {}
+    for i in sorted(scores, key=scores.__getitem__):
+        if scores[i] < scores[chosen] and texts[i] != texts[chosen]:
+            below.setdefault(texts[i], i)
+    return list(below.values())
+
+
+def _by_length(made: Expansion, scores: Mapping[int, float], share: float) -> tuple[int, int]:
+    """Choose the shortest of the best candidates and the longest of the worst (Meta-Rewarding, arXiv 2407.19594).
+
+    The best are those from ``(1 - share) max + share min`` on; the worst, likewise, those up to
+    ``(1 - share) min + share max``. Both hold a candidate, and below a share of one half never the same.
+    """
+    most, least = max(scores.values()), min(scores.values())
+    best = [i for i, score in scores.items() if score >= (1 - share) * most + share * least]
+    worst = [i for i, score in scores.items() if score <= (1 - share) * least + share * most]
+
+    def length(i: int) -> int:
+        step = made.candidates[i].step
+        return len(step.text if step.tokens is None else step.tokens)
+
+    return min(best, key=lambda i: (length(i), -scores[i], i)), max(worst, key=lambda i: (length(i), -scores[i], -i))
 
 
 def _no_pair(made: Expansion) -> str | None:

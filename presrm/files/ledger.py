@@ -18,7 +18,7 @@ from typing import Any, Literal
 from presrm.errors import RunError
 from presrm.types import Status
 
-CallStage = Literal["search", "health", "judge-steps"]
+CallStage = Literal["search", "health", "judge-steps", "again", "label"]
 _FORMAT = 1
 _PATIENCE = 10.0
 

@@ -29,7 +29,7 @@ class VotedJudge:
     composition: Composition
 
     def __init__(self, make: Callable[[Engine], Judge], engine: Engine, num_votes: int) -> None:
-        self._voters = [make(_Reseeded(engine, vote)) for vote in range(num_votes)]
+        self._voters = [make(Reseeded(engine, vote)) for vote in range(num_votes)]
         self.scale = self._voters[0].scale
         self.composition = composition_of(self._voters[0])
 
@@ -59,7 +59,7 @@ def _mean(votes: Sequence[Judgement]) -> Judgement:
     return Judgement(None, causes.pop() if len(causes) == 1 else Status.UNREADABLE, rationale)
 
 
-class _Reseeded:
+class Reseeded:
     """The same engine with other draws. It does not own the engine, so leaving it frees nothing."""
 
     def __init__(self, engine: Engine, vote: int) -> None:

@@ -27,10 +27,20 @@ from presrm.judging.health import LabelledCandidates
 from presrm.judging.labels import perturbed, solution_steps
 from presrm.judging.verdicts import BRACKETS, read_end, read_first_error, read_scores, word_of
 from presrm.problems import load_problems
-from presrm.protocols import Completion, StepSplitter
+from presrm.protocols import Completion, Grader, StepSplitter
 from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
-from presrm.types import Candidates, Grade, LabelledSolution, LabelledSteps, Problem, Step, Stop, Trajectory
+from presrm.types import (
+    Candidates,
+    Grade,
+    Judgement,
+    LabelledSolution,
+    LabelledSteps,
+    Problem,
+    Step,
+    Stop,
+    Trajectory,
+)
 
 Kind = Literal["pairwise", "pointwise", "listwise", "first-error"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -51,6 +61,37 @@ class LabelledProblem:
     id: str
     candidates: tuple[LabelledCandidates, ...] = ()
     solutions: tuple[LabelledSolution, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """What a judge says of the candidates of one item, in a file."""
+
+    judgements: tuple[Judgement, ...]
+
+
+class LabelJudge:
+    """Judges what a policy wrote about problems with an answer by that answer: 1 for right, 0 for anything else.
+
+    A reply whose verdict cannot be read is not right (SPCT, arXiv 2504.02495, 3.2, which gives +1 and -1: the advantage
+    within a group is the same).
+
+    Args:
+        grader: Compares a reply with the answer of its problem.
+    """
+
+    scale: Literal["absolute", "relative"] = "absolute"
+
+    def __init__(self, grader: Grader) -> None:
+        self._grader = grader
+
+    def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
+        """Judge every candidate of every item; the rationale is the grade."""
+        return [tuple(self._one(item.prefix, step) for step in item.steps) for item in batch]
+
+    def _one(self, prefix: Trajectory, step: Step) -> Judgement:
+        grade = self._grader.grade(prefix.text + step.text, prefix.problem.answer or "")
+        return Judgement(float(grade is Grade.CORRECT), rationale=grade.value)
 
 
 class JudgementGrader:

@@ -17,6 +17,7 @@ METHODS: Registry[Method] = Registry(
         "presrm": "presrm.methods.presrm:Presrm",
         "rlsr": "presrm.methods.rlsr:Rlsr",
         "self-rewarding": "presrm.methods.self_rewarding:SelfRewarding",
+        "spct": "presrm.methods.spct:Spct",
     },
     group="presrm.methods",
 )

@@ -3,9 +3,10 @@
 from typing import ClassVar
 
 from presrm.config import PairsConfig
-from presrm.credit.pairs import explain_no_pairs, mine_pairs
+from presrm.credit.pairs import explain_no_pairs
 from presrm.errors import NoLessonsError
 from presrm.files.run import IterationDir
+from presrm.methods.mends import mined_pairs
 from presrm.methods.stages import Stages
 from presrm.protocols import Improved
 from presrm.types import Checkpoint, PreferencePair
@@ -31,7 +32,7 @@ class Presrm:
         """
         problems = stages.problems(iteration, policy)
         trees = stages.search(policy, problems, iteration)
-        mined = mine_pairs(trees, self._pairs, iteration.number)
+        mined = mined_pairs(trees, self._pairs, policy, stages, iteration)
         if not mined.pairs:
             raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain_no_pairs(trees, mined)}")
         trained = stages.fit(mined.pairs, policy, iteration)

@@ -7,9 +7,10 @@ answer is given points by an additive rubric, three times, and the mean counts. 
 from typing import ClassVar
 
 from presrm.config import PairsConfig, SearchConfig
-from presrm.credit.pairs import explain_no_pairs, mine_pairs
+from presrm.credit.pairs import explain_no_pairs
 from presrm.errors import ConfigError, NoLessonsError
 from presrm.files.run import IterationDir
+from presrm.methods.mends import mined_pairs
 from presrm.methods.stages import Stages
 from presrm.protocols import Improved
 from presrm.types import Checkpoint, PreferencePair
@@ -44,7 +45,7 @@ class SelfRewarding:
         """
         problems = stages.problems(iteration, policy)
         answers = stages.search(policy, problems, iteration)
-        mined = mine_pairs(answers, self._pairs, iteration.number)
+        mined = mined_pairs(answers, self._pairs, policy, stages, iteration)
         if not mined.pairs:
             raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain_no_pairs(answers, mined)}")
         trained = stages.fit(mined.pairs, policy, iteration)

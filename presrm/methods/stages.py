@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import TypeAdapter
 
 from presrm.config import Config
+from presrm.credit.accepted import accept, trace_pairs
 from presrm.errors import ConfigError, NoLessonsError, RunError
 from presrm.evaluation.answers import Answer
 from presrm.evaluation.shadow import Shadow, explain_shadow, shadow
@@ -24,11 +25,23 @@ from presrm.files.run import IterationDir, RunDir
 from presrm.groups import Groups, seconds_spent
 from presrm.judging.gate import REFUSED
 from presrm.judging.health import Health, LabelledCandidates, StepLabeller, with_alarms
+from presrm.judging.problems import Judgements, LabelledProblem
 from presrm.judging.recording import RecordingEngine
 from presrm.prompts import PromptSet
-from presrm.protocols import Engine, Judge, Searcher, Trainer, silent_stage
+from presrm.protocols import Engine, Judge, Searcher, Trainer, ask_judge, silent_stage
 from presrm.seeding import derive_seed
-from presrm.types import Attempt, Checkpoint, Demonstration, Lesson, PreferencePair, Problem, SearchTree, Trajectory
+from presrm.types import (
+    Attempt,
+    Candidates,
+    Checkpoint,
+    Demonstration,
+    Lesson,
+    PreferencePair,
+    Problem,
+    SearchTree,
+    Step,
+    Trajectory,
+)
 from presrm.writing.writer import Writer, Written, explain, summarise
 
 T = TypeVar("T")
@@ -156,8 +169,38 @@ class Parts(Protocol):
         """The judge that only watches; `engine` gives the run's first policy, and is called if it asks one."""
         ...
 
+    def second_judge(self, engine: Engine) -> Judge:
+        """The judge that ``pairs.second_judge`` names."""
+        ...
+
+    def tracer(self, purpose: int | str) -> Searcher:
+        """Draws judgements, whole replies, for problems whose solution is one."""
+        ...
+
+    @property
+    def label_judge(self) -> Judge:
+        """Judges judgements by the right verdict."""
+        ...
+
+    def label(
+        self, problems: Sequence[Problem], iteration: int, engine: Engine | None = None, judging: Engine | None = None
+    ) -> list[LabelledProblem]:
+        """Say what is known of steps of problems, as ``judge_problems.labels`` says.
+
+        Where the labels ask a policy, `engine` proposes steps, and `judging` judges them: the same, but recorded.
+        """
+        ...
+
+    def judge_problems(self, labelled: Sequence[LabelledProblem], iteration: int) -> list[Problem]:
+        """Make problems whose solution is a judgement."""
+        ...
+
     def judge_lessons(self, engine: Engine, num: int, iteration: int) -> list[Demonstration]:
         """Make up to `num` demonstrations of right verdicts on steps of training problems."""
+        ...
+
+    def propose(self, engine: Engine, prefixes: Sequence[Trajectory], purpose: str) -> list[Step]:
+        """Draw one next step after each prefix, as the search draws."""
         ...
 
     def check_step(self, solution: Trajectory) -> bool | None:
@@ -305,6 +348,120 @@ class Stages:
 
         return timed(iteration, "search", "trees.jsonl", lambda: iteration.rows(SearchTree, "trees.jsonl", make))
 
+    def judge_problems(self, policy: Checkpoint, iteration: IterationDir) -> list[Problem]:
+        """Problems whose solution is a judgement, about those of the iteration: ``judge_problems.jsonl``.
+
+        What is known of the steps, a row for each problem, stands in ``labelled.jsonl``.
+
+        Raises:
+            NoLessonsError: if nothing is known from which a problem could be made.
+        """
+        given, number = self.problems(iteration, policy), iteration.number
+        asks = self.parts.config.judge_problems.labels in ("checker", "rollouts", "agreement")
+
+        def make(have: int) -> Iterator[list[LabelledProblem]]:
+            with self.progress.stage(f"M{iteration.name}: label steps", len(given)) as advance:
+                advance(have)
+                if not asks:
+                    yield self.parts.label(given, number)[have:]
+                    return
+                engine = self.engine(policy)
+                before = counts(engine)
+                with self._recording(policy, engine, iteration, "label") as recording:
+                    bounds = (have, len(given), self.parts.config.search.group_size)
+
+                    def work(start: int, end: int) -> list[LabelledProblem]:
+                        return self.parts.label(given[start:end], number, engine, recording)
+
+                    yield from self._in_groups("labelled.jsonl", iteration, engine, bounds, work, advance)
+                self.run.log(stage="label", iteration=number, **counts(engine, before))
+
+        name = "labelled.jsonl"
+        labelled = timed(iteration, "label", name, lambda: iteration.rows(LabelledProblem, name, make))
+        made = iteration.rows(
+            Problem, "judge_problems.jsonl", lambda have: [self.parts.judge_problems(labelled, number)[have:]]
+        )
+        if not made:
+            raise NoLessonsError(
+                f"M{number}: no problems whose solution is a judgement: of {len(labelled)} problems none has steps "
+                "known to be right and wrong; choose other judge_problems.labels, or raise search.temperature"
+            )
+        return made
+
+    def trace(self, policy: Checkpoint, problems: Sequence[Problem], iteration: IterationDir) -> list[SearchTree]:
+        """Draw judgements, each scored by the right verdict: one tree a problem, ``traces.jsonl``."""
+
+        def make(have: int) -> Iterator[list[SearchTree]]:
+            with self.progress.stage(f"M{iteration.name}: draw judgements", len(problems)) as advance:
+                engine = self.engine(policy)
+                before = counts(engine)
+                advance(have)
+                searcher, judge = self.parts.tracer(iteration.name), self.parts.label_judge
+                bounds = (have, len(problems), self.parts.config.search.group_size)
+
+                def work(start: int, end: int) -> list[SearchTree]:
+                    return list(searcher.search(problems[start:end], engine, judge, start=start))
+
+                yield from self._in_groups("traces.jsonl", iteration, engine, bounds, work, advance)
+                self.run.log(stage="trace", iteration=iteration.number, **counts(engine, before))
+
+        name = "traces.jsonl"
+        return timed(iteration, "trace", name, lambda: iteration.rows(SearchTree, name, make))
+
+    def judge_again(
+        self,
+        items: Sequence[Candidates],
+        policy: Checkpoint,
+        iteration: IterationDir,
+        name: str,
+        *,
+        second: bool = False,
+    ) -> list[Judgements]:
+        """Have the judge that `policy` is judge candidates again, or the second judge: the artefact `name`."""
+
+        def make(have: int) -> Iterator[list[Judgements]]:
+            with self.progress.stage(
+                f"M{iteration.name}: judge again ({name.partition('.')[0]})", len(items)
+            ) as advance:
+                advance(have)
+                engine = self.engine(policy)
+                with self._recording(policy, engine, iteration, "again") as recording:
+                    judge = self.parts.second_judge(recording) if second else self.parts.judge(recording)
+                    bounds = (have, len(items), self.parts.config.search.group_size)
+
+                    def work(start: int, end: int) -> list[Judgements]:
+                        return [Judgements(judged) for judged in ask_judge(judge, items[start:end])]
+
+                    yield from self._in_groups(name, iteration, engine, bounds, work, advance)
+
+        return timed(iteration, name.partition(".")[0], name, lambda: iteration.rows(Judgements, name, make))
+
+    def propose(
+        self, prefixes: Sequence[Trajectory], policy: Checkpoint, iteration: IterationDir, name: str
+    ) -> list[Step]:
+        """Have a policy propose one next step after each prefix, drawn as the search draws: the artefact `name`."""
+
+        def make(have: int) -> Iterator[list[Step]]:
+            with self.progress.stage(
+                f"M{iteration.name}: propose ({name.partition('.')[0]})", len(prefixes)
+            ) as advance:
+                advance(have)
+                engine = self.engine(policy)
+                bounds = (have, len(prefixes), self.parts.config.search.group_size)
+
+                def work(start: int, end: int) -> list[Step]:
+                    return self.parts.propose(engine, prefixes[start:end], f"{iteration.name}/{start}")
+
+                yield from self._in_groups(name, iteration, engine, bounds, work, advance)
+
+        return timed(iteration, name.partition(".")[0], name, lambda: iteration.rows(Step, name, make))
+
+    def before(self, policy: Checkpoint, iteration: IterationDir) -> Checkpoint | None:
+        """The policy that stands before `policy` in the run: M(n-1) of M(n); none before M1."""
+        earlier = [self.start(), *(self.run.iteration(n).policy(missing) for n in range(2, iteration.number))]
+        place = earlier.index(policy)
+        return earlier[place - 1] if place else None
+
     def fit(
         self,
         lessons: Sequence[Lesson],
@@ -363,16 +520,26 @@ class Stages:
                 if earlier.is_done(name):
                     found += earlier.rows(kind, name, lambda _: [])
         if wanted == "mix" and len(found) > len(fresh):
-            rng = random.Random(derive_seed(self.parts.config.seed, "mix", iteration.number))
-            found = [found[i] for i in sorted(rng.sample(range(len(found)), len(fresh)))]
+            found = _draw(
+                found, len(fresh), random.Random(derive_seed(self.parts.config.seed, "mix", iteration.number))
+            )
         return found
 
-    def _replayed(self, policy: Checkpoint, num: int, iteration: IterationDir) -> list[Demonstration]:
-        """Demonstrations of judging beside `num` lessons, as ``policies.replay`` says: ``replay.jsonl``."""
-        share = self.parts.config.policies.replay
+    def _replayed(self, policy: Checkpoint, num: int, iteration: IterationDir) -> Sequence[Lesson]:
+        """Lessons in judging beside `num` others, as ``policies.replay`` says: ``replay.jsonl``."""
+        options = self.parts.config.policies
+        share, seed = options.replay, derive_seed(self.parts.config.seed, "replay", iteration.name)
         if not share:
             return []
         wanted = round(num * share / (1 - share))
+        if options.replay_as != "verdicts":
+            traces = self.trace(policy, self.judge_problems(policy, iteration), iteration.inside("judging"))
+            name, rng = f"replay/{iteration.name}", random.Random(seed)
+            if options.replay_as == "pairs":
+                pairs = _draw(trace_pairs(traces, name), wanted, rng)
+                return iteration.rows(PreferencePair, "replay.jsonl", lambda have: [pairs[have:]])
+            shown = _draw(accept(traces, name).demonstrations, wanted, rng)
+            return iteration.rows(Demonstration, "replay.jsonl", lambda have: [shown[have:]])
 
         def make(have: int) -> list[list[Demonstration]]:
             return [self.parts.judge_lessons(self.engine(policy), wanted, iteration.number)[have:]]
@@ -524,6 +691,11 @@ class Stages:
             template_hash=self.parts.prompts.hash,
             iteration=iteration.number,
         )
+
+
+def _draw(lessons: Sequence[T], num: int, rng: random.Random) -> list[T]:
+    """Draw lessons, in their order; all if there are no more."""
+    return [lessons[i] for i in sorted(rng.sample(range(len(lessons)), min(num, len(lessons))))]
 
 
 def _plain(value: Shadow | None) -> Any:

@@ -145,6 +145,7 @@ class LessonTrainer(Trainer):
                 read["start"],
                 [lesson.lengths for lesson in lessons],
                 torch.tensor([lesson.weight for lesson in lessons], device=logps_N.device),
+                torch.tensor([lesson.doubt for lesson in lessons], device=logps_N.device),
             )
             losses_B, observed = objective.losses(scores)
             mine_B = shares_B[first : first + len(indices)]
@@ -227,6 +228,7 @@ class LessonTrainer(Trainer):
             read.get("start"),
             [self.lessons[i].lengths for i in lessons],
             torch.tensor([self.lessons[i].weight for i in lessons], device=logps_N.device),
+            torch.tensor([self.lessons[i].doubt for i in lessons], device=logps_N.device),
         )
         losses_B, _ = objective.losses(scores)
         figures = {"loss": float(losses_B.mean())}

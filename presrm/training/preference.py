@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from presrm.config import Section
+from presrm.errors import ConfigError
 from presrm.training.scores import Scores
 from presrm.training.tokens import LessonTokens
 from presrm.types import PreferencePair, Step
@@ -20,7 +21,7 @@ def step_dpo_loss(
     reference_rejected_B: Tensor,
     *,
     beta: float,
-    label_smoothing: float = 0.0,
+    label_smoothing: float | Tensor = 0.0,
 ) -> Tensor:
     """Step-wise DPO: ``-log sigmoid(h)`` of each pair, with ``h = beta * ((pc - rc) - (pr - rr))``.
 
@@ -35,7 +36,8 @@ def step_dpo_loss(
         reference_chosen_B: Of the chosen steps under the weights that the iteration started from.
         reference_rejected_B: Of the rejected steps under those weights.
         beta: Strength of the pull to the reference.
-        label_smoothing: Probability that the judge put a pair the wrong way round, in [0, 0.5).
+        label_smoothing: Probability that the judge put a pair the wrong way round: one for all, or one for each, e_B.
+            CREAM (arXiv 2410.12735) has e = 1 - C for a confidence C in the ranking.
 
     Returns:
         loss_B, in nats.
@@ -133,7 +135,10 @@ class DPO(_Preference):
     def losses(self, scores: Scores) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (nats) of each pair, weighted."""
         policy_2_B, reference_2_B = scores.sum(scores.policy_N), scores.sum(scores.reference_N)
-        loss_B = step_dpo_loss(*policy_2_B, *reference_2_B, beta=self.beta, label_smoothing=self.label_smoothing)
+        doubt: float | Tensor = self.label_smoothing
+        if scores.doubts_B is not None:  # wrong if the one is and the other is not
+            doubt = scores.doubts_B * (1 - self.label_smoothing) + (1 - scores.doubts_B) * self.label_smoothing
+        loss_B = step_dpo_loss(*policy_2_B, *reference_2_B, beta=self.beta, label_smoothing=doubt)
         return scores.weights_B * loss_B, _rewards(policy_2_B, reference_2_B, self.beta)
 
 
@@ -145,6 +150,16 @@ class IPO(_Preference):
     beta: float = Field(
         0.1, gt=0, description="The chosen step is to gain 1 / (2 beta) nats a token on the rejected one."
     )
+
+    def weigh(self, lessons: Sequence[PreferencePair]) -> list[float | str]:
+        """1, or the margin.
+
+        Raises:
+            ConfigError: if there is doubt of a pair, which no paper has for IPO.
+        """
+        if any(lesson.doubt for lesson in lessons):
+            raise ConfigError("objective.kind ipo has no form for pairs in doubt: set objective.kind to dpo")
+        return super().weigh(lessons)
 
     def losses(self, scores: Scores) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (nats squared) of each pair, weighted."""

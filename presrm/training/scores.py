@@ -18,6 +18,7 @@ class Scores:
         start_N: Under the weights that the training began from, likewise.
         lengths_B_R: Tokens of each reply, 1 or more.
         weights_B: What `Objective.weigh` said of each lesson.
+        doubts_B: Probability that a pair is the wrong way round; none: there is no doubt of any.
     """
 
     policy_N: Tensor
@@ -25,6 +26,7 @@ class Scores:
     start_N: Tensor | None
     lengths_B_R: Sequence[Sequence[int]]
     weights_B: Tensor
+    doubts_B: Tensor | None = None
 
     def sum(self, values_N: Tensor | None) -> Tensor:
         """Add up what each reply's tokens have: sums_R_B.

@@ -21,6 +21,7 @@ class LessonTokens:
         prefix: The prompt and the steps before, never trained on.
         replies: What is scored, each with the end token exactly where the policy generated it.
         weight: What `Objective.weigh` said of it.
+        doubt: Of a pair, the probability that it is the wrong way round.
         rows: Prefix and reply, for each reply.
     """
 
@@ -28,6 +29,7 @@ class LessonTokens:
     prefix: Ids
     replies: tuple[Ids, ...]
     weight: float = 1.0
+    doubt: float = 0.0
     rows: tuple[Ids, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +79,7 @@ def tokenise(
         elif len(prefix) + max(map(len, replies)) > longest:
             dropped["too_long"] += 1
         else:
-            kept[number] = LessonTokens(its, prefix, replies, weight)
+            kept[number] = LessonTokens(its, prefix, replies, weight, getattr(lesson, "doubt", 0.0))
     return kept, dropped
 
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from presrm.errors import ConfigError
 from presrm.training.preference import DPO, IPO, margin_weights, step_dpo_loss, step_ipo_loss
 from presrm.training.scores import Scores
+from presrm.types import PreferencePair, Problem, Step, Trajectory
 
 
 def test_the_loss_is_the_negative_log_of_the_logistic_of_the_scaled_margin() -> None:
@@ -73,6 +75,41 @@ def test_smoothed_pairs_are_pushed_apart_until_the_policy_is_as_sure_as_the_labe
     before, there, beyond = gain_B.grad.tolist()
     assert before < 0 < beyond
     assert there == pytest.approx(0, abs=1e-6)
+
+
+def test_the_loss_of_cream_is_its_formula() -> None:
+    """C L(chosen, rejected) + (1 - C) L(rejected, chosen), arXiv 2410.12735, with e = 1 - C, also above one half."""
+    policy_N = torch.tensor([-1.0, -3.0, -2.5, -1.5, -0.5, -2.0])
+    reference_N = torch.tensor([-1.5, -2.0, -2.0, -2.0, -1.0, -1.0])
+    confidences_B, weights_B = torch.tensor([1.0, 0.75, 0.2]), torch.tensor([1.0, 1.0, 0.5])
+    scores = Scores(policy_N, reference_N, None, [(1, 1)] * 3, weights_B, 1 - confidences_B)
+
+    loss_B, _ = DPO(beta=0.4).losses(scores)
+
+    gains = (policy_N - reference_N).tolist()
+    by_hand = []
+    for pair, (confidence, weight) in enumerate(zip([1.0, 0.75, 0.2], [1.0, 1.0, 0.5], strict=True)):
+        h = 0.4 * (gains[2 * pair] - gains[2 * pair + 1])
+        right, wrong = -math.log(1 / (1 + math.exp(-h))), -math.log(1 / (1 + math.exp(h)))
+        by_hand.append(weight * (confidence * right + (1 - confidence) * wrong))
+    assert loss_B.tolist() == pytest.approx(by_hand)
+
+
+def test_a_pair_in_doubt_is_smoothed_besides() -> None:
+    """Right if both or neither turn it round: at e = 0.25 and a smoothing of 0.2 it is wrong in 0.35 of the cases."""
+    policy_N, reference_N, weights_B = torch.tensor([-1.0, -3.0]), torch.tensor([-1.5, -2.0]), torch.ones(1)
+    doubted = Scores(policy_N, reference_N, None, [(1, 1)], weights_B, torch.tensor([0.25]))
+    plain = Scores(policy_N, reference_N, None, [(1, 1)], weights_B)
+
+    loss_B, _ = DPO(label_smoothing=0.2).losses(doubted)
+    assert torch.allclose(loss_B, DPO(label_smoothing=0.35).losses(plain)[0])
+
+
+def test_ipo_refuses_pairs_in_doubt() -> None:
+    prefix = Trajectory(Problem("p", "?"))
+    with pytest.raises(ConfigError, match=r"set objective\.kind to dpo"):
+        IPO().weigh([PreferencePair("p/0", prefix, Step("a"), Step("b"), 1.0, doubt=0.2)])
+    assert IPO().weigh([PreferencePair("p/0", prefix, Step("a"), Step("b"), 1.0)]) == [1.0]
 
 
 def test_ipo_squares_the_distance_of_the_gains_a_token_from_its_goal() -> None:

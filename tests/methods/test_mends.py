@@ -1,0 +1,114 @@
+"""What `pairs` asks for that takes a policy: another judge, an earlier judge, an earlier proposer."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from scripted_arithmetic import known
+from scripted_run import check_kills, name_of, run
+
+from presrm.config import Config, load_config
+from presrm.credit.consistency import rank_agreement
+from presrm.prompts import Prompt
+from presrm.types import Checkpoint, PreferencePair
+
+SMALL = [
+    "iterations=2",
+    "problems.num_train=6",
+    "problems.num_held_out=4",
+    "evaluation.num_judge_problems=0",
+    "evaluation.group_size=4",
+    "watch.num_problems=0",
+    "search.group_size=2",
+    "search.num_candidates=4",
+    "search.max_step_tokens=60",
+    "search.temperature=1",
+]
+
+
+def config(*settings: str) -> Config:
+    return load_config("embedded", [*SMALL, *settings])
+
+
+def reply(prompt: Prompt, rng: random.Random, policy: Checkpoint) -> str:
+    """Every policy slips in its own way; every judge is right, but for a third of the pairs, of its own."""
+    content = [part.text for part in (*prompt.trunk, *prompt.tail) if part.is_content]
+    steps, mark = known(content[0]).solution or "", len(name_of(policy)) % 7
+    if prompt.subject is not None:
+        before, shown = prompt.subject.prefix.text, [step.text for step in prompt.subject.shown]
+        is_right = [steps.startswith(before + text) for text in shown]
+        odd = random.Random(f"{sorted(shown)}{name_of(policy)}{prompt.template}").random() < 0.35
+        if len(shown) == 1:
+            return f"So [[{'yes' if is_right[0] != odd else 'no'}]]"
+        ahead = is_right[0] > is_right[1] or (is_right[0] == is_right[1] and shown[0] < shown[1])
+        return f"So [[{'A' if ahead != odd else 'B'}]]"
+    rest = steps.removeprefix("".join(step.text for step in prompt.reply))
+    return rest.replace("= ", f"= {mark}{rng.randint(1, 3)}", 1) if rng.random() < 0.5 else rest
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def pairs_of(path: Path, *settings: str) -> list[list[PreferencePair]]:
+    _, parts = run(config(*settings), path, reply)
+    return [[one for one in given if isinstance(one, PreferencePair)] for given, _, _ in parts.fake.calls]
+
+
+@pytest.mark.parametrize("by", ["set", "pair"])
+def test_pairs_are_doubted_as_far_as_the_judge_before_ranks_otherwise(tmp_path: Path, by: str) -> None:
+    plain = pairs_of(tmp_path / "plain")
+    first, second = pairs_of(tmp_path / "run", f"pairs.consistency={by}")
+
+    assert first == plain[0]  # there is no judge before M1
+    assert not (tmp_path / "run/iterations/2/before.jsonl").exists()
+    again = rows(tmp_path / "run/iterations/3/before.jsonl")
+    assert len(again) == len(second) > 2
+    trees = {tree["problem"]["id"]: tree for tree in rows(tmp_path / "run/iterations/3/trees.jsonl")}  # type: ignore[index]
+    confidences = []
+    for pair, row in zip(second, again, strict=True):
+        number = int(pair.id.rpartition("/")[2])
+        candidates = trees[pair.prefix.problem.id]["expansions"][number]["candidates"]  # type: ignore[index]
+        scores = {one["step"]["text"]: one["judgement"]["score"] for one in candidates}
+        confidence = rank_agreement(list(scores.values()), [one["score"] for one in row["judgements"]])  # type: ignore[union-attr,attr-defined]
+        assert confidence is not None
+        confidences.append(confidence)
+    mean = sum(confidences) / len(confidences)
+    expected = [1 - (mean if by == "set" else confidence) for confidence in confidences]
+    assert [pair.doubt for pair in second] == pytest.approx(expected)
+    assert 0 < mean < 1
+
+
+def test_what_m1_proposes_is_rejected_where_it_scores_lower(tmp_path: Path) -> None:
+    (plain, _), (first, second) = pairs_of(tmp_path / "plain"), pairs_of(tmp_path / "run", "pairs.anchor=true")
+    for number, found in ((2, first), (3, second)):
+        folder = tmp_path / f"run/iterations/{number}"
+        anchors, judged = rows(folder / "anchors.jsonl"), rows(folder / "anchored.jsonl")
+        assert len(found) == len(anchors) == len(judged)
+        for pair, anchor, row in zip(found, anchors, judged, strict=True):
+            chosen, rejected, other = (one["score"] for one in row["judgements"])  # type: ignore[attr-defined]
+            is_lower = other < rejected <= chosen
+            assert (pair.rejected.text == anchor["text"]) >= is_lower
+            if is_lower:
+                assert pair.margin == pytest.approx(chosen - other)
+    before = {pair.id: pair for pair in plain}
+    assert all(pair.chosen == before[pair.id].chosen for pair in first)
+    assert any(pair.rejected != before[pair.id].rejected for pair in first)
+
+
+def test_pairs_on_which_a_second_judge_does_not_agree_are_dropped_and_counted(tmp_path: Path) -> None:
+    plain, _ = pairs_of(tmp_path / "plain")
+    kept, _ = pairs_of(tmp_path / "run", "pairs.second_judge=pointwise")
+
+    judged = rows(tmp_path / "run/iterations/2/second.jsonl")
+    scores = [[one["score"] for one in row["judgements"]] for row in judged]  # type: ignore[attr-defined]
+    assert kept == [pair for pair, (good, bad) in zip(plain, scores, strict=True) if good > bad]
+    assert 0 < len(kept) < len(plain)
+    summary = json.loads((tmp_path / "run/iterations/2/scores.json").read_text())
+    assert summary["dropped"]["disagreed"] == len(plain) - len(kept)
+
+
+def test_a_run_with_all_mends_that_was_killed_gives_the_same_bytes(tmp_path: Path) -> None:
+    settings = ["pairs.anchor=true", "pairs.second_judge=pointwise", "pairs.consistency=pair", "problems.num_train=4"]
+    check_kills(config(*settings), tmp_path, reply, every=5)
