@@ -20,7 +20,7 @@ def asks_policy(config: JudgeConfig) -> bool:
     Raises:
         RequestError: if there is no such judge, or the members of a jury are not given as they should be.
     """
-    members = _member_settings(config) if "judges" in config.options else {}
+    members = _member_settings(config)
     return "engine" in _keywords(JUDGES.factory(config.kind)) or any(map(asks_policy, members.values()))
 
 
@@ -71,9 +71,11 @@ def _arguments(
     if "votes" in inspect.signature(factory).parameters:
         offered["votes"] = config.votes
     options = dict(config.options)
-    if "judges" in options:
-        members, _ = _member_settings(config).items(), options.pop("judges")
-        offered["judges"] = {name: make_member(member, engine, prompts) for name, member in members}
+    made = {name: make_member(member, engine, prompts) for name, member in _member_settings(config).items()}
+    if options.pop("judges", None) is not None:
+        offered["judges"] = made
+    elif options.pop("judge", None) is not None:
+        (offered["judge"],) = made.values()
     return factory, arguments_of(factory, options, offered, "judge.options")
 
 
@@ -86,8 +88,9 @@ def _keywords(factory: Callable[..., Judge]) -> Collection[str]:
 
 
 def _member_settings(config: JudgeConfig) -> dict[str, JudgeConfig]:
-    """Give the settings of a jury's judges by name: those of the jury, but options and votes of their own."""
-    listed = config.options["judges"]
+    """Give the settings of the judges within a judge by name: its own, but options and votes of their own."""
+    one = config.options.get("judge")
+    listed = config.options.get("judges", [] if one is None else [one])
     if not isinstance(listed, list) or not all(isinstance(member, str | Mapping) for member in listed):
         raise ConfigError(
             f"judge.options.judges: expected a list of kinds, or of settings of judges, found {listed!r:.80}"
@@ -96,7 +99,9 @@ def _member_settings(config: JudgeConfig) -> dict[str, JudgeConfig]:
     members = {}
     for number, member in enumerate(listed, start=1):
         own = {"kind": member} if isinstance(member, str) else member
-        settings = parse_config({"judge": {**inherited, **own}}, f"judge.options.judges, number {number}").judge
+        settings = parse_config(
+            {"judge": {**inherited, **own}}, f"judge.options.judge{'' if one else f's, number {number}'}"
+        ).judge
         members[f"{number} {settings.kind}"] = settings
     return members
 

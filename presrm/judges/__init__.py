@@ -20,6 +20,7 @@ JUDGES: Registry[Judge] = Registry(
         "inverse": "presrm.judges.inverse:InverseJudge",
         "jury": "presrm.judges.jury:JuryJudge",
         "listwise": "presrm.judges.listwise:ListwiseJudge",
+        "noisy": "presrm.judges.noisy:NoisyJudge",
         "pairwise": "presrm.judges.pairwise:PairwiseJudge",
         "pointwise": "presrm.judges.pointwise:PointwiseJudge",
         "prm": "presrm.judges.prm:PrmJudge",

@@ -108,6 +108,7 @@ def _confidences(
 def place_of(pair: PreferencePair) -> str:
     """Name the expansion that a pair is from: ``<iteration>/<problem>/<expansion>``, see `PreferencePair.id`.
 
+    >>> from presrm.types import Problem, Trajectory
     >>> pair = PreferencePair("2/p/1/0/3", Trajectory(Problem("p/1", "?")), Step("a"), Step("b"), 1.0)
     >>> place_of(pair)
     '2/p/1/0'

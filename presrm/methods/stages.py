@@ -425,6 +425,7 @@ class Stages:
             ) as advance:
                 advance(have)
                 engine = self.engine(policy)
+                before = counts(engine)
                 with self._recording(policy, engine, iteration, "again") as recording:
                     judge = self.parts.second_judge(recording) if second else self.parts.judge(recording)
                     bounds = (have, len(items), self.parts.config.search.group_size)
@@ -433,6 +434,7 @@ class Stages:
                         return [Judgements(judged) for judged in ask_judge(judge, items[start:end])]
 
                     yield from self._in_groups(name, iteration, engine, bounds, work, advance)
+                self.run.log(stage="again", iteration=iteration.number, **counts(engine, before))
 
         return timed(iteration, name.partition(".")[0], name, lambda: iteration.rows(Judgements, name, make))
 
@@ -447,12 +449,14 @@ class Stages:
             ) as advance:
                 advance(have)
                 engine = self.engine(policy)
+                before = counts(engine)
                 bounds = (have, len(prefixes), self.parts.config.search.group_size)
 
                 def work(start: int, end: int) -> list[Step]:
                     return self.parts.propose(engine, prefixes[start:end], f"{iteration.name}/{start}")
 
                 yield from self._in_groups(name, iteration, engine, bounds, work, advance)
+                self.run.log(stage="propose", iteration=iteration.number, **counts(engine, before))
 
         return timed(iteration, name.partition(".")[0], name, lambda: iteration.rows(Step, name, make))
 
