@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from presrm.assembly.engines import limit_threads, open_encoder, require_weights, versions
 from presrm.assembly.inputs import hash_inputs
@@ -230,6 +230,40 @@ def fit_pairs(
     }
     figures = {name: (value, rows[-1][f"held_out/after/{name}"]) for name, value in before.items()}
     return Fitted(policy, len(aside), figures)
+
+
+def fit_prm_file(
+    file: Path, config: Config, out: Path, progress: Progress, *, labels: Literal["hard", "soft"], separator: str
+) -> int:
+    """Train a process reward model on a file of labelled steps; the result, and its metrics, stand in `out`.
+
+    Returns:
+        The number of solutions that it was trained on.
+
+    Raises:
+        PresrmError: with one plain line that says what to do.
+    """
+    from presrm.training.prm import fit_prm, read_labelled_texts
+
+    require_weights(config.model.id)
+    limit_threads(config.threads)
+    texts = read_labelled_texts(file)
+    rows: list[Mapping[str, float]] = []
+    with progress.stage(f"fit a process reward model on {len(texts)} solutions", None):
+        fit_prm(
+            texts,
+            config.model,
+            config.training,
+            out,
+            labels=labels,
+            separator=separator,
+            seed=derive_seed(config.seed, "prm"),
+            on_log=rows.append,
+        )
+    if num_too_long := rows[0]["lessons/too_long"]:
+        progress.note(f"{num_too_long:.0f} solutions were left out: longer than training.max_tokens")
+    replace_file(out / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    return int(rows[0]["lessons/trained"])
 
 
 def token_ratio(

@@ -16,6 +16,7 @@ from presrm.errors import UnknownNameError
 VERBS = {
     "train": ("presrm.cli.train:train", "Train a policy on its own judgements, for N iterations."),
     "fit": ("presrm.cli.fit:fit", "Train a policy on preference pairs by step-wise DPO."),
+    "fit-prm": ("presrm.cli.fit_prm:fit_prm", "Train a process reward model on labelled steps."),
     "export": ("presrm.cli.export:export", "Write a policy, or preference pairs, for other tools."),
     "split": ("presrm.cli.split:split", "Cut solutions into steps."),
     "judge-steps": ("presrm.cli.judge_steps:judge_steps", "Judge every step of the solutions in a file."),

@@ -103,7 +103,9 @@ def num_positions(config: PretrainedConfig) -> int:
     return int(getattr(config.get_text_config(), "max_position_embeddings", None) or 2**31)
 
 
-def load_model(model: str, loader: Any, *, dtype: str = "auto", device: str = "auto") -> PreTrainedModel:
+def load_model(
+    model: str, loader: Any, *, dtype: str = "auto", device: str = "auto", new: tuple[str, ...] = ()
+) -> PreTrainedModel:
     """Load weights, in evaluation mode, onto one device.
 
     Args:
@@ -111,6 +113,7 @@ def load_model(model: str, loader: Any, *, dtype: str = "auto", device: str = "a
         loader: The class of transformers, or an automatic one, whose ``from_pretrained`` makes the model.
         dtype: As for `load_policy`.
         device: The same.
+        new: What the names of weights begin with that may be missing and are drawn then: those of a head to train.
 
     Raises:
         RequestError: if there is nothing to load.
@@ -123,7 +126,7 @@ def load_model(model: str, loader: Any, *, dtype: str = "auto", device: str = "a
     options: dict[str, Any] = {} if source.gguf_file else {"use_safetensors": True}
     loaded: PreTrainedModel
     loaded, found = _from_pretrained(loader, source, dtype=number, output_loading_info=True, **options)
-    missing = sorted(found["missing_keys"])
+    missing = sorted(name for name in found["missing_keys"] if not (new and name.startswith(new)))
     if missing:  # transformers would go on with random numbers in their place
         raise EngineError(f"model {model!r} lacks {len(missing)} of its weights, the first {missing[0]!r}")
     if source.gguf_file:

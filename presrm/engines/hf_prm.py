@@ -99,7 +99,7 @@ class StepScorer:
         batch_tokens: int = 16_384,
     ) -> None:
         self._format: Format = format or _tell_format(model, load_architectures(model))
-        self._reader = _Reader(load_tokenizer(model), self._format, separator)
+        self._reader = Reader(load_tokenizer(model), self._format, separator)
         self._name = model
         self._batch_tokens = batch_tokens
         loaders = {"token-classification": AutoModelForTokenClassification, "qwen-prm": Qwen2ForProcessRewardModel}
@@ -188,7 +188,7 @@ class StepScorer:
             raise EngineError(f"model {self._name!r} changes its logits behind the head, which is not supported here")
 
 
-class _Reader:
+class Reader:
     """Puts questions and steps together as one format wants them.
 
     Attributes:

@@ -1,5 +1,6 @@
 """A judge of whole solutions: which step is the first wrong one? The protocol of ProcessBench (arXiv 2412.06559)."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from presrm.judging.verdicts import EXPLANATION, Reading, ask_or_refuse, read_fi
 from presrm.prompts import PromptSet
 from presrm.protocols import Completion, Composition, Engine, Request, Sampling
 from presrm.seeding import derive_seed
-from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory, Verdict
+from presrm.types import LEAST_MASS, Candidates, Judgement, Problem, Status, Step, Trajectory, Verdict
 
 
 class FirstErrorJudge:
@@ -22,17 +23,32 @@ class FirstErrorJudge:
     named equally often the earliest; "no error" stands after the last step. A path is as good as its worst step, so one
     with an error in it is worth nothing, although the steps after the error are unknown.
 
+    A direct verdict has no reply: from the probabilities that each step is the first wrong one, and that none is, a
+    step's score is how likely it is right if those before it are. So the product over a solution is the probability of
+    no error. uPRM (arXiv 2605.10158) takes such probabilities, too, but assesses those of a batch of solutions jointly.
+
     Args:
         engine: Runs the policy that judges.
         prompts: The set whose ``first_error`` template is asked.
+        verdict: ``explained``: an explanation, then the index; ``direct``: from the probabilities of all indices.
         sampling: Of the replies.
         votes: How many replies are drawn for a solution.
     """
 
     scale: Literal["absolute", "relative"] = "absolute"
-    composition: Composition = "min"
+    composition: Composition
 
-    def __init__(self, engine: Engine, prompts: PromptSet, *, sampling: Sampling = EXPLANATION, votes: int = 1) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        prompts: PromptSet,
+        *,
+        verdict: Literal["explained", "direct"] = "explained",
+        sampling: Sampling = EXPLANATION,
+        votes: int = 1,
+    ) -> None:
+        self._verdict = verdict
+        self.composition = "product" if verdict == "direct" else "min"
         self._engine = engine
         self._prompts = prompts
         self._sampling = sampling
@@ -55,18 +71,36 @@ class FirstErrorJudge:
 
         return [tuple(judgement(item, step) for step in item.steps) for item in batch]
 
-    def _ask(self, solutions: Sequence[tuple[Problem, Texts]]) -> list["_Finding | Verdict"]:
+    def _ask(self, solutions: Sequence[tuple[Problem, Texts]]) -> list["_Finding | _Weighed | Verdict"]:
+        if self._verdict == "direct":
+            return self._weigh(solutions)
         prompts = [
             self._prompts.first_error(Trajectory(problem, tuple(map(Step, texts)))) for problem, texts in solutions
         ]
         requests = [Request(p, self._votes, self._sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
-        findings = [
+        findings: list[_Finding | _Weighed | Verdict] = [
             drawn if isinstance(drawn, Verdict) else _vote(drawn, len(texts))
             for drawn, (_, texts) in zip(ask_or_refuse(self._engine, requests), solutions, strict=True)
         ]
         asked = [finding for finding in findings if isinstance(finding, _Finding)]
         tell(self._engine, [_reading(reply, finding.num_steps) for finding in asked for reply in finding.replies])
         return findings
+
+    def _weigh(self, solutions: Sequence[tuple[Problem, Texts]]) -> list["_Finding | _Weighed | Verdict"]:
+        """Ask for the probabilities of all indices, of solutions of equal length together: they have the same ones."""
+        found: dict[tuple[Problem, Texts], _Weighed | Verdict] = {}
+        for num in sorted({len(texts) for _, texts in solutions}):
+            alike = [solution for solution in solutions if len(solution[1]) == num]
+            prompts = [
+                self._prompts.first_error(Trajectory(problem, tuple(map(Step, texts))), direct=True)
+                for problem, texts in alike
+            ]
+            options = [f"{index}}}" for index in (-1, *range(num))]  # closed, or 1 would be the beginning of 10
+            rows = self._engine.logprobs(prompts, options)
+            for solution, row in zip(alike, rows, strict=True):
+                found[solution] = _NO_ROOM if row is None else _Weighed(*(math.exp(logp) for logp in row))
+            tell(self._engine, [_Weighed(*map(math.exp, row)).reading() for row in rows if row is not None])
+        return [found[solution] for solution in solutions]
 
 
 def _read(reply: Completion, num_steps: int) -> tuple[int | None, Status]:
@@ -122,3 +156,33 @@ class _Finding:
         if position > self.first:
             return Judgement(None, Status.REFUSED, "after the first error")
         return Judgement(float(position < self.first), rationale=rationale)
+
+
+_NO_ROOM = Verdict(None, Status.REFUSED, "the question leaves the policy no room for a reply")
+
+
+class _Weighed:
+    """The probabilities that no step of a solution is wrong, and of each that it is the first wrong one."""
+
+    def __init__(self, none: float, *firsts: float) -> None:
+        self._none = none
+        self._firsts = firsts
+
+    def at(self, position: int) -> Judgement:
+        """Judge the step at a 0-based position: how likely is it right if those before it are?"""
+        told = ", ".join(f"{index}: {p:.4f}" for index, p in enumerate(self._firsts))
+        rationale = f"P(first error) = {{-1: {self._none:.4f}, {told}}}"
+        behind = self._none + sum(self._firsts[position + 1 :])
+        here = behind + self._firsts[position]
+        # Written so that a NaN, too, is unreadable.
+        if not self._none + sum(self._firsts) >= LEAST_MASS or not here > 0:
+            return Judgement(None, Status.UNREADABLE, rationale)
+        return Judgement(min(1.0, behind / here), rationale=rationale)
+
+    def reading(self) -> Reading:
+        """What the ledger keeps: the likeliest index."""
+        total = self._none + sum(self._firsts)
+        if not total >= LEAST_MASS:
+            return Reading("", status=Status.UNREADABLE)
+        likeliest = max(range(len(self._firsts)), key=self._firsts.__getitem__, default=0)
+        return Reading("-1" if self._none >= max(self._firsts, default=0.0) else str(likeliest))

@@ -57,9 +57,9 @@ class NoisyJudge:
             for item, texts in zip(batch, distinct, strict=True)
             for one, other in combinations(texts, 2)
         ]
-        judged = iter(ask_judge(self._judge, asked) if asked else [])
+        verdicts = iter(ask_judge(self._judge, asked) if asked else [])
         return [
-            self._scores(item, {pair: next(judged) for pair in combinations(texts, 2)})
+            self._scores(item, {pair: next(verdicts) for pair in combinations(texts, 2)})
             for item, texts in zip(batch, distinct, strict=True)
         ]
 

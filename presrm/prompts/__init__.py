@@ -215,9 +215,9 @@ class PromptSet:
         """Ask whether one next step is right, yes or no."""
         return self._judge("pointwise", Subject(prefix, (step,)), {"step": step.text}, direct)
 
-    def first_error(self, solution: Trajectory) -> Prompt:
+    def first_error(self, solution: Trajectory, *, direct: bool = False) -> Prompt:
         """Ask for the index of the first wrong step of a solution, its steps numbered from 0."""
-        return self._judge("first_error", Subject(solution, ()), {}, direct=False)
+        return self._judge("first_error", Subject(solution, ()), {}, direct)
 
     def additive(self, prefix: Trajectory, step: Step) -> Prompt:
         """Ask how many of five points a solution earns that has come as far as `step`."""

@@ -1,6 +1,6 @@
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from presrm.formats.solutions import Solution, find_first_error
 from presrm.judges.first_error import FirstErrorJudge
 from presrm.judging.solutions import judge_file
 from presrm.prompts import Prompt, PromptSet
-from presrm.protocols import Sampling
+from presrm.protocols import Sampling, composition_of
 from presrm.splitters import SPLITTERS
 from presrm.testing import check_judge
 from presrm.types import Candidates, Problem, Status, Step, Trajectory
@@ -170,3 +170,57 @@ def test_the_settings_make_it() -> None:
     assert made.scale == "absolute"
     [judgement] = made.judge(BATCH)[-1]
     assert judgement.rationale.count("boxed") == 3
+
+
+def weighing(**by_index: float) -> tuple[FirstErrorJudge, list[tuple[Prompt, Sequence[str]]]]:
+    """A judge by probabilities, given as ``none`` and ``at_0``, ``at_1``, ...; and what it asked."""
+    asked: list[tuple[Prompt, Sequence[str]]] = []
+
+    def options(prompt: Prompt, words: Sequence[str]) -> Sequence[float]:
+        asked.append((prompt, words))
+        names = ["none", *(f"at_{word.rstrip('}')}" for word in words[1:])]
+        return [by_index[name] for name in names]
+
+    engine = ScriptedEngine(lambda prompt, rng: "", options)
+    return FirstErrorJudge(engine, PROMPTS, verdict="direct"), asked
+
+
+def test_a_direct_verdict_is_the_probability_that_a_step_is_right_if_those_before_are() -> None:
+    direct, asked = weighing(none=0.2, at_0=0.1, at_1=0.4, at_2=0.1)
+    judged = [judgement for (judgement,) in direct.judge(BATCH)]
+
+    # 0.8 in all; 0.7 of it behind the first step, then 0.3 of 0.7, then 0.2 of 0.3.
+    scores = [judgement.score for judgement in judged]
+    assert scores == pytest.approx([0.7 / 0.8, 0.3 / 0.7, 0.2 / 0.3])
+    assert scores[0] * scores[1] * scores[2] == pytest.approx(0.2 / 0.8)  # type: ignore[operator]
+    assert composition_of(direct) == "product"
+    ((prompt, words),) = asked
+    assert words == ["-1}", "0}", "1}", "2}"]  # closed: 1 is also the beginning of 10
+    assert prompt.forced == "\\boxed{"
+    assert find_first_error(judged) == 1
+
+
+def test_what_leads_to_no_index_is_unreadable() -> None:
+    direct, _ = weighing(none=0.01, at_0=0.01, at_1=0.02, at_2=0.01)
+    assert {(j.score, j.status) for (j,) in direct.judge(BATCH)} == {(None, Status.UNREADABLE)}
+
+
+def test_a_step_behind_one_that_is_surely_wrong_is_unknown() -> None:
+    direct, _ = weighing(none=0.0, at_0=0.9, at_1=0.0, at_2=0.0)
+    assert [judgement.score for (judgement,) in direct.judge(BATCH)] == [0.0, None, None]
+
+
+@pytest.mark.parametrize("name", ["compact", "paper", "plain"])
+def test_every_prompt_set_can_ask_it(name: str) -> None:
+    prompts = PromptSet(name)
+    solution = Trajectory(Problem("p", "?"), tuple(map(Step, STEPS)))
+    plain, direct = prompts.first_error(solution), prompts.first_error(solution, direct=True)
+    assert (plain.forced, direct.forced) == ("", "\\boxed{")
+    assert plain.text == direct.text
+
+
+def test_direct_verdicts_keep_the_laws_of_judges() -> None:
+    engine = ScriptedEngine(lambda prompt, rng: "", lambda prompt, words: [1 / len(words)] * len(words))
+    check_judge(FirstErrorJudge(engine, PROMPTS, verdict="direct"))
+    settings = JudgeConfig(kind="first-error", verdict="direct")
+    assert make_judge(settings, engine, PROMPTS).judge(BATCH)[0][0].score == pytest.approx(3 / 4)

@@ -1,0 +1,227 @@
+"""A process reward model with a head of two classes: labelled steps -> a model that ``judge.kind: prm`` reads.
+
+As in TRL's trainer of process reward models: a separator stands behind each step, and the class of its last token says
+whether the step is right. Labels are hard, or soft, such as the share of roll-outs that reach the answer
+(Math-Shepherd, arXiv 2312.08935); in OmegaPRM (arXiv 2406.06592) soft ones do better.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax
+from transformers import AutoModelForTokenClassification, Trainer, TrainingArguments, set_seed
+
+from presrm.config import ModelConfig, TrainingConfig
+from presrm.engines.hf_loading import load_model, load_tokenizer, num_positions, quietly
+from presrm.engines.hf_prm import Reader
+from presrm.errors import DataError, NoLessonsError
+from presrm.files.jsonl import BadRow, load_typed
+from presrm.files.tables import read_table
+from presrm.formats.step_labels import read_step_labels
+from presrm.judging.problems import LabelledProblem
+from presrm.training.fitting import LogTo, OnLog, make_arguments, run_training, trainer_seed, whole_folder
+from presrm.types import SearchTree, Trajectory
+
+Labels = Literal["hard", "soft"]
+IGNORED = -1.0
+"""Stands where nothing is known of a token: behind most there is no step."""
+_SCHEDULES = {"constant": "constant", "linear": "linear", "cosine": "cosine"}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """A solution, and of each step the probability that it is right, or none where that is not known."""
+
+    question: str
+    steps: tuple[str, ...]
+    rights: tuple[float | None, ...]
+
+
+def read_labelled_texts(path: Path) -> list[LabelledText]:
+    """Read what a process reward model learns from: trees of a run, its ``labelled.jsonl``, or rows with labels.
+
+    Of a tree every judged candidate is one solution, its prefix and itself; the judge's score, or where the search
+    looks ahead what it came to think, is the probability. What one cannot tell is left out.
+
+    Raises:
+        DataError: naming file, line and what was expected; also if nothing is labelled.
+    """
+    if not path.is_file():
+        raise DataError(f"no file {str(path)!r}")
+    first = path.read_bytes().partition(b"\n")[0]
+    found: list[LabelledText] = []
+    if b'"expansions"' in first:
+        for tree in load_typed(SearchTree, path):
+            found += _of_tree(tree)
+    elif b'"candidates"' in first and b'"solutions"' in first:
+        for problem in load_typed(LabelledProblem, path):
+            found += _of_problem(problem)
+    else:
+        found += _of_rows(path)
+    known = [one for one in found if any(right is not None for right in one.rights)]
+    if not known:
+        raise DataError(f"{path}: no step has a label")
+    return known
+
+
+def _of_tree(tree: SearchTree) -> Iterator[LabelledText]:
+    for number, expansion in enumerate(tree.expansions):
+        prefix = tree.prefix(number)
+        for text, candidate in expansion.whole.items():
+            value = candidate.judgement.score if candidate.worth is None else candidate.worth
+            yield _last(prefix, text, value)
+
+
+def _of_problem(labelled: LabelledProblem) -> Iterator[LabelledText]:
+    for one in labelled.candidates:
+        for step, label in zip(one.candidates.steps, one.labels, strict=True):
+            yield _last(one.candidates.prefix, step.text, None if label is None else float(label))
+    for solved in labelled.solutions:
+        steps, first = tuple(step.text for step in solved.solution.steps), solved.first_error
+        rights = [1.0] * len(steps) if first < 0 else [*[1.0] * first, 0.0, *[None] * (len(steps) - first - 1)]
+        yield LabelledText(solved.solution.problem.question, steps, tuple(rights))
+        if solved.right is not None:
+            yield _last(Trajectory(solved.solution.problem, solved.solution.steps[:first]), solved.right.text, 1.0)
+
+
+def _of_rows(path: Path) -> Iterator[LabelledText]:
+    for row in read_table(path):
+        where = f"{path}, line {row.line}"
+        if isinstance(row, BadRow):
+            raise DataError(f"{where}: {row.reason}")
+        try:
+            read = read_step_labels(row.value)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
+        if read is None:
+            raise DataError(f"{where}: expected steps with labels")
+        rights = tuple(None if is_right is None else float(is_right) for is_right in read.are_right)
+        yield LabelledText(read.question, read.steps, rights)
+
+
+def _last(prefix: Trajectory, text: str, right: float | None) -> LabelledText:
+    """A solution of whose last step alone something is said."""
+    before = tuple(step.text for step in prefix.steps)
+    return LabelledText(prefix.problem.question, (*before, text), (*[None] * len(before), right))
+
+
+def fit_prm(
+    texts: Sequence[LabelledText],
+    model: ModelConfig,
+    training: TrainingConfig,
+    out: Path,
+    *,
+    labels: Labels = "hard",
+    separator: str = "\n",
+    seed: int,
+    on_log: OnLog = lambda row: None,
+) -> None:
+    """Train a process reward model, and save it in `out`, which is whole or absent.
+
+    Args:
+        texts: What is learned from; those longer than ``training.max_tokens``, or than the model reads, are left out.
+        model: What it is made from; its head is new.
+        training: Learning rate, schedule, epochs, and ``batch_pairs``: solutions in one optimiser step.
+        out: The folder.
+        labels: ``hard``: right from one half on; ``soft``: the probability itself.
+        separator: Stands behind each step; `judge.options.separator` has to be the same.
+        seed: Decides the order and the new head.
+        on_log: Takes the numbers of what is learned from and left out, then one row of metrics an optimiser step.
+
+    Raises:
+        NoLessonsError: if nothing is short enough.
+        DivergedError: if a loss, a gradient or a weight is not finite.
+    """
+    tokenizer, reader = load_tokenizer(model.id), Reader(load_tokenizer(model.id), "token-classification", separator)
+    set_seed(trainer_seed(seed))
+    with quietly():
+        loaded = load_model(
+            model.id, AutoModelForTokenClassification, dtype="float32", device="cpu", new=("score.", "classifier.")
+        )
+    longest = min(training.max_tokens, num_positions(loaded.config))
+    rows = [_row(one, reader, labels) for one in texts]
+    kept = [row for row in rows if len(row["input_ids"]) <= longest]
+    on_log({"lessons/trained": float(len(kept)), "lessons/too_long": float(len(rows) - len(kept))})
+    if not kept:
+        raise NoLessonsError(f"all {len(rows)} solutions are longer than {longest} tokens")
+    arguments = make_arguments(
+        TrainingArguments,
+        model,
+        seed=seed,
+        out=out,
+        checkpointing=training.gradient_checkpointing,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=_SCHEDULES[training.schedule],
+        num_train_epochs=training.epochs,
+        per_device_train_batch_size=training.batch_pairs,
+        max_grad_norm=training.max_grad_norm,
+        remove_unused_columns=False,
+    )
+    with whole_folder(out, arguments.distributed_state) as folder:
+        trainer = _PrmTrainer(
+            model=loaded.requires_grad_(True),
+            args=arguments,
+            train_dataset=cast(Any, kept),
+            data_collator=_collate,
+            callbacks=[LogTo(on_log)],
+        )
+        run_training(trainer)
+        if trainer.is_world_process_zero():
+            with quietly():
+                trainer.accelerator.unwrap_model(trainer.model).save_pretrained(folder)
+                tokenizer.save_pretrained(folder)
+
+
+def soft_cross_entropy(logits_B_T_C: Tensor, rights_B_T: Tensor) -> Tensor:
+    """Cross entropy (nats) of wrong and right with the probability of right: the mean over labelled tokens.
+
+    ``-(p log q + (1 - p) log (1 - q))``: for p of 0 or 1 the loss of a classifier.
+    """
+    logps_B_T_C = log_softmax(logits_B_T_C.float(), dim=-1)
+    losses_B_T = -(rights_B_T * logps_B_T_C[..., 1] + (1 - rights_B_T) * logps_B_T_C[..., 0])
+    return losses_B_T[rights_B_T != IGNORED].mean()
+
+
+class _PrmTrainer(Trainer):
+    """Minimises `soft_cross_entropy`."""
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Give the loss of a batch, and what the model says of it if that is wanted."""
+        rights_B_T = inputs.pop("rights")
+        outputs = model(**inputs)
+        loss = soft_cross_entropy(outputs.logits, rights_B_T)
+        return (loss, outputs) if return_outputs else loss
+
+
+def _row(text: LabelledText, reader: Reader, labels: Labels) -> dict[str, list[Any]]:
+    """Give the ids of a solution, and behind each step what is known of it."""
+    reading = reader.read(text.question, text.steps)
+    rights = [IGNORED] * len(reading.ids)
+    for place, right in zip(reading.places, text.rights, strict=True):
+        if right is not None:
+            rights[place] = right if labels == "soft" else float(right >= 0.5)
+    return {"input_ids": list(reading.ids), "rights": rights}
+
+
+def _collate(rows: Sequence[Mapping[str, list[Any]]]) -> dict[str, Tensor]:
+    """Pad rows on the right."""
+    longest = max(len(row["input_ids"]) for row in rows)
+
+    def padded(values: list[Any], filler: float) -> list[Any]:
+        return [*values, *[filler] * (longest - len(values))]
+
+    return {
+        "input_ids": torch.tensor([padded(row["input_ids"], 0) for row in rows]),
+        "attention_mask": torch.tensor([padded([1] * len(row["input_ids"]), 0) for row in rows]),
+        "rights": torch.tensor([padded(row["rights"], IGNORED) for row in rows]),
+    }
