@@ -1,7 +1,7 @@
 """The verbs: what each kind of part does. Any object with these members is one; there are no base classes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -125,13 +125,25 @@ class Scorer(Protocol):
 class Engine(Generator, Scorer, Protocol):
     """Runs a policy. A context manager: leaving it frees the device.
 
-    An engine may count what it does in `Worker.work`, and estimate in ``seconds(tokens_read, tokens_generated)`` how
-    long tokens take it; `presrm.groups` sizes groups by that.
+    An engine may keep what it reads from one call to the next, where `keeping` asks it to: what a call gives, and what
+    is kept, then follows from the calls inside alone. It may count what it does in `Worker.work`, and estimate in
+    ``seconds(tokens_read, tokens_generated)`` how long tokens take it; `presrm.groups` sizes groups by that.
     """
 
     def __enter__(self) -> "Engine": ...
 
     def __exit__(self, *exception: object) -> None: ...
+
+
+@contextmanager
+def keeping(engine: object) -> Iterator[None]:
+    """Have an engine keep what it reads, if it can, for the calls inside: those of a search begin alike.
+
+    Entered for one lockstep group, since a group is done again as a whole.
+    """
+    kept = getattr(engine, "keeping", None)
+    with nullcontext() if kept is None else kept():
+        yield
 
 
 @runtime_checkable

@@ -18,14 +18,14 @@ from presrm.registry import nearest
 from presrm.types import Checkpoint
 
 _VERSIONED = ("presrm", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
-_OFFERED = ("chat_template", "dtype", "device", "batch_tokens")  # settings of the model, to an engine that takes them
+_OFFERED = ("chat_template", "dtype", "device", "batch_tokens", "cache_tokens")  # to an engine that takes them
 
 
 def open_engine(policy: Checkpoint, model: ModelConfig, *, lora_rank: int | None = None) -> Engine:
     """Load `policy` as the settings say, start a server of it, or reach the one that its address names.
 
     A registered engine gets those of ``checkpoint``, ``encoder``, ``chat_template``, ``dtype``, ``device``,
-    ``batch_tokens`` and ``lora_rank`` that its factory takes, and ``model.engine_options``.
+    ``batch_tokens``, ``cache_tokens`` and ``lora_rank`` that its factory takes, and ``model.engine_options``.
 
     Args:
         policy: The policy.

@@ -64,6 +64,13 @@ class ModelConfig(Section):
         description="Largest number of tokens in one batch of generation or scoring.",
         json_schema_extra=FREE,
     )
+    cache_tokens: int = Field(
+        65_536,
+        ge=0,
+        description="Largest number of tokens whose keys and values the hf engine keeps between the calls of a search; "
+        "0: every call reads its prompts anew.",
+        json_schema_extra=FREE,
+    )
 
 
 class ProblemsConfig(Section):

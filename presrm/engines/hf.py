@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from presrm.engines.drafting import Draft
 from presrm.engines.hf_decoding import decode, pad_rows, positions
 from presrm.engines.hf_loading import load_policy
+from presrm.engines.hf_reading import Reader, keeps_tokens
 from presrm.errors import EngineError
 from presrm.packing.forward import packed_logps, rotary_group, takes_packs, tree_attention_in
 from presrm.packing.layout import Pack, Scored, fill_packs, pack
@@ -31,6 +33,14 @@ magnitude, from which the size of groups follows."""
 
 
 @dataclass(frozen=True, slots=True)
+class _Ids:
+    """The ids of a prompt, and how many first ones a later prompt may begin with, too."""
+
+    ids: tuple[int, ...]
+    num_kept: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Row:
     """Completion `number` of request `index`; its `sampling` asks for no more tokens than fit behind `ids`."""
 
@@ -38,6 +48,7 @@ class _Row:
     number: int
     request: Request
     ids: tuple[int, ...]
+    num_kept: int
     sampling: Sampling
 
 
@@ -54,10 +65,10 @@ class HFEngine:
         dtype: See `presrm.engines.hf_loading.load_policy`.
         device: The same.
         batch_tokens: Tokens (prompts and completions, padding included) in one batch. Halved when memory runs out.
+        cache_tokens: Tokens whose keys and values are kept at most from one call to the next, inside `keeping`.
 
     Attributes:
         encoder: Prompts -> the ids that the policy reads.
-        tokens_read: Prompt tokens read so far; what prompts of one batch have in common is read, and counts, once.
 
     Raises:
         RequestError: if there is no such model, or it has no chat template.
@@ -72,16 +83,19 @@ class HFEngine:
         dtype: str = "auto",
         device: str = "auto",
         batch_tokens: int = 65_536,
+        cache_tokens: int = 65_536,
     ) -> None:
         model, tokenizer = load_policy(checkpoint, dtype=dtype, device=device)
         base: PreTrainedModel = model.get_base_model() if isinstance(model, PeftModel) else model  # type: ignore[assignment]
         self.checkpoint = checkpoint
         self.encoder = PromptEncoder(tokenizer, chat_template)
-        self.tokens_read = 0
+        self._num_read = 0
         self._num_drawn = 0
         self._finished = Counter(questions=0, steps=0, solutions=0)
         self._writing: list[tuple[_Row, Draft]] = []
         self._batch_tokens = batch_tokens
+        self._cache_tokens = cache_tokens
+        self._keeps = False
         self._end_ids = _find_end_ids(base, self.encoder)
         self._longest = int(getattr(base.config.get_text_config(), "max_position_embeddings", None) or 2**31)
         base.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # a model's own penalties and filters would creep into ours
@@ -92,7 +106,34 @@ class HFEngine:
 
     def __exit__(self, *exception: object) -> None:
         self._model = None
+        self.__dict__.pop("_reader", None)
         torch.cuda.empty_cache()
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keep what is read inside, for prompts of later calls that begin alike, as those of a search do.
+
+        What is kept follows from the calls inside alone: nothing is there from before, and nothing stays behind.
+        """
+        if self._keeps or self._reader is None:
+            yield
+            return
+        self._keeps = True
+        try:
+            yield
+        finally:
+            self._keeps = False
+            self._reader.forget()
+
+    @property
+    def tokens_read(self) -> int:
+        """Prompt tokens read so far; what prompts of one batch have in common is read, and counts, once."""
+        return self._num_read + (self._reader.tokens_read if self._reader else 0)
+
+    @property
+    def tokens_recalled(self) -> int:
+        """Prompt tokens that were not read, since they were still kept, counted likewise."""
+        return self._reader.tokens_recalled if self._reader else 0
 
     @property
     def tokens_generated(self) -> int:
@@ -136,17 +177,20 @@ class HFEngine:
         """
         groups: defaultdict[tuple[Sampling, Hashable], list[_Row]] = defaultdict(list)
         found: list[list[Completion]] = []
-        for index, (request, ids) in enumerate(zip(requests, self._read(r.prompt for r in requests), strict=True)):
-            room = self._longest - len(ids)
+        for index, (request, read) in enumerate(zip(requests, self._read(r.prompt for r in requests), strict=True)):
+            room = self._longest - len(read.ids)
             found.append([Completion("", (), Stop.NO_ROOM)] * request.num)
             if room > 0:
                 sampling = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, room))
-                rows = [_Row(index, number, request, ids, sampling) for number in range(request.num)]
-                groups[sampling, self._alike(len(ids), sampling.max_tokens)] += rows
+                groups[sampling, self._alike(len(read.ids), sampling.max_tokens)] += [
+                    _Row(index, number, request, read.ids, read.num_kept, sampling) for number in range(request.num)
+                ]
         for (sampling, _), rows in groups.items():
             rows.sort(key=lambda row: -len(row.ids))
             for row, completion in self._in_batches(rows, self._complete, sampling.max_tokens):
                 found[row.index][row.number] = completion
+        if self._reader and not self._keeps:
+            self._reader.forget()
         return found
 
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
@@ -164,8 +208,9 @@ class HFEngine:
             raise ValueError("an option is empty")
         asked = self._read(prompts)
         extra = max(map(len, targets), default=1) - 1
-        has_room = [len(ids) + extra < self._longest for ids in asked]
-        groups = [[Scored(ids + target, len(ids)) for target in targets] for ids in asked]
+        has_room = [len(read.ids) + extra < self._longest for read in asked]
+        groups = [[Scored(read.ids + target, len(read.ids)) for target in targets] for read in asked]
+        num_kept = {read.ids: read.num_kept for read in asked}
         fitting = [group for group, fits in zip(groups, has_room, strict=True) if group and fits]
         found: dict[Scored, float] = {}
         if fitting and self._has_tree_attention:
@@ -173,7 +218,7 @@ class HFEngine:
             for group in fitting:
                 alike[key(max(len(scored.ids) for scored in group))].append(group)
             for same in alike.values():
-                found |= self._score_packs(same)
+                found |= self._score_packs(same, num_kept)
         else:
             rows = sorted((scored for group in fitting for scored in group), key=lambda row: -len(row.ids))
             found |= self._in_batches(rows, self._score_rows)
@@ -183,15 +228,20 @@ class HFEngine:
             for group, fits in zip(groups, has_room, strict=True)
         ]
 
-    def _read(self, prompts: Iterable[Prompt]) -> list[tuple[int, ...]]:
+    def _read(self, prompts: Iterable[Prompt]) -> list[_Ids]:
         """Give the ids of prompts.
 
         Raises:
             EngineError: if the model has no embedding for one: its tokenizer is another's, or was given more tokens.
         """
-        read = [tuple(self.encoder.encode(prompt)) for prompt in prompts]
+        read = []
+        for prompt in prompts:
+            trunk, tail = self.encoder.trunk(prompt), self.encoder.tail(prompt)
+            ids = (*trunk, *tail)
+            is_question = prompt.subject is not None and not prompt.reply
+            read.append(_Ids(ids, len(trunk) if is_question else len(ids)))
         num_known = cast(torch.Tensor, self._running().get_input_embeddings().weight).shape[0]
-        if unknown := {token for ids in read for token in ids if token >= num_known}:
+        if unknown := {token for each in read for token in each.ids if token >= num_known}:
             names = ", ".join(map(repr, self.encoder.tokenizer.convert_ids_to_tokens(sorted(unknown)[:3])))
             raise EngineError(
                 f"the tokenizer of {self.checkpoint.model!r} writes tokens for which the model has no embedding "
@@ -214,6 +264,12 @@ class HFEngine:
     def _has_tree_attention(self) -> bool:
         """Whether attention goes by position ids and what a token is shown, whatever lies between."""
         return takes_packs(self._running())
+
+    @cached_property
+    def _reader(self) -> Reader | None:
+        """What reads prompts once and keeps them, where the model is one of which that can be."""
+        can = self._has_tree_attention and keeps_tokens(self._running())
+        return Reader(self._running(), self._cache_tokens) if can else None
 
     def _in_batches(
         self, rows: list[RowT], run: Callable[[list[RowT]], list[ResultT]], extra: int = 0
@@ -247,7 +303,7 @@ class HFEngine:
         drafts = [
             Draft(row.sampling.max_tokens, row.request.splitter, self.encoder.decode, self._end_ids) for row in batch
         ]
-        before, self._writing = self.tokens_read, list(zip(batch, drafts, strict=True))
+        before, self._writing = self._num_read, list(zip(batch, drafts, strict=True))
         try:
             decode(
                 self._running(),
@@ -255,11 +311,12 @@ class HFEngine:
                 drafts,
                 batch[0].sampling,
                 [derive_seed(row.request.seed, row.number) for row in batch],
-                shares=self._has_tree_attention,
+                reader=self._reader,
+                num_kept=[row.num_kept for row in batch],
                 on_read=self._add_read,
             )
         except torch.OutOfMemoryError:
-            self._writing, self.tokens_read = [], before
+            self._writing, self._num_read = [], before
             raise
         self._writing = []
         self._num_drawn += sum(draft.num_drawn for draft in drafts)
@@ -267,30 +324,36 @@ class HFEngine:
         return [draft.completion() for draft in drafts]
 
     def _add_read(self, tokens: int) -> None:
-        self.tokens_read += tokens
+        self._num_read += tokens
 
-    def _score_packs(self, groups: Sequence[Sequence[Scored]]) -> dict[Scored, float]:
-        """Score groups of sequences, what they have in common once."""
+    def _score_packs(
+        self, groups: Sequence[Sequence[Scored]], num_kept: Mapping[tuple[int, ...], int]
+    ) -> dict[Scored, float]:
+        """Score groups of sequences, what they have in common once; `num_kept` of the prompts are worth keeping."""
         found: dict[Scored, float] = {}
         for indices in fill_packs([[scored.ids for scored in group] for group in groups], self._batch_tokens):
             members = [groups[index] for index in indices]
             sequences = [scored for group in members for scored in group]
             packed = pack(sequences)
             try:
-                logps = self._run_pack(packed)
+                logps = self._run_pack(packed, [num_kept[scored.ids[: scored.start]] for scored in sequences])
             except torch.OutOfMemoryError as error:
                 self._use_less(len(packed.layout.ids_T), len(members), error)
-                found |= self._score_packs(members)
+                found |= self._score_packs(members, num_kept)
             else:
-                self.tokens_read += len(packed.layout.ids_T)
                 self._finished["questions"] += len(members)
                 found |= zip(sequences, logps, strict=True)
         return found
 
     @torch.inference_mode()
-    def _run_pack(self, packed: Pack) -> list[float]:
+    def _run_pack(self, packed: Pack, num_kept: Sequence[int]) -> list[float]:
+        if self._reader and self._keeps:
+            key = rotary_group(self._running())(max(len(places) for places in packed.places) + 1)
+            return cast(list[float], self._reader.logps(packed, num_kept, key).tolist())
         with tree_attention_in(self._running()):
-            return cast(list[float], packed_logps(self._running(), packed).tolist())
+            logps_S = packed_logps(self._running(), packed)
+        self._num_read += len(packed.layout.ids_T)
+        return cast(list[float], logps_S.tolist())
 
     @torch.inference_mode()
     def _score_rows(self, batch: list[Scored]) -> list[float]:
@@ -304,7 +367,7 @@ class HFEngine:
             use_cache=False,
             logits_to_keep=keep,
         ).logits[:, -keep:]
-        self.tokens_read += sum(len(row.ids) for row in batch)
+        self._num_read += sum(len(row.ids) for row in batch)
         logps_B_K = logits_B_K_V[:, :-1].float().log_softmax(-1).gather(-1, ids_B_T[:, 1 - keep :, None])[..., 0]
         return [float(logps[row.start - len(row.ids) :].sum()) for logps, row in zip(logps_B_K, batch, strict=True)]
 

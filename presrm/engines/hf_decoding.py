@@ -1,14 +1,13 @@
-"""How the hf engine writes: what prompts have in common is read once, and rows that are done leave the batch.
+"""How the hf engine writes: rows of a batch behind their prompts; those that are done leave it.
 
 The tokens come from transformers' own ``generate``, which is called anew, with the rows that are left and their cache,
 whenever enough rows are done.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
-from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.nn.functional import pad
 from transformers import (
@@ -27,9 +26,11 @@ from presrm.engines.hf_drawing import Draws
 from presrm.packing.forward import rotary_group
 from presrm.protocols import Sampling
 
+if TYPE_CHECKING:
+    from presrm.engines.hf_reading import Reader
+
 _WORTH_LEAVING = 8  # rows that are done leave the batch once they are an eighth of it
-_WORTH_SHARING = 16  # tokens that prompts have in common are read once, in a pass of their own
-_READ_AT_ONCE = 4096  # tokens of prompts, of like length
+_READ_AT_ONCE = 4096  # tokens of prompts, of like length, where rows are read without a reader
 _PAD = 0  # unseen, so any token does; a tokenizer's own may have no embedding
 
 
@@ -40,7 +41,8 @@ def decode(
     sampling: Sampling,
     seeds: Sequence[int],
     *,
-    shares: bool,
+    reader: "Reader | None" = None,
+    num_kept: Sequence[int] | None = None,
     on_read: Callable[[int], None] = lambda tokens: None,
 ) -> None:
     """Write drafts behind their prompts until all are done.
@@ -53,17 +55,16 @@ def decode(
         drafts: Get the tokens that are drawn.
         sampling: How, and how many at most.
         seeds: Of the draws, one a draft.
-        shares: Read what all prompts begin with once. Padding may then lie inside a row, so attention has to go by
-            position ids, as that of a model that `presrm.packing.forward.takes_packs`.
-        on_read: Told of prompt tokens as they are read.
+        reader: Reads the prompts; none: they are read as rows of a batch, each from its beginning.
+        num_kept: For the reader: how many first tokens of each prompt are worth keeping; none: all.
+        on_read: Told of prompt tokens that are read without the reader.
     """
-    distinct = {ids: number for number, ids in enumerate(dict.fromkeys(prompts))}
-    shared = _num_shared(model, list(distinct), sampling.max_tokens) if shares else 0
-    ids_P_T, mask_P_T, cache = _read(model, list(distinct), shared, on_read)
-    prompt_B = torch.tensor([distinct[ids] for ids in prompts], device=model.device)
-    ids_B_T, mask_B_T = ids_P_T[prompt_B], mask_P_T[prompt_B]
-    if cache is not None and len(distinct) < len(prompts):
-        cache.batch_select_indices(prompt_B)
+    if reader is None or len(prompts[0]) == 1:
+        ids_B_T, mask_B_T, cache = _read_rows(model, prompts, on_read)
+    else:
+        ids_B_T, mask_B_T = pad_rows(prompts, model.device)
+        cache = _read_once(model, prompts, num_kept or [*map(len, prompts)], reader)
+        on_read(len(set(prompts)))  # the last token of each, which is read now
     length = ids_B_T.shape[1] + sampling.max_tokens
     draws = Draws(sampling, seeds, model.device) if sampling.temperature > 0 else None
     while True:
@@ -91,13 +92,11 @@ def decode(
         mask_B_T = torch.cat([mask_B_T[left_B], mask_B_T.new_ones(len(left), num_new)], dim=1)
 
 
-def pad_rows(
-    rows: Sequence[tuple[int, ...]], device: torch.device, shared: int = 0
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad rows of ids on the left, behind the `shared` first: ids and mask, both (rows, longest)."""
+def pad_rows(rows: Sequence[tuple[int, ...]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad rows of ids on the left: ids and mask, both (rows, longest)."""
     longest = max(map(len, rows))
-    ids = [row[:shared] + (_PAD,) * (longest - len(row)) + row[shared:] for row in rows]
-    mask = [[1] * shared + [0] * (longest - len(row)) + [1] * (len(row) - shared) for row in rows]
+    ids = [(_PAD,) * (longest - len(row)) + row for row in rows]
+    mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
@@ -151,49 +150,57 @@ def _with_room(states: torch.Tensor, new: int) -> torch.Tensor:
     return room
 
 
-def _num_shared(model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], extra: int) -> int:
-    """How many first tokens all prompts share, but their last; 0 where reading them apart would not be the same."""
-    key = rotary_group(model)
-    if not _keeps_all(model) or key(1) != key(max(map(len, prompts)) + extra):
-        return 0
-    columns = zip(*(ids[:-1] for ids in prompts), strict=False)
-    num = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
-    return num if num >= _WORTH_SHARING and len(prompts) > 1 else 0
-
-
 def _keeps_all(model: PreTrainedModel) -> bool:
     """Whether every layer attends to all that was read, so that padding inside a row changes nothing."""
     layers = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
     return all(type(layer) is DynamicLayer for layer in layers)
 
 
-def _read(
-    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], shared: int, on_read: Callable[[int], None]
+def _read_once(
+    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], num_kept: Sequence[int], reader: "Reader"
+) -> Cache:
+    """Read prompts but their last token, what they have in common once: the cache, a row a prompt."""
+    heads = [ids[:-1] for ids in prompts]
+    kept = {ids: min(num, len(ids)) for ids, num in zip(heads, num_kept, strict=True)}
+    distinct = [ids for ids in kept if ids]
+    with reader.read(distinct, [kept[ids] for ids in distinct], rotary_group(model)(len(prompts[0]))) as slots:
+        by_ids = dict(zip(distinct, slots, strict=True))
+        return reader.rows([by_ids.get(ids, np.empty(0, np.int64)) for ids in heads])
+
+
+def _read_rows(
+    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], on_read: Callable[[int], None]
 ) -> tuple[torch.Tensor, torch.Tensor, Cache | None]:
-    """Read P prompts, longest first, but their last token: the first `shared` once, and some at a time.
+    """Read B prompts, longest first, but their last token, equal ones once, some at a time.
 
     Returns:
         Ids and mask, both (prompts, longest), and the cache; none for a model that keeps no such, and for prompts of
         one token: `generate` reads them itself.
     """
-    longest, apart = len(prompts[0]), _keeps_all(model) and len(prompts[-1]) > 1
-    members = [*_alike(prompts)] if apart else [prompts]
-    parts = [pad_rows(part, model.device, shared) for part in members]
-    ids_P_T, mask_P_T = (
-        torch.cat([pad(part, (longest - part.shape[1], 0), value=filler) for part in column])
-        for column, filler in zip(zip(*parts, strict=True), (_PAD, 0), strict=True)
-    )
-    on_read(shared)
-    if longest == 1:
-        on_read(len(prompts))
-        return ids_P_T, mask_P_T, None
-    first_ids, first_mask = parts[0]
-    start = _forward(model, first_ids[:1, :shared], first_mask[:1, :shared], None) if shared else None
+    distinct = {ids: number for number, ids in enumerate(dict.fromkeys(prompts))}
+    rows = list(distinct)
+    ids_P_T, mask_P_T = pad_rows(rows, model.device)
+    prompt_B = torch.tensor([distinct[ids] for ids in prompts], device=model.device)
+    ids_B_T, mask_B_T = ids_P_T[prompt_B], mask_P_T[prompt_B]
+    if len(rows[0]) == 1:
+        on_read(len(rows))
+        return ids_B_T, mask_B_T, None
     caches = []
-    for (ids, mask), part in zip(parts, members, strict=True):
-        caches.append(_forward(model, ids[:, :-1], mask[:, :-1], start))
-        on_read(sum(len(prompt) - shared for prompt in part))
-    return ids_P_T, mask_P_T, _merge(caches)
+    for part in [*_alike(rows)] if _keeps_all(model) and len(rows[-1]) > 1 else [rows]:
+        ids, mask = pad_rows(part, model.device)
+        output = model(
+            input_ids=ids[:, :-1],
+            attention_mask=mask[:, :-1],
+            position_ids=positions(mask)[:, :-1],
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        caches.append(getattr(output, "past_key_values", None))
+        on_read(sum(map(len, part)))
+    cache = _merge(caches)
+    if cache is not None and len(rows) < len(prompts):
+        cache.batch_select_indices(prompt_B)
+    return ids_B_T, mask_B_T, cache
 
 
 def _alike(prompts: Sequence[tuple[int, ...]]) -> Iterator[Sequence[tuple[int, ...]]]:
@@ -203,27 +210,6 @@ def _alike(prompts: Sequence[tuple[int, ...]]) -> Iterator[Sequence[tuple[int, .
         end = begin + max(1, _READ_AT_ONCE // len(prompts[begin]))
         yield prompts[begin:end]
         begin = end
-
-
-def _forward(
-    model: PreTrainedModel, ids_P_T: torch.Tensor, mask_P_T: torch.Tensor, start: Cache | None
-) -> Cache | None:
-    """Read rows of ids, which all begin as the one row in the cache `start` does."""
-    cache, num_read = deepcopy(start), 0
-    if cache is not None:
-        num_read = cache.get_seq_length()
-        cache.batch_repeat_interleave(len(ids_P_T))
-        if num_read == ids_P_T.shape[1]:
-            return cache
-    output = model(
-        input_ids=ids_P_T[:, num_read:],
-        attention_mask=mask_P_T,
-        position_ids=positions(mask_P_T)[:, num_read:],
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return getattr(output, "past_key_values", None)
 
 
 def _merge(caches: Sequence[Cache | None]) -> Cache | None:

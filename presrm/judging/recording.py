@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import cache
 from typing import NamedTuple, Self
@@ -15,7 +16,7 @@ from typing import NamedTuple, Self
 from presrm.files.ledger import Call, CallStage, Ledger, short_hash
 from presrm.judging.verdicts import Reading
 from presrm.prompts import Prompt
-from presrm.protocols import Completion, Engine, Request, Sampling
+from presrm.protocols import Completion, Engine, Request, Sampling, keeping
 from presrm.types import Stop
 
 
@@ -58,6 +59,10 @@ class RecordingEngine:
 
     def __exit__(self, *exception: object) -> None:
         self._write()
+
+    def keeping(self) -> AbstractContextManager[None]:
+        """Have the engine keep what it reads, if it can."""
+        return keeping(self._engine)
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """Complete every request."""

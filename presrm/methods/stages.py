@@ -28,7 +28,7 @@ from presrm.judging.health import Health, LabelledCandidates, StepLabeller, with
 from presrm.judging.problems import Judgements, LabelledProblem
 from presrm.judging.recording import RecordingEngine
 from presrm.prompts import PromptSet
-from presrm.protocols import Engine, Judge, Searcher, Trainer, ask_judge, silent_stage
+from presrm.protocols import Engine, Judge, Searcher, Trainer, ask_judge, keeping, silent_stage
 from presrm.seeding import derive_seed
 from presrm.types import (
     Attempt,
@@ -336,15 +336,18 @@ class Stages:
                     advance(have)
                     searcher = self.parts.searcher(iteration.name if iteration.part else number)
                     judge = self.parts.judge(recording)
-                    yield from self._in_groups(
-                        "trees.jsonl",
-                        iteration,
-                        engine,
-                        (have, len(problems), size),
-                        lambda start, end: list(searcher.search(problems[start:end], engine, judge, start=start)),
-                        advance,
-                    )
-                iteration.run.log(stage="search", iteration=number, **counts(engine, before))
+
+                    def work(start: int, end: int) -> list[SearchTree]:
+                        with keeping(recording):  # it may be another engine than that which solves
+                            return list(searcher.search(problems[start:end], engine, judge, start=start))
+
+                    bounds = (have, len(problems), size)
+                    num_expansions = 0
+                    for group in self._in_groups("trees.jsonl", iteration, engine, bounds, work, advance):
+                        num_expansions += sum(len(tree.expansions) for tree in group)
+                        yield group
+                spent = {**counts(engine, before), "expansions": num_expansions}
+                iteration.run.log(stage="search", iteration=number, **spent)
 
         return timed(iteration, "search", "trees.jsonl", lambda: iteration.rows(SearchTree, "trees.jsonl", make))
 
@@ -722,8 +725,8 @@ def facts(engine: Engine) -> dict[str, str]:
 
 
 def counts(engine: Engine, before: Mapping[str, int] = MappingProxyType({})) -> dict[str, int]:
-    """Tokens an engine wrote and read since `before`, where it counts them."""
-    names = ("tokens_generated", "tokens_read")
+    """Tokens an engine wrote, read and did not have to read again since `before`, where it counts them."""
+    names = ("tokens_generated", "tokens_read", "tokens_recalled")
     now = {name: getattr(engine, name, None) for name in names}
     return {name: count - before.get(name, 0) for name, count in now.items() if count is not None}
 

@@ -6,11 +6,13 @@ square of the row.
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, cast
+from operator import itemgetter
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -33,7 +35,7 @@ class _Round:
     """Neighbouring chains that attend together.
 
     Attributes:
-        num_rows: Rows of the Q tokens that attend.
+        num_rows: How many of the row's new tokens attend: Q.
         seen: The numbers of the pieces of the row that they see, in order: K tokens.
         mask_Q_K: Which of them; none: plainly causal.
     """
@@ -43,22 +45,46 @@ class _Round:
     mask_Q_K: Tensor | None
 
 
-class Tree:
-    """What attention has to know of a row, and the masks made of it, one a window."""
+class Memory(Protocol):
+    """Keys and values of a row, of which a part was read before.
 
-    def __init__(self, layout: Layout, device: torch.device) -> None:
+    Attributes:
+        is_new_T: Whether each token of the row is read now.
+    """
+
+    is_new_T: NDArray[np.bool_]
+
+    def recall(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Take those of the N new tokens, both (1, heads, N, D), and give those of the whole row, (1, heads, T, D)."""
+        ...
+
+
+class Tree:
+    """What attention has to know of a row, and the masks made of it, one a window.
+
+    Args:
+        layout: The row.
+        device: Where the masks are.
+        memory: Has what is not read now; none: all of the row is.
+    """
+
+    def __init__(self, layout: Layout, device: torch.device, memory: Memory | None = None) -> None:
+        self.memory = memory
+        self._is_new_T = np.ones(len(layout.ids_T), bool) if memory is None else memory.is_new_T
         self._layout = layout
         self._device = device
         self._rounds: dict[int | None, list[_Round]] = {}
         self._block_masks: dict[int | None, BlockMask] = {}
         self._groups: list[list[Chain]] = []
         for chain in layout.chains:
+            if not self._is_new_T[chain.start : chain.end].any():
+                continue
             if chain.before and self._groups and chain.end - self._groups[-1][0].start <= _ROUND:
                 self._groups[-1].append(chain)
             else:
                 self._groups.append([chain])
         ends = {end for chain in layout.chains for _, end in chain.before}
-        edges = sorted({0, *ends, *(group[-1].end for group in self._groups)})
+        edges = sorted({0, *ends, *(group[-1].end for group in self._groups), len(layout.ids_T)})
         self._pieces = list(pairwise(edges))
         self.sizes = [end - start for start, end in self._pieces]
 
@@ -69,13 +95,22 @@ class Tree:
         return self._rounds[window]
 
     def _round(self, group: list[Chain], window: int | None) -> _Round:
-        rows = slice(group[0].start, group[-1].end)
-        length = rows.stop - rows.start
-        visible_Q_T = self._layout.visible(window, rows)
-        seen = [number for number, piece in enumerate(self._pieces) if visible_Q_T[:, slice(*piece)].any()]
-        mask_Q_K = np.concatenate([visible_Q_T[:, slice(*self._pieces[number])] for number in seen], 1)
-        causal = mask_Q_K.shape == (length, length) and (mask_Q_K == np.tri(length, dtype=bool)).all()
-        return _Round(length, seen, None if causal else torch.from_numpy(mask_Q_K).to(self._device))
+        start, end = group[0].start, group[-1].end
+        rows = start + np.flatnonzero(self._is_new_T[start:end])
+        stretches = {(start, end), *(stretch for chain in group for stretch in chain.before)}
+        near = sorted({number for stretch in stretches for number in self._pieces_of(*stretch)})
+        masks = {number: self._layout.visible(window, rows, slice(*self._pieces[number])) for number in near}
+        seen = [number for number, mask in masks.items() if mask.any()]
+        mask_Q_K = np.concatenate([masks[number] for number in seen], 1)
+        num = len(rows)
+        causal = mask_Q_K.shape == (num, num) and (mask_Q_K == np.tri(num, dtype=bool)).all()
+        return _Round(num, seen, None if causal else torch.from_numpy(mask_Q_K).to(self._device))
+
+    def _pieces_of(self, start: int, end: int) -> range:
+        """The numbers of the pieces that a stretch of the row touches."""
+        return range(
+            bisect_right(self._pieces, start, key=itemgetter(0)) - 1, bisect_left(self._pieces, end, key=itemgetter(0))
+        )
 
     def block_mask(self, window: int | None) -> BlockMask:
         """The same for FlexAttention, of the row padded to whole blocks; padding sees nothing."""
@@ -86,6 +121,8 @@ class Tree:
     def _block_mask(self, window: int | None) -> BlockMask:
         """One function of the mask serves all windows and lengths, so that it is compiled once."""
         some_N_N, every_N_N = self._layout.blocks(_BLOCK, window)
+        is_new_N = np.logical_or.reduceat(self._is_new_T, np.arange(0, len(self._is_new_T), _BLOCK))
+        some_N_N, every_N_N = (blocks_N_N & is_new_N[:, None] for blocks_N_N in (some_N_N, every_N_N))
         more = max(0, _MIN_BLOCKS - len(some_N_N))
         some_N_N, every_N_N = (np.pad(blocks_N_N, (0, more)) for blocks_N_N in (some_N_N, every_N_N))
         length = len(some_N_N) * _BLOCK
@@ -109,6 +146,21 @@ class Tree:
             for each in (blocks_N_N.sum(1), order_N_N)
         )
         return counts, order
+
+    def spread(self, query: Tensor) -> Tensor:
+        """Put the queries of the new tokens where they lie in the row; elsewhere nothing is asked."""
+        if self.memory is None:
+            return query
+        row = query.new_zeros(*query.shape[:2], len(self._is_new_T), query.shape[3])
+        row[:, :, self._new_places()] = query
+        return row
+
+    def gather(self, out: Tensor) -> Tensor:
+        """Take what the new tokens got of the row."""
+        return out if self.memory is None else out[:, :, self._new_places()]
+
+    def _new_places(self) -> Tensor:
+        return torch.from_numpy(np.flatnonzero(self._is_new_T)).to(self._device)
 
 
 def _window(*, config: Any, local_size: int | None = None, **others: Any) -> int | None:
@@ -141,7 +193,8 @@ def _tree_attention(
     Args:
         module: The layer's attention.
         query: (1, heads, T, D).
-        key: (1, heads or a divisor of it, T, D).
+        key: (1, heads or a divisor of it, T, D); queries, keys and values are those of its new tokens alone where the
+            tree has a memory.
         value: The same.
         attention_mask: The layer's window, from `_window`; none: all of its path is seen.
         tree: The row.
@@ -162,6 +215,8 @@ def _tree_attention(
     kind = query.device.type  # rotary embeddings may have left queries and keys in float32, where autocast made values
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
     q, k, v = (tensor.to(dtype) for tensor in (query, key, value))
+    if tree.memory is not None:
+        k, v = tree.memory.recall(cast(int, module.layer_idx), k, v)
     attend = _flex if query.is_cuda and not dropout else _in_rounds
     return attend(q, k, v, tree, scaling, dropout, attention_mask).transpose(1, 2).contiguous(), None
 
@@ -189,6 +244,7 @@ def _flex(
     Lengths are dynamic from the second one on. All else that dynamo would compile anew for stays out of the call:
     autocast, and the scale, a number, of which it would make a variable that the kernels do not know.
     """
+    query = tree.spread(query)
     length, width = query.shape[2:]
     if scaling is not None and not math.isclose(scaling, width**-0.5):
         query = query * (scaling * width**0.5)
@@ -196,7 +252,7 @@ def _flex(
     padded = [pad(tensor, (0, 0, 0, mask.shape[-1] - length)) for tensor in (query, key, value)]
     with torch.autocast(query.device.type, enabled=False):
         out = _compiled_flex()(*padded, block_mask=mask, enable_gqa=query.shape[1] != key.shape[1])
-    return cast(Tensor, out)[:, :, :length]
+    return tree.gather(cast(Tensor, out)[:, :, :length])
 
 
 @cache

@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from presrm.packing.attention import TREE_ATTENTION, Tree
-from presrm.packing.layout import Ids, Pack, Scored, pack
+from presrm.packing.attention import TREE_ATTENTION, Memory, Tree
+from presrm.packing.layout import Ids, Layout, Pack, Scored, pack
 
 logger = logging.getLogger(__name__)
 
@@ -30,27 +30,47 @@ _PROBE_IDS = 200  # token ids in it: the lowest, which no model keeps for images
 _NOTHING = 1e-5  # nats
 
 
-def packed_logps(model: nn.Module, packed: Pack, *, by_token: bool = False) -> Tensor:
+def read_row(model: nn.Module, layout: Layout, memory: Memory | None = None) -> Tensor:
+    """Read a row, or what of it is new to a memory: hidden_N_D, behind each of its tokens that are read.
+
+    Args:
+        model: As for `packed_logps`.
+        layout: The row.
+        memory: Has the keys and values of what is not read now, and gets those of what is.
+    """
+    base: Any = _base(model)
+    device = base.get_input_embeddings().weight.device
+    ids_T, positions_T = layout.ids_T, layout.positions_T
+    if memory is not None:
+        ids_T, positions_T = ids_T[memory.is_new_T], positions_T[memory.is_new_T]
+    return cast(
+        Tensor,
+        base.get_decoder()(
+            input_ids=torch.from_numpy(ids_T)[None].to(device),
+            position_ids=torch.from_numpy(positions_T)[None].to(device),
+            use_cache=False,
+            tree=Tree(layout, device, memory),
+        ).last_hidden_state[0],
+    )
+
+
+def packed_logps(model: nn.Module, packed: Pack, *, by_token: bool = False, memory: Memory | None = None) -> Tensor:
     """Log-probabilities (nats) of the sequences of a pack, or of their tokens.
 
     Args:
         model: A causal language model that `takes_packs`, inside `tree_attention_in`; perhaps with an adapter.
         packed: S sequences as one row; their N scored tokens, sequence after sequence, belong to ``packed.owners_N``.
         by_token: Give the tokens' own log-probabilities, for an objective that weighs each.
+        memory: As for `read_row`; every token before a scored one has to be new to it.
 
     Returns:
         logps_S, sums over the scored tokens of each sequence; with `by_token` logps_N.
     """
     base: Any = _base(model)
     device = base.get_input_embeddings().weight.device
-    layout = packed.layout
-    hidden_T_D = base.get_decoder()(
-        input_ids=torch.from_numpy(layout.ids_T)[None].to(device),
-        position_ids=torch.from_numpy(layout.positions_T)[None].to(device),
-        use_cache=False,
-        tree=Tree(layout, device),
-    ).last_hidden_state[0]
-    hidden_W_D = hidden_T_D[torch.from_numpy(packed.sources_W).to(hidden_T_D.device)]
+    sources_W = packed.sources_W if memory is None else (memory.is_new_T.cumsum() - 1)[packed.sources_W]
+    hidden_N_D = read_row(model, packed.layout, memory)
+    hidden_W_D = hidden_N_D[torch.from_numpy(sources_W).to(hidden_N_D.device)]
     logps_W = _target_logps(base.get_output_embeddings(), hidden_W_D, torch.from_numpy(packed.targets_W).to(device))
     logps_N = logps_W[torch.from_numpy(np.concatenate(packed.sums)).to(logps_W.device)]
     if by_token:

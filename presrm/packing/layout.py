@@ -61,19 +61,22 @@ class Layout:
     spans: tuple[tuple[int, int], ...]
     chains: tuple[Chain, ...]
 
-    def visible(self, window: int | None = None, rows: slice = slice(None)) -> NDArray[np.bool_]:
-        """Whether the row's token may see the column's token: visible_Q_T.
+    def visible(
+        self, window: int | None = None, rows: slice | Indices = slice(None), columns: slice | Indices = slice(None)
+    ) -> NDArray[np.bool_]:
+        """Whether the row's token may see the column's token: visible_Q_K.
 
         Args:
             window: See only the last so many tokens of the path, itself included; none: all.
             rows: The Q tokens that are asked for.
+            columns: The K tokens likewise.
         """
         all_T = np.arange(len(self.ids_T))
-        row_Q_1 = all_T[rows, None]
-        visible_Q_T = (row_Q_1 >= all_T) & (row_Q_1 < self.until_T)
+        row_Q_1, column_K = all_T[rows, None], all_T[columns]
+        visible_Q_K = (row_Q_1 >= column_K) & (row_Q_1 < self.until_T[columns])
         if window is not None:
-            visible_Q_T &= self.positions_T[rows, None] - self.positions_T < window
-        return np.asarray(visible_Q_T)
+            visible_Q_K &= self.positions_T[rows, None] - self.positions_T[columns] < window
+        return np.asarray(visible_Q_K)
 
     def blocks(self, size: int, window: int | None = None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """What each of the row's N blocks of `size` tokens sees of each block: some_N_N, every_N_N.
@@ -133,12 +136,14 @@ class Pack:
         sources_W: Places in the row whose prediction is wanted; each (source, target) once.
         targets_W: The token id whose log-probability is wanted there.
         sums: For each sequence, which of the W log-probabilities add up to its own.
+        places: For each sequence, where its tokens lie in the row, without its last one.
     """
 
     layout: Layout
     sources_W: Indices
     targets_W: Indices
     sums: tuple[Indices, ...]
+    places: tuple[Indices, ...]
 
     @property
     def owners_N(self) -> Indices:
@@ -216,6 +221,17 @@ def prefix_tree(sequences: Sequence[Ids]) -> tuple[list[Segment], list[Ids]]:
     return segments, [ways[ids] for ids in sequences]
 
 
+def lay_out_prefixes(sequences: Sequence[Ids]) -> tuple[Layout, list[Indices]]:
+    """Lay out sequences, what they have in common at their beginning once; and say where the tokens of each lie.
+
+    Raises:
+        ValueError: if a sequence is empty.
+    """
+    segments, ways = prefix_tree(sequences)
+    layout = lay_out(segments)
+    return layout, [np.concatenate([np.arange(*layout.spans[number]) for number in way]) for way in ways]
+
+
 def tree_size(sequences: Sequence[Ids]) -> int:
     """Count the tokens of a prefix tree: what is shared counts once."""
     return sum(len(segment.ids) for segment in prefix_tree(sequences)[0])
@@ -223,16 +239,14 @@ def tree_size(sequences: Sequence[Ids]) -> int:
 
 def pack(sequences: Sequence[Scored]) -> Pack:
     """Pack sequences, in whatever order, into one row."""
-    segments, ways = prefix_tree([sequence.ids[:-1] for sequence in sequences])
-    layout = lay_out(segments)
+    layout, places = lay_out_prefixes([sequence.ids[:-1] for sequence in sequences])
     wanted: dict[tuple[int, int], int] = {}
     sums = []
-    for sequence, way in zip(sequences, ways, strict=True):
-        places = np.concatenate([np.arange(*layout.spans[number]) for number in way])[sequence.start - 1 :]
-        asked = zip(places.tolist(), sequence.ids[sequence.start :], strict=True)
+    for sequence, own in zip(sequences, places, strict=True):
+        asked = zip(own[sequence.start - 1 :].tolist(), sequence.ids[sequence.start :], strict=True)
         sums.append(np.array([wanted.setdefault(place_and_id, len(wanted)) for place_and_id in asked]))
     sources_and_targets = np.array(list(wanted)).reshape(-1, 2)
-    return Pack(layout, sources_and_targets[:, 0], sources_and_targets[:, 1], tuple(sums))
+    return Pack(layout, sources_and_targets[:, 0], sources_and_targets[:, 1], tuple(sums), tuple(places))
 
 
 def fill_packs(groups: Sequence[Sequence[Ids]], budget: int) -> list[tuple[int, ...]]:

@@ -14,7 +14,7 @@ from pydantic import Field
 from presrm.config import SearchConfig
 from presrm.errors import RequestError
 from presrm.prompts import PromptSet
-from presrm.protocols import Composition, Generator, Judge, StepSplitter, composition_of
+from presrm.protocols import Composition, Generator, Judge, StepSplitter, composition_of, keeping
 from presrm.searchers.expanding import Expander, Place, why_none_is_whole
 from presrm.searchers.worth import compose
 from presrm.types import Expansion, Judgement, Problem, SearchTree, Trajectory
@@ -72,8 +72,9 @@ class BeamSearcher:
         indexed = enumerate(problems, start)
         while group := list(islice(indexed, self._group_size)):
             beams = [_Beam(index, SearchTree(problem)) for index, problem in group]
-            while any(beam.live for beam in beams):
-                self._expand(beams, generator, judge)
+            with keeping(generator):
+                while any(beam.live for beam in beams):
+                    self._expand(beams, generator, judge)
             yield from (beam.finished() for beam in beams)
 
     def _expand(self, beams: "Sequence[_Beam]", generator: Generator, judge: Judge) -> None:

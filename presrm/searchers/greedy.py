@@ -12,7 +12,7 @@ from pydantic import Field
 
 from presrm.config import SearchConfig
 from presrm.prompts import PromptSet
-from presrm.protocols import Generator, Judge, StepSplitter
+from presrm.protocols import Generator, Judge, StepSplitter, keeping
 from presrm.searchers.expanding import Expander, Place, why_none_is_whole
 from presrm.types import Expansion, Problem, SearchTree, Trajectory
 
@@ -67,8 +67,9 @@ class GreedySearcher:
         indexed = enumerate(problems, start)
         while group := list(islice(indexed, self._group_size)):
             walks = [_Walk(index, problem) for index, problem in group]
-            while live := [walk for walk in walks if not walk.is_finished]:
-                self._expand(live, generator, judge)
+            with keeping(generator):
+                while live := [walk for walk in walks if not walk.is_finished]:
+                    self._expand(live, generator, judge)
             yield from (walk.tree() for walk in walks)
 
     def _expand(self, walks: "Sequence[_Walk]", generator: Generator, judge: Judge) -> None:

@@ -17,7 +17,7 @@ from pydantic import Field
 from presrm.config import SearchConfig
 from presrm.errors import ConfigError
 from presrm.prompts import PromptSet
-from presrm.protocols import Composition, Generator, Judge, StepSplitter, composition_of
+from presrm.protocols import Composition, Generator, Judge, StepSplitter, composition_of, keeping
 from presrm.searchers.expanding import Expander, Place, why_none_is_whole
 from presrm.searchers.worth import compose
 from presrm.types import Expansion, Judgement, Problem, SearchTree, Step, Trajectory
@@ -79,10 +79,11 @@ class MctsSearcher:
         while group := list(islice(indexed, self._group_size)):
             trees = [_Growing(index, problem, composition, self._exploration) for index, problem in group]
             live = trees
-            while live := [tree for tree in live if tree.grows(self._num_descents)]:
-                places = [tree.place() for tree in live]
-                for tree, expansion in zip(live, self._expander.expand(places, generator, judge), strict=True):
-                    tree.add(expansion)
+            with keeping(generator):
+                while live := [tree for tree in live if tree.grows(self._num_descents)]:
+                    places = [tree.place() for tree in live]
+                    for tree, expansion in zip(live, self._expander.expand(places, generator, judge), strict=True):
+                        tree.add(expansion)
             yield from (tree.freeze() for tree in trees)
 
 

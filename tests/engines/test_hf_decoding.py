@@ -23,7 +23,9 @@ from transformers import (
 from presrm.engines import hf_decoding
 from presrm.engines.drafting import Draft
 from presrm.engines.hf_decoding import decode
+from presrm.engines.hf_reading import Reader, keeps_tokens
 from presrm.packing.forward import takes_packs
+from presrm.packing.layout import tree_size
 from presrm.protocols import Sampling
 
 VOCABULARY = 64
@@ -50,11 +52,16 @@ CONFIGS = {
 GREEDY = Sampling(max_tokens=24)
 
 
-def count_read(*arguments: Any, **options: Any) -> int:
-    """Decode, and count the prompt tokens of which that tells."""
+def reader_of(model: PreTrainedModel) -> Reader | None:
+    return Reader(model, 1000) if takes_packs(model) and keeps_tokens(model) else None
+
+
+def count_read(model: PreTrainedModel, *arguments: Any, reader: Reader | None) -> int:
+    """Decode, and count the prompt tokens that are read for it."""
     read: list[int] = []
-    decode(*arguments, **options, on_read=read.append)
-    return sum(read)
+    with torch.inference_mode():
+        decode(model, *arguments, reader=reader, on_read=read.append)
+    return sum(read) + (reader.tokens_read if reader else 0)
 
 
 def make_model(name: str) -> PreTrainedModel:
@@ -78,7 +85,7 @@ def make_prompts(num: int, shared: int = 20) -> list[tuple[int, ...]]:
 def write(model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], how: Sampling = GREEDY) -> list[tuple[int, ...]]:
     drafts = [Draft(how.max_tokens, None, str, ENDS) for _ in prompts]
     with torch.inference_mode():
-        decode(model, prompts, drafts, how, range(len(prompts)), shares=takes_packs(model))
+        decode(model, prompts, drafts, how, range(len(prompts)), reader=reader_of(model))
     return [draft.completion().tokens for draft in drafts]
 
 
@@ -101,20 +108,22 @@ def test_a_row_is_written_as_it_would_be_alone(name: str, monkeypatch: pytest.Mo
     assert len(set(map(len, written))) > 3, "rows should leave at different times"
 
 
-def test_a_prefix_that_all_prompts_share_is_read_once() -> None:
-    model, prompts = make_model("llama"), make_prompts(10)
+@pytest.mark.parametrize("name", ["llama", "gemma3", "mistral", "gpt2"])
+def test_what_prompts_share_is_read_once(name: str) -> None:
+    model, prompts = make_model(name), make_prompts(10)
     drafts = [Draft(1, None, str, ENDS) for _ in prompts]
-    with torch.inference_mode():
-        num_read = count_read(model, prompts, drafts, Sampling(max_tokens=1), range(10), shares=takes_packs(model))
-    assert num_read == 20 + sum(len(ids) - 20 for ids in set(prompts))
+    num_read = count_read(model, prompts, drafts, Sampling(max_tokens=1), range(10), reader=reader_of(model))
+    heads = {ids[:-1] for ids in prompts}
+    assert num_read == tree_size(list(heads)) + len(set(prompts))
+    assert num_read <= 20 + sum(len(ids) - 20 for ids in set(prompts))
 
 
-def test_behind_a_sliding_window_every_prompt_is_read_whole() -> None:
-    """Padding between prefix and rest would push tokens out of the window."""
-    model, prompts = make_model("mistral"), make_prompts(10)
+@pytest.mark.parametrize("name", ["mpt", "mamba"])
+def test_a_model_that_takes_no_packs_reads_every_prompt_whole(name: str) -> None:
+    model, prompts = make_model(name), make_prompts(10)
+    assert reader_of(model) is None
     drafts = [Draft(1, None, str, ENDS) for _ in prompts]
-    with torch.inference_mode():
-        num_read = count_read(model, prompts, drafts, Sampling(max_tokens=1), range(10), shares=takes_packs(model))
+    num_read = count_read(model, prompts, drafts, Sampling(max_tokens=1), range(10), reader=None)
     assert num_read == sum(map(len, set(prompts)))
 
 
@@ -138,7 +147,7 @@ def test_a_row_draws_the_same_alone_and_in_any_company(name: str) -> None:
     for row, prompt in enumerate(prompts):
         draft = Draft(how.max_tokens, None, str, ENDS)
         with torch.inference_mode():
-            decode(model, [prompt], [draft], how, [row], shares=takes_packs(model))
+            decode(model, [prompt], [draft], how, [row], reader=reader_of(model))
         assert draft.completion().tokens == together[row]
     pairs = [(a, b) for a in range(12) for b in range(a) if prompts[a] == prompts[b]]
     assert pairs
@@ -175,38 +184,24 @@ def test_a_prompt_that_all_others_begin_with_is_written_as_it_would_be_alone() -
     model, prompts = make_model("llama"), make_prompts(6)
     prompts = [*prompts, prompts[0][:20]]
     assert write(model, prompts) == [write_alone(model, prompt) for prompt in prompts]
-    drafts = [Draft(1, None, str, ENDS) for _ in prompts]
-    with torch.inference_mode():
-        num_read = count_read(model, prompts, drafts, Sampling(max_tokens=1), range(7), shares=True)
-    assert num_read == 19 + sum(len(ids) - 19 for ids in set(prompts)), "its last token is left to read"
-
-
-@pytest.mark.parametrize(("num_shared", "is_shared"), [(15, False), (16, True)])
-def test_a_short_prefix_is_not_worth_a_pass_of_its_own(num_shared: int, is_shared: bool) -> None:
-    model = make_model("llama")
-    prompts = [(*range(1, 1 + num_shared), tail, 3, 4) for tail in (50, 51, 52)]
-    drafts = [Draft(1, None, str, ENDS) for _ in prompts]
-    with torch.inference_mode():
-        num_read = count_read(model, prompts, drafts, Sampling(max_tokens=1), range(3), shares=True)
-    assert num_read == (num_shared + 9 if is_shared else 3 * (num_shared + 3))
 
 
 LONGROPE = {"type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0, 9.0, 20.0, 40.0]}
 
 
-@pytest.mark.parametrize(
-    ("first", "max_tokens", "is_shared"), [(64, 24, True), (64, 60, False), (40, 24, False), (24, 24, False)]
-)
-def test_no_prefix_is_shared_where_rotary_factors_change_between_it_and_the_end(
-    first: int, max_tokens: int, is_shared: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("first", "max_tokens"), [(64, 24), (64, 60), (40, 24), (24, 24)])
+def test_a_row_is_written_as_alone_where_rotary_factors_change(
+    first: int, max_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = SMALL | {"original_max_position_embeddings": first, "max_position_embeddings": 512}
     monkeypatch.setitem(CONFIGS, "phi3", Phi3Config(**size, rope_scaling=LONGROPE, bos_token_id=1, eos_token_id=2))
-    model, prompts = make_model("phi3"), make_prompts(6)
-    drafts = [Draft(max_tokens, None, str, ENDS) for _ in prompts]
+    model, how = make_model("phi3"), Sampling(max_tokens=max_tokens)
+    prompts = [ids[:28] for ids in make_prompts(6) if len(ids) >= 28] or [make_prompts(6)[0]] * 2
+    drafts = [Draft(max_tokens, None, str, frozenset()) for _ in prompts]
     with torch.inference_mode():
-        num_read = count_read(
-            model, prompts, drafts, Sampling(max_tokens=max_tokens), range(6), shares=takes_packs(model)
-        )
-    apart = sum(map(len, set(prompts)))
-    assert num_read == (apart - 20 * (len(set(prompts)) - 1) if is_shared else apart)
+        decode(model, prompts, drafts, how, range(len(prompts)), reader=reader_of(model))
+    config = GenerationConfig(max_new_tokens=max_tokens, do_sample=False, pad_token_id=0)
+    for prompt, draft in zip(prompts, drafts, strict=True):
+        ids = torch.tensor([prompt])
+        drawn = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)[0, len(prompt) :]
+        assert draft.completion().tokens == tuple(drawn.tolist())
