@@ -89,7 +89,7 @@ class HFEngine:
         base: PreTrainedModel = model.get_base_model() if isinstance(model, PeftModel) else model  # type: ignore[assignment]
         self.checkpoint = checkpoint
         self.encoder = PromptEncoder(tokenizer, chat_template)
-        self._num_read = 0
+        self._num_read = self._num_recalled = 0
         self._num_drawn = 0
         self._finished = Counter(questions=0, steps=0, solutions=0)
         self._writing: list[tuple[_Row, Draft]] = []
@@ -105,6 +105,7 @@ class HFEngine:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._num_read, self._num_recalled = self.tokens_read, self.tokens_recalled
         self._model = None
         self.__dict__.pop("_reader", None)
         torch.cuda.empty_cache()
@@ -128,12 +129,14 @@ class HFEngine:
     @property
     def tokens_read(self) -> int:
         """Prompt tokens read so far; what prompts of one batch have in common is read, and counts, once."""
-        return self._num_read + (self._reader.tokens_read if self._reader else 0)
+        reader: Reader | None = self.__dict__.get("_reader")  # made when it is first needed
+        return self._num_read + (reader.tokens_read if reader else 0)
 
     @property
     def tokens_recalled(self) -> int:
         """Prompt tokens that were not read, since they were still kept, counted likewise."""
-        return self._reader.tokens_recalled if self._reader else 0
+        reader: Reader | None = self.__dict__.get("_reader")
+        return self._num_recalled + (reader.tokens_recalled if reader else 0)
 
     @property
     def tokens_generated(self) -> int:

@@ -399,10 +399,10 @@ def test_out_of_memory_halves_the_packs_down_to_one_prompt(tiny_policy: Path) ->
 
         room = 150
 
-        def _run_pack(self, packed: Pack) -> list[float]:
+        def _run_pack(self, packed: Pack, num_kept: Sequence[int]) -> list[float]:
             if len(packed.layout.ids_T) > self.room:
                 raise torch.OutOfMemoryError
-            return super()._run_pack(packed)
+            return super()._run_pack(packed, num_kept)
 
     prompts = [ask(question) for question in QUESTIONS]
     engine = SmallDevice(Checkpoint(str(tiny_policy)), device="cpu")
@@ -491,9 +491,9 @@ def test_no_batch_holds_more_tokens_than_it_may_and_none_less_than_it_could(
             sizes.append(len(batch) * max(len(row.ids) for row in batch))
             return super()._score_rows(batch)
 
-        def _run_pack(self, packed: Pack) -> list[float]:
+        def _run_pack(self, packed: Pack, num_kept: Sequence[int]) -> list[float]:
             sizes.append(len(packed.layout.ids_T))
-            return super()._run_pack(packed)
+            return super()._run_pack(packed, num_kept)
 
     prompts = [ask(f"{number} why? " * (1 + number)) for number in range(12)]
     whole = Watched(Checkpoint(str(tiny_policy)), device="cpu")
