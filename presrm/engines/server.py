@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 from presrm.engines.drafting import step_end
 from presrm.engines.server_chat import GREETING, NUM_LISTED, ByChat, next_logprobs
-from presrm.engines.server_client import NotTakenError, PromptRefusedError, ServerClient
+from presrm.engines.server_client import ServerClient
+from presrm.engines.server_connection import NotTakenError, PromptRefusedError
 from presrm.engines.server_replies import Choice
 from presrm.errors import EngineError, RequestError
 from presrm.prompts import Prompt
@@ -47,9 +48,10 @@ class ServerEngine:
     """Asks a server. The key is read from PRESRM_API_KEY or OPENAI_API_KEY, and told to nobody else.
 
     Args:
-        checkpoint: Its `model` is ``http://host/v1#name``.
+        checkpoint: Its `model` is ``http://host/v1#name``; or ``http://a/v1,http://b/v1#name``, where several servers
+            have it.
         encoder: Of the tokenizer of that model, to ask by ids; none: by chat.
-        concurrency: Requests under way at once.
+        concurrency: Requests under way at once, at each server.
         timeout: Seconds without a byte after which an attempt is given up.
         deadline: Seconds after which a request is given up, all attempts together.
         retries: Attempts after the first, with back-off, on 408, 409, 429, 5xx, time-outs and lost connections.
@@ -97,7 +99,7 @@ class ServerEngine:
 
     def describe(self) -> dict[str, Any]:
         """Say what runs where."""
-        return {"model": self.client.name, "server": self.client.url}
+        return {"model": self.client.name, "server": ", ".join(self.client.urls)}
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """Complete every request: one list of ``request.num`` completions each, in order.

@@ -5,7 +5,8 @@ import math
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
-from presrm.engines.server_client import NotTakenError, PromptRefusedError, ServerClient
+from presrm.engines.server_client import ServerClient
+from presrm.engines.server_connection import NotTakenError, PromptRefusedError
 from presrm.engines.server_replies import Reply
 from presrm.errors import EngineError
 from presrm.prompts import Part, Prompt

@@ -1,64 +1,44 @@
-"""HTTP to an OpenAI-compatible server: many requests at once, in order, each with a deadline.
+"""HTTP to OpenAI-compatible servers: many requests at once, in order, each with a deadline.
 
-Every failure is told in one plain line that holds no key.
 One thread of its own runs an event loop, so that a request can be given up when its time is over, whatever the server
 does, and so that the counters change in one place only.
 """
 
 import asyncio
-import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from http.client import responses
 from typing import Any, TypeVar
 
-from openai import APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
-from pydantic import TypeAdapter, ValidationError
-
 from presrm.engines.server_address import split_address
-from presrm.engines.server_replies import MODELS, REPLY, Models, Reply, Trouble, find_reason, find_trouble, parse_body
-from presrm.engines.server_terms import Terms
-from presrm.errors import EngineError, RequestError
-from presrm.types import Stop
+from presrm.engines.server_connection import ServerConnection, ServerFailedError
+from presrm.engines.server_replies import Reply
+from presrm.errors import EngineError
 
-_NO_KEY = "none"
-_KEYS = ("PRESRM_API_KEY", "OPENAI_API_KEY")
-_NOT_TAKEN = {400, 404, 405, 415, 422, 501}
-_LONGEST_TOLD = 300
+_BREATH = 0.5
+"""Seconds between two looks at servers of which none is there."""
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 
-class NotTakenError(EngineError):
-    """The server does not take such a request: no such address, or a field that it does not know."""
-
-
-class PromptRefusedError(EngineError):
-    """The server does not read a prompt: it is too long for it, or the server objects to what it says.
-
-    Attributes:
-        stop: `Stop.NO_ROOM` or `Stop.FILTERED`.
-    """
-
-    def __init__(self, message: str, stop: Stop) -> None:
-        super().__init__(message)
-        self.stop = stop
-
-
 class ServerClient:
-    """Sends requests to one model of a server.
+    """Sends requests to one model, which one server has, or several have.
 
-    The key is read from PRESRM_API_KEY, else OPENAI_API_KEY, and sent to this server alone.
+    Each request goes to the server with the fewest under way. One that fails is left alone for a while, then asked for
+    its models before it gets requests again; what it failed on goes to another.
+
+    The key is read from PRESRM_API_KEY, else OPENAI_API_KEY, and sent to these servers alone.
 
     Args:
-        address: ``http://host/v1#name``, without a password in it.
-        concurrency: Requests under way at once.
+        address: ``http://host/v1#name``, or ``http://a/v1,http://b/v1#name``, without a password in it.
+        concurrency: Requests under way at once, at each server.
         timeout: Seconds without a byte after which an attempt is given up.
         deadline: Seconds after which a request is given up, all attempts together.
-        retries: Attempts after the first, with back-off, on 408, 409, 429, 5xx, time-outs and lost connections.
+        retries: Attempts after the first, with back-off, on 408, 409, 429, 5xx, time-outs and lost connections; of
+            several servers, as many rounds over all of them.
 
     Attributes:
-        url: The address without the name.
+        urls: The addresses without the name.
+        url: The first of them.
         name: The model that is asked.
         tokens_read: Prompt tokens read so far, as the server counts them; none once a reply came without a count.
         tokens_generated: Tokens drawn so far, likewise.
@@ -68,20 +48,15 @@ class ServerClient:
     """
 
     def __init__(self, address: str, *, concurrency: int, timeout: float, deadline: float, retries: int) -> None:
-        self.url, self.name = split_address(address)
+        self.urls, self.name = split_address(address)
+        self.url = self.urls[0]
         self.tokens_read: int | None = 0
         self.tokens_generated: int | None = 0
-        self._key = _read_key()
-        self._terms = Terms(self.url)
-        self._concurrency = concurrency
+        self._concurrency = concurrency * len(self.urls)
         self._deadline = deadline
-        self._client = AsyncOpenAI(
-            base_url=self.url,
-            api_key=self._key,
-            timeout=timeout,
-            max_retries=retries,
-            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_tell_trouble]}),
-        )
+        self._retries = retries
+        own = retries if len(self.urls) == 1 else 0
+        self._servers = [ServerConnection(url, timeout=timeout, deadline=deadline, retries=own) for url in self.urls]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="presrm-server", daemon=True)
         self._thread.start()
@@ -125,34 +100,57 @@ class ServerClient:
             NotTakenError: if the server does not take such a request.
             EngineError: if it cannot be reached, refuses, is too slow, or its answer makes no sense.
         """
-        asked: dict[str, Any] | None = self._terms.apply({"model": self.name, **body})
-        while asked is not None:
-            raw, asked = await self._within(self._client.post(path, cast_to=object, body=asked), asked)
-        reply: Reply = self._read(REPLY, raw)
+        asked = {"model": self.name, **body}
+        reply = await (self._servers[0].post(path, asked) if len(self._servers) == 1 else self._post(path, asked))
         self.tokens_read = _sum(self.tokens_read, reply.usage.prompt_tokens)
         self.tokens_generated = _sum(self.tokens_generated, reply.usage.completion_tokens)
         return reply
 
+    async def _post(self, path: str, body: dict[str, Any]) -> Reply:
+        """Ask the least busy of several servers, and another one where it fails."""
+        failed = ServerFailedError(f"{self.url}: no answer within {self._deadline:g} s")
+        num_failed = 0
+        try:
+            async with asyncio.timeout(self._deadline):
+                while num_failed < len(self._servers) * (1 + self._retries):
+                    server = await self._choose()
+                    if server is None:
+                        await asyncio.sleep(_BREATH)
+                        continue
+                    try:
+                        return await server.post(path, body)
+                    except ServerFailedError as error:
+                        failed, num_failed = error, num_failed + 1
+                        server.rest()
+        except TimeoutError:
+            pass
+        raise failed from None
+
+    async def _choose(self) -> ServerConnection | None:
+        """The server that is up with the fewest requests under way; without any, one that has come up again, or none.
+
+        One that failed is looked at again once it has rested, by the first request that comes then.
+        """
+        for server in self._servers:
+            if not server.is_up and not server.is_resting:
+                server.rest()
+                await server.recover()
+        up = [server for server in self._servers if server.is_up]
+        return min(up, key=lambda server: server.num_under_way, default=None)
+
     async def tell(self, path: str, body: dict[str, Any]) -> None:
-        """Have the server do something that is answered by its status alone.
+        """Have every server do something that is answered by its status alone.
 
         Raises:
             EngineError: as `post`.
         """
-        await self._within(self._client.post(path, cast_to=object, body=body))
+        for server in self._servers:
+            await server.tell(path, body)
 
     async def longest(self) -> int | None:
-        """How many tokens the model reads and writes at most; none if the server does not tell."""
-        try:
-            raw, _ = await self._within(self._client.get("/models", cast_to=object))
-            models: Models = self._read(MODELS, raw)
-        except EngineError:
-            return None
-        named = {model.id: model for model in models.data}
-        model = named.get(self.name)
-        if model is not None and model.max_model_len is None and model.parent in named:
-            model = named[model.parent]
-        return model.max_model_len if model is not None else None
+        """How many tokens the model reads and writes at most, of several servers the least; none if none tells."""
+        told = [await server.longest(self.name) for server in self._servers]
+        return min((longest for longest in told if longest is not None), default=None)
 
     async def _each(self, items: Sequence[ItemT], ask: Callable[[ItemT], Awaitable[ResultT]]) -> list[ResultT]:
         found: dict[int, ResultT] = {}
@@ -170,92 +168,13 @@ class ServerClient:
             raise failed.exceptions[0] from None
         return [found[number] for number in range(len(items))]
 
-    async def _within(
-        self, request: Awaitable[object], asked: dict[str, Any] | None = None
-    ) -> tuple[object, dict[str, Any] | None]:
-        """Wait for an answer: its JSON, or what to ask in place of `asked`."""
-        try:
-            async with asyncio.timeout(self._deadline):
-                return parse_body(str(await request)), None
-        except TimeoutError:
-            raise EngineError(f"{self.url}: no answer within {self._deadline:g} s") from None
-        except APIStatusError as error:
-            other = self._other(error, asked)
-        except OpenAIError as error:
-            raise EngineError(f"{self.url}: {self._plain(error)}") from None
-        return None, other
-
-    def _other(self, error: APIStatusError, asked: dict[str, Any] | None) -> dict[str, Any]:
-        """Give what to ask in place of what was refused, or raise what the refusal means."""
-        trouble: Trouble = error.response.extensions[_TROUBLE]
-        if asked is not None and (other := self._terms.learn(asked, trouble)) is not None:
-            return other
-        reason = trouble.reason or responses.get(trouble.sent, "no reason given")
-        told = f"{self.url}: {trouble.sent}: {self._plain(reason)}"
-        if trouble.stop is not None:
-            raise PromptRefusedError(told, trouble.stop) from None
-        raise (NotTakenError if trouble.status in _NOT_TAKEN else EngineError)(told) from None
-
-    def _read(self, adapter: TypeAdapter[ResultT], raw: object) -> ResultT:
-        if isinstance(raw, str):
-            told = repr(self._plain(find_reason(raw))[:100]) if raw.strip() else "nothing"
-            raise EngineError(f"{self.url}: it answers {told}, which is no JSON; is it an OpenAI-compatible server?")
-        try:
-            return adapter.validate_python(raw)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the answer"
-            raise EngineError(
-                f"{self.url}: {where}: {self._plain(first['msg'])}; is it an OpenAI-compatible server?"
-            ) from None
-
-    def _plain(self, error: object) -> str:
-        """One line without the key, and without what could take over a terminal."""
-        cause = getattr(error, "__cause__", None)
-        told = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
-        told = f"{told} ({cause})" if cause is not None and str(cause) else told
-        if self._key != _NO_KEY:
-            told = told.replace(self._key, "***")
-        line = " ".join(told.split())
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[:_LONGEST_TOLD])
-
     async def _give_up(self) -> None:
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
-        await self._client.close()
-
-
-_TROUBLE = "presrm.trouble"
-
-
-async def _tell_trouble(response: Any) -> None:
-    """Give a response that tells of a failure under status 200 the status that it means, so that it is tried again."""
-    if response.has_redirect_location:
-        return
-    await response.aread()
-    response.headers["content-type"] = "text/plain"  # whatever it calls itself, it is given to us as it is
-    trouble = find_trouble(parse_body(response.text), 200 if response.is_success else response.status_code)
-    if trouble is not None:
-        response.extensions[_TROUBLE] = trouble
-        response.status_code = trouble.status
-        if trouble.is_final:
-            response.headers["x-should-retry"] = "false"
+        for server in self._servers:
+            await server.close()
 
 
 def _sum(so_far: int | None, more: int | None) -> int | None:
     """Add counts; what is added to an unknown one stays unknown."""
     return None if so_far is None or more is None else so_far + more
-
-
-def _read_key() -> str:
-    """Read the key, without the white space around it.
-
-    Raises:
-        RequestError: if it holds what no header can; it is not told.
-    """
-    for name in _KEYS:
-        if key := os.environ.get(name, "").strip():
-            if not all("!" <= character <= "~" for character in key):
-                raise RequestError(f"the environment variable {name} holds white space or other characters of no key")
-            return key
-    return _NO_KEY

@@ -382,8 +382,9 @@ def test_a_malformed_address_is_refused_and_shown_nowhere(address):
 
 @pytest.mark.parametrize("address", ["http://a/v1#@cf/meta/llama@2", "HTTPS://a-b.c:80#m", "http://[::1]:80/v1/#m"])
 def test_an_address_is_taken_apart(address):
-    url, name = split_address(address)
+    [url], name = split_address(address)
     assert f"{url}#{name}" == address.replace("/#", "#")
+    assert split_address(f"http://a:1/v1, http://b/v1/,{address}") == (["http://a:1/v1", "http://b/v1", url], name)
 
 
 @pytest.mark.parametrize("model", ["embedded", "org/name", "C:\\models\\x", "runs/a:b/policy", "http", "x.gguf"])

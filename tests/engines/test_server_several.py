@@ -1,0 +1,117 @@
+"""One model on several servers: the least busy is asked, and where one fails, another."""
+
+import threading
+import time
+
+import pytest
+
+pytest.importorskip("openai")
+
+from presrm.engines import server_client, server_connection
+from presrm.engines.server_client import ServerClient
+from presrm.engines.server_connection import NotTakenError
+from presrm.errors import EngineError
+
+
+@pytest.fixture(autouse=True)
+def briskly(monkeypatch):
+    monkeypatch.setattr(server_connection, "_REST", (0.05, 0.1))
+    monkeypatch.setattr(server_client, "_BREATH", 0.02)
+
+
+def reply(body):
+    return 200, {"choices": [{"text": f"{body['prompt']}!"}], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+
+
+def url(server):
+    return server.model.model.partition("#")[0]
+
+
+@pytest.fixture
+def ask():
+    """Ask several servers for as many completions."""
+    opened = []
+
+    def start(servers, num, retries=3, **options):
+        address = ",".join(map(url, servers)) + "#tiny"
+        client = ServerClient(address, concurrency=4, timeout=5.0, deadline=10.0, retries=retries, **options)
+        opened.append(client)
+
+        async def one(number):
+            return (await client.post("/completions", {"prompt": number})).choices[0].text
+
+        return client, lambda: client.each(range(num), one)
+
+    yield start
+    for client in opened:
+        client.close()
+
+
+def test_the_least_busy_server_is_asked(serve, ask):
+    def slow(path, body):
+        time.sleep(0.1)
+        return reply(body)
+
+    servers = [serve(slow), serve(lambda path, body: reply(body))]
+    client, work = ask(servers, 60)
+    assert work() == [f"{number}!" for number in range(60)]
+    slow_one, fast = (len(server.asked) for server in servers)
+    assert slow_one + fast == 60
+    assert 1 <= slow_one < fast
+    assert (client.tokens_read, client.tokens_generated) == (60, 60)
+
+
+def test_what_one_server_fails_on_another_is_asked(serve, ask):
+    killed = threading.Event()
+
+    def dies(path, body):
+        if len(servers[0].asked) > 5:
+            killed.set()
+        return (503, {"error": {"message": "shutting down"}}) if killed.is_set() else reply(body)
+
+    servers = [serve(dies), serve(lambda path, body: reply(body))]
+    _, work = ask(servers, 40)
+    assert work() == [f"{number}!" for number in range(40)]
+    assert killed.is_set()
+    assert len(servers[1].asked) >= 34
+
+
+def test_a_server_that_is_gone_gets_nothing_until_it_is_back(serve, ask):
+    states = {"is_up": True}
+    first = serve(lambda path, body: reply(body) if states["is_up"] else (500, {"error": {"message": "no"}}))
+    servers = [first, serve(lambda path, body: reply(body))]
+    client, work = ask(servers, 12)
+    work()
+    assert len(first.asked) > 0
+    states["is_up"] = False
+    assert work() == [f"{number}!" for number in range(12)]
+    states["is_up"] = True
+    time.sleep(0.2)
+    first.asked.clear()
+    assert work() == [f"{number}!" for number in range(12)]
+    assert len(first.asked) > 0, "it is asked again once it has rested and says what it has"
+    assert client.tokens_read == 36
+
+
+def test_an_address_where_nobody_listens_costs_nothing_but_a_try(serve, ask):
+    gone, here = serve(lambda path, body: reply(body)), serve(lambda path, body: reply(body))
+    gone.shutdown()
+    gone.server_close()
+    _, work = ask([gone, here], 20)
+    assert work() == [f"{number}!" for number in range(20)]
+    assert len(here.asked) == 20
+
+
+def test_where_all_fail_the_last_failure_is_told(serve, ask):
+    servers = [serve((503, {"error": {"message": "all busy"}})) for _ in range(2)]
+    _, work = ask(servers, 3, retries=1)
+    with pytest.raises(EngineError, match=r"503: all busy"):
+        work()
+
+
+def test_what_is_not_taken_is_not_tried_elsewhere(serve, ask):
+    servers = [serve((404, {"error": {"message": "no such address"}})) for _ in range(2)]
+    _, work = ask(servers, 1)
+    with pytest.raises(NotTakenError):
+        work()
+    assert sum(len(server.asked) for server in servers) == 1
