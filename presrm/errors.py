@@ -70,6 +70,10 @@ class RunError(PresrmError):
     """A run folder is locked, damaged, or was made by another configuration."""
 
 
+class RunnerError(PresrmError, RuntimeError):
+    """Work that was given to other processes cannot be done there."""
+
+
 class RunConfigError(RunError, ConfigError):
     """A setting that a run fixes was changed between two starts of it."""
 

@@ -51,6 +51,11 @@ def allow_code(names: Iterable[str]) -> None:
     _typed.update(code[0] for name in names if (code := split_code(name)))
 
 
+def allowed_code() -> frozenset[str]:
+    """What `allow_code` let count so far, for another process that does this one's work."""
+    return frozenset(_typed)
+
+
 def load_code(name: str) -> Any:
     """Import what ``file.py:attribute`` or ``package.module:attribute`` names; the working directory is importable.
 

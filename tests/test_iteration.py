@@ -138,6 +138,7 @@ class FakeParts:
         self.bomb = bomb
         self.slips = slips
         self.prompts = PromptSet("compact")
+        self.runner = None
         self.splitter = SPLITTERS.create("newline")
         self.trainer = Trainer(bomb)
         self.opened: list[Checkpoint] = []

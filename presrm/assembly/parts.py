@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from presrm.assembly.engines import check_engine, open_engine
 from presrm.assembly.judges import asks_policy, check_judge, make_judge, tie_tolerance
 from presrm.assembly.options import arguments_of
+from presrm.assembly.workers import Worker, make_runner
 from presrm.checkers import CHECKERS
 from presrm.config import Config, JudgeConfig, explain_invalid
 from presrm.errors import ConfigError, DataError, SplitterError, boundary
@@ -51,7 +52,8 @@ from presrm.problems import PROBLEMS, RECOGNISERS, load_problems, split_source
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import TurnSplitter
 from presrm.protocols import Engine, Grader, Judge, Method, Request, Sampling, Searcher, StepSplitter, Trainer
-from presrm.registry import nearest
+from presrm.registry import allowed_code, nearest
+from presrm.runners.work import Open, Runner
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
@@ -127,6 +129,7 @@ class Parts:
                 "them, so those of earlier iterations cannot be learned from again; set it to fresh"
             )
         GRADERS.factory(self.config.evaluation.grader)
+        make_runner(self.config.runner)
         problems = self.config.problems
         source, options = problems.given
         check_source(source, options, f"problems.{'seeds' if self.writes else 'train'}_options")
@@ -333,6 +336,15 @@ class Parts:
         engine = self.engine(policy)
         self.progress.watch(engine)
         return engine
+
+    @cached_property
+    def runner(self) -> Runner | None:
+        """Where groups are worked; none: in this process."""
+        return make_runner(self.config.runner)
+
+    def worker(self, policy: Checkpoint, judging: Checkpoint, name: str) -> Open:
+        """What loads `policy` elsewhere, and `judging`, which the ledger calls `name`, and does groups with them."""
+        return Worker(self.config.model_dump_json(), policy, judging, name, allowed_code())
 
     def judge(self, engine: Engine) -> Judge:
         """The judge that `engine` runs, behind the gate where ``judge.gate`` is set."""

@@ -73,6 +73,8 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
         try:
             return run_loop(config, parts.method, parts, run, progress, report)
         finally:
+            if parts.runner is not None:
+                parts.runner.close()
             drawing.at_the_end()
             for tracker in trackers.values():
                 tracker.close()

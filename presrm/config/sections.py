@@ -30,7 +30,11 @@ class Section(BaseModel):
 class ModelConfig(Section):
     """The policy that the run starts from."""
 
-    id: str = Field("embedded", description="Hub id, folder, .gguf file, 'embedded', or http://host/v1#name.")
+    id: str = Field(
+        "embedded",
+        description="Hub id, folder, .gguf file, 'embedded', or http://host/v1#name; several servers of one model: "
+        "http://a/v1,http://b/v1#name.",
+    )
     tokenizer: str | None = Field(
         None,
         description="Tokenizer of a model behind http: a Hub id or a folder. With it, prompts are sent as token ids to "
@@ -519,6 +523,23 @@ class WatchConfig(Section):
     )
 
 
+class RunnerConfig(Section):
+    """Where groups of problems are worked."""
+
+    kind: str = Field(
+        "local",
+        description="local: in this process; ray (extra ray): by workers on this machine or on a cluster, each with a "
+        "loaded policy; or a registered runner.",
+        json_schema_extra=FREE,
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options of the runner, for example of ray: address, workers and resources; docs/scale.md lists "
+        "them.",
+        json_schema_extra=FREE,
+    )
+
+
 class Config(Section):
     """All settings of a run."""
 
@@ -558,6 +579,7 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     watch: WatchConfig = WatchConfig()
+    runner: RunnerConfig = RunnerConfig()
 
     @model_validator(mode="after")
     def _has_validation(self) -> "Config":

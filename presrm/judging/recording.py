@@ -11,13 +11,21 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import cache
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
-from presrm.files.ledger import Call, CallStage, Ledger, short_hash
+from presrm.files.ledger import Call, CallStage, short_hash
 from presrm.judging.verdicts import Reading
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Engine, Request, Sampling, keeping
 from presrm.types import Stop
+
+
+class CallLog(Protocol):
+    """Takes calls, as the ledger does."""
+
+    def record(self, calls: list[Call]) -> None:
+        """Write calls."""
+        ...
 
 
 class RecordingEngine:
@@ -38,7 +46,7 @@ class RecordingEngine:
     def __init__(
         self,
         engine: Engine,
-        ledger: Ledger,
+        ledger: CallLog,
         *,
         policy: str,
         stage: CallStage,

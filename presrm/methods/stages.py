@@ -3,6 +3,7 @@
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from presrm.judging.problems import Judgements, LabelledProblem
 from presrm.judging.recording import RecordingEngine
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, Searcher, Trainer, ask_judge, keeping, silent_stage
+from presrm.runners.work import Done, Open, Runner, Stage, Work
 from presrm.seeding import derive_seed
 from presrm.types import (
     Attempt,
@@ -123,6 +125,15 @@ class Parts(Protocol):
 
     def engine(self, policy: Checkpoint) -> Engine:
         """Load a policy."""
+        ...
+
+    @property
+    def runner(self) -> Runner | None:
+        """Where groups of problems are worked; none: in this process."""
+        ...
+
+    def worker(self, policy: Checkpoint, judging: Checkpoint, name: str) -> Open:
+        """What loads `policy` elsewhere, and `judging`, which the ledger calls `name`, and does groups with them."""
         ...
 
     def judge(self, engine: Engine) -> Judge:
@@ -330,10 +341,14 @@ class Stages:
 
         def make(have: int) -> Iterator[list[SearchTree]]:
             with self.progress.stage(f"M{iteration.name}: search and judge", len(problems)) as advance:
+                advance(have)
+                bounds = (have, len(problems), size)
+                if self.parts.runner is not None:
+                    yield from self._elsewhere("search", "trees.jsonl", policy, problems, iteration, bounds, advance)
+                    return
                 engine = self.engine(policy)
                 before = counts(engine)
                 with self._judging(policy, engine, iteration, "search") as recording:
-                    advance(have)
                     searcher = self.parts.searcher(iteration.name if iteration.part else number)
                     judge = self.parts.judge(recording)
 
@@ -341,7 +356,6 @@ class Stages:
                         with keeping(recording):  # it may be another engine than that which solves
                             return list(searcher.search(problems[start:end], engine, judge, start=start))
 
-                    bounds = (have, len(problems), size)
                     num_expansions = 0
                     for group in self._in_groups("trees.jsonl", iteration, engine, bounds, work, advance):
                         num_expansions += sum(len(tree.expansions) for tree in group)
@@ -574,6 +588,12 @@ class Stages:
             kind = "validation" if validation else "held-out"
             with self.progress.stage(f"M{iteration.number}: {kind} problems", len(problems)) as advance:
                 advance(have)
+                bounds = (have, len(problems), self.parts.config.evaluation.group_size)
+                if self.parts.runner is not None:
+                    yield from self._elsewhere(
+                        "answers", f"{stage}.jsonl", policy, problems, iteration, bounds, advance
+                    )
+                    return
                 engine = self.engine(policy)
                 before = counts(engine)
                 self.run.remember(facts(engine))
@@ -581,7 +601,7 @@ class Stages:
                     f"{stage}.jsonl",
                     iteration,
                     engine,
-                    (have, len(problems), self.parts.config.evaluation.group_size),
+                    bounds,
                     lambda start, end: [*chain.from_iterable(self.parts.answers(problems[start:end], engine, start))],
                     advance,
                 )
@@ -639,13 +659,17 @@ class Stages:
         self.progress.note(f"M{iteration.name}: {explain_shadow(seen)}")
         return seen
 
+    def _judge_of(self, policy: Checkpoint, iteration: IterationDir) -> Checkpoint:
+        """The weights that judge in an iteration, as ``judge.weights`` says."""
+        weights = self.parts.config.judge.weights
+        return {"live": policy, "start": self._starts.get(iteration.number, policy), "first": self.start()}[weights]
+
     @contextmanager
     def _judging(
         self, policy: Checkpoint, engine: Engine, iteration: IterationDir, stage: CallStage
     ) -> Iterator[RecordingEngine]:
         """The engine that judges in an iteration, recorded: `engine`, or one that runs earlier weights."""
-        weights = self.parts.config.judge.weights
-        judging = {"live": policy, "start": self._starts.get(iteration.number, policy), "first": self.start()}[weights]
+        judging = self._judge_of(policy, iteration)
         if judging == policy:
             with self._recording(policy, engine, iteration, stage) as recording:
                 yield recording
@@ -685,6 +709,57 @@ class Stages:
             yield group
             advance(len(group))
             have = end
+
+    def _elsewhere(
+        self,
+        stage: Stage,
+        name: str,
+        policy: Checkpoint,
+        problems: Sequence[Problem],
+        iteration: IterationDir,
+        bounds: tuple[int, int, int],
+        advance: Callable[[int], None],
+    ) -> Iterator[list[Any]]:
+        """Have the rows of an artefact made group by group by a runner; the arguments are those of `_in_groups`.
+
+        The groups are those that one process would make: the first problem alone, then as many as that says. This
+        process alone writes: rows, the ledger and metrics.
+        """
+        runner, judging = self.parts.runner, self._judge_of(policy, iteration)
+        assert runner is not None
+        worker = self.parts.worker(policy, judging, self.names.get(judging, judging.model))
+        have, num, largest = bounds
+        spent: list[float | None] = [0.0]
+        totals: Counter[str] = Counter()
+        sizes = Groups(largest, lambda: spent[0], iteration.group_size(name), is_begun=have > 0)
+        purpose = iteration.name if iteration.part else iteration.number
+
+        def work(start: int, size: int) -> Work:
+            return Work(stage, problems[start : start + size], start, iteration.number, purpose)
+
+        def taken(done: Done) -> list[Any]:
+            self.run.ledger.record(done.calls)
+            totals.update(done.counts)
+            totals.update(expansions=sum(len(row.expansions) for row in done.rows if isinstance(row, SearchTree)))
+            if done.facts and stage == "answers":
+                self.run.remember(done.facts)
+            iteration.set_group_size(name, sizes.size)
+            return done.rows
+
+        while have < num and sizes.size is None:
+            with sizes.measured():
+                [done] = runner.map(worker, [work(have, sizes.next)])
+                spent[0] = None if done.seconds is None or spent[0] is None else spent[0] + done.seconds
+            yield (rows := taken(done))
+            advance(len(rows))
+            have += len(rows)
+        size = sizes.next
+        for done in runner.map(worker, (work(start, size) for start in range(have, num, size))):
+            yield (rows := taken(done))
+            advance(len(rows))
+        self.run.log(
+            stage=stage, iteration=iteration.number, **{name: count for name, count in totals.items() if count}
+        )
 
     def _recording(
         self, policy: Checkpoint, engine: Engine, iteration: IterationDir, stage: CallStage

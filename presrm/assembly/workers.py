@@ -1,0 +1,115 @@
+"""Config -> the runner of a run, and the worker that does a group of problems in another process."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from presrm.assembly.engines import limit_threads
+from presrm.assembly.options import arguments_of
+from presrm.config import Config, RunnerConfig
+from presrm.errors import RequestError, UnknownNameError
+from presrm.files.ledger import Call
+from presrm.groups import seconds_spent
+from presrm.judging.recording import RecordingEngine
+from presrm.methods.stages import SilentProgress, counts, facts
+from presrm.protocols import Engine, keeping
+from presrm.registry import allow_code, nearest
+from presrm.runners import RUNNERS
+from presrm.runners.work import Done, Runner, Work
+from presrm.types import Checkpoint
+
+if TYPE_CHECKING:
+    from presrm.assembly.parts import Parts
+
+
+def make_runner(settings: RunnerConfig) -> Runner | None:
+    """Make the runner that the settings name; none where groups are worked in this process.
+
+    Raises:
+        ConfigError: naming each wrong option and the nearest valid one.
+        RequestError: if it needs a package that is not there.
+        UnknownNameError: naming the nearest runner.
+    """
+    if settings.kind == "local":
+        return None
+    if settings.kind not in RUNNERS:
+        names = ["local", *RUNNERS.names()]
+        raise UnknownNameError(f"unknown runner {settings.kind!r}; {nearest(settings.kind, names)}")
+    try:
+        factory = RUNNERS.factory(settings.kind)
+    except ImportError as error:
+        raise RequestError(f"runner {settings.kind!r} needs: pip install 'presrm[{settings.kind}]'") from error
+    return factory(**arguments_of(factory, settings.options, {}, "runner.options"))
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Loads a policy where it is called, and does groups of problems with it: a `presrm.runners.work.Open`.
+
+    Attributes:
+        config: Of the run, as JSON: what is sent to a worker compares and hashes.
+        policy: Solves.
+        judging: Judges the steps of a search.
+        name: What the ledger calls the one that judges.
+        code: Names of code that the user typed.
+    """
+
+    config: str
+    policy: Checkpoint
+    judging: Checkpoint
+    name: str
+    code: frozenset[str] = frozenset()
+
+    @contextmanager
+    def __call__(self) -> Iterator[Callable[[Work], Done]]:
+        """Load; gives what does a group."""
+        from presrm.assembly.parts import Parts  # which makes workers
+
+        allow_code(self.code)
+        config = Config.model_validate_json(self.config)
+        limit_threads(config.threads)
+        parts = Parts(config, SilentProgress(), _drop)
+        with ExitStack() as stack:
+            engine = judging = stack.enter_context(parts.engine(self.policy))
+            if self.judging != self.policy:
+                judging = stack.enter_context(parts.engine(self.judging))
+            yield partial(self._do, parts, engine, judging)
+
+    def _do(self, parts: "Parts", engine: Engine, judging: Engine, work: Work) -> Done:
+        calls, before, seconds = _Calls(), counts(engine), seconds_spent(engine)
+        if work.stage == "answers":
+            rows: list[Any] = [*chain.from_iterable(parts.answers(work.problems, engine, work.start))]
+        else:
+            with (
+                RecordingEngine(
+                    judging,
+                    calls,
+                    policy=self.name,
+                    stage="search",
+                    template_hash=parts.prompts.hash,
+                    iteration=work.iteration,
+                ) as recording,
+                keeping(recording),
+            ):
+                searcher = parts.searcher(work.purpose)
+                rows = list(searcher.search(work.problems, engine, parts.judge(recording), start=work.start))
+        now = seconds_spent(engine)
+        took = None if now is None or seconds is None else now - seconds
+        return Done(rows, tuple(calls.kept), counts(engine, before), took, facts(engine))
+
+
+class _Calls:
+    """Keeps calls for the process that writes the ledger."""
+
+    def __init__(self) -> None:
+        self.kept: list[Call] = []
+
+    def record(self, calls: list[Call]) -> None:
+        self.kept += calls
+
+
+def _drop(**row: Any) -> None:
+    """A worker keeps no metrics.jsonl."""

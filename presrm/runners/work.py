@@ -1,0 +1,70 @@
+"""What a worker is given, and what comes back."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from presrm.files.ledger import Call
+from presrm.types import Problem
+
+Stage = Literal["search", "answers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A group of problems.
+
+    Attributes:
+        stage: What is to be done with them.
+        problems: The problems.
+        start: Index of the first one in the whole list.
+        iteration: Of the run.
+        purpose: What the draws derive from.
+    """
+
+    stage: Stage
+    problems: Sequence[Problem]
+    start: int
+    iteration: int
+    purpose: int | str = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a group.
+
+    Attributes:
+        rows: Of the artefact.
+        calls: Questions to the judge and what came back, for the ledger.
+        counts: What the engine counted.
+        seconds: How long the engine estimates that it took; none where it does not tell (`presrm.groups`).
+        facts: Of the engine.
+    """
+
+    rows: list[Any]
+    calls: tuple[Call, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    seconds: float | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+Open = Callable[[], AbstractContextManager[Callable[[Work], Done]]]
+"""Opens a worker, somewhere else: it is sent there, so it holds plain values only, and two that are equal are one."""
+
+
+class Runner(Protocol):
+    """Has work done elsewhere."""
+
+    def map(self, worker: Open, work: Iterable[Work]) -> Iterator[Done]:
+        """Do work, as much of it at once as there are workers; results come in order.
+
+        Raises:
+            PresrmError: what a worker raised.
+            RunnerError: if a worker cannot be opened, or dies again and again on the same work.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free all workers."""
+        ...

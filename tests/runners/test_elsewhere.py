@@ -1,0 +1,131 @@
+"""Groups that are worked elsewhere: the same bytes, whoever does them, and one process that writes."""
+
+import pickle
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from presrm.assembly.parts import Parts
+from presrm.assembly.workers import make_runner
+from presrm.config import Config, RunnerConfig, load_config
+from presrm.errors import ConfigError, UnknownNameError
+from presrm.files.run import RunDir
+from presrm.methods.stages import SilentProgress, Stages
+from presrm.runners.work import Done, Open, Work
+from presrm.types import Checkpoint
+
+POLICY = Checkpoint("embedded")
+
+
+class Next:
+    """A runner in this process, through which nothing passes but bytes; some workers die before they are done."""
+
+    def __init__(self, num: int = 1, deaths: int = 0) -> None:
+        self.num, self.deaths = num, deaths
+        self.done: list[Work] = []
+
+    def map(self, worker: Open, work: Iterable[Work]) -> Iterator[Done]:
+        with ExitStack() as stack:
+            workers = [stack.enter_context(pickle.loads(pickle.dumps(worker))()) for _ in range(self.num)]
+            for number, item in enumerate(work):
+                for again in range(1 + self.deaths):
+                    sent = pickle.loads(pickle.dumps(item))
+                    done = pickle.loads(pickle.dumps(workers[(number + again) % self.num](sent)))
+                self.done.append(item)
+                yield done
+
+    def close(self) -> None:
+        pass
+
+
+def config_of(**options: object) -> Config:
+    settings = {
+        "problems.num_train": 5,
+        "problems.num_held_out": 5,
+        "search.group_size": 2,
+        "search.num_candidates": 3,
+        "evaluation.group_size": 2,
+        "evaluation.max_tokens": 60,
+        "threads": 1,
+    }
+    return load_config("embedded", [f"{key}={value}" for key, value in (settings | options).items()])
+
+
+def work(folder: Path, runner: object, config: Config, policy: Checkpoint = POLICY) -> dict[str, bytes]:
+    """Search and answer in a run folder; gives its files, and what was asked of the judge."""
+    with RunDir(folder, config) as run:
+        parts = Parts(config, SilentProgress(), run.log)
+        parts.runner = runner
+        stages, iteration = Stages(parts, run, SilentProgress()), run.iteration(2)
+        stages.search(policy, parts.problems(2), iteration)
+        stages.answers(policy, iteration)
+        stages.release()
+        asked = sorted((call.prompt, call.reply, call.seed, call.policy, call.stage) for call in run.ledger.calls())
+        files = {name: (iteration.path / name).read_bytes() for name in ("trees.jsonl", "answers.jsonl")}
+        return {**files, "asked": repr(asked).encode()}
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return work(tmp_path_factory.mktemp("run") / "here", None, config_of())
+
+
+@pytest.mark.parametrize(("num", "deaths"), [(1, 0), (3, 0), (2, 1)])
+def test_the_same_bytes_whoever_does_the_groups(num: int, deaths: int, here: dict[str, bytes], tmp_path: Path) -> None:
+    runner = Next(num, deaths)
+    assert work(tmp_path / "run", runner, config_of()) == here
+    assert len(here["asked"]) > 100
+    assert [(item.stage, item.start, len(item.problems)) for item in runner.done] == [
+        *(("search", start, num) for start, num in ((0, 1), (1, 2), (3, 2))),
+        *(("answers", start, num) for start, num in ((0, 1), (1, 2), (3, 2))),
+    ]
+
+
+class Killed(BaseException):
+    """As sudden as a signal."""
+
+
+class Stopped(Next):
+    """Dies with the process that started it, after some groups."""
+
+    def map(self, worker: Open, work: Iterable[Work]) -> Iterator[Done]:
+        for done in super().map(worker, work):
+            if len(self.done) == 2:
+                raise Killed
+            yield done
+
+
+def test_a_killed_driver_resumes_at_the_group_that_it_had_not_written(here: dict[str, bytes], tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        work(tmp_path / "run", Stopped(), config_of())
+    runner = Next()
+    assert work(tmp_path / "run", runner, config_of())["trees.jsonl"] == here["trees.jsonl"]
+    assert [item.start for item in runner.done if item.stage == "search"] == [1, 3]
+
+
+def test_metrics_count_what_workers_did(tmp_path: Path) -> None:
+    config = config_of()
+    work(tmp_path / "run", Next(2), config)
+    work(tmp_path / "here", None, config)
+    rows = {
+        name: [line for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines() if "expansions" in line]
+        for name in ("run", "here")
+    }
+    import json
+
+    [there], [ours] = ([json.loads(line) for line in lines] for lines in rows.values())
+    for name in ("tokens_read", "tokens_generated", "tokens_recalled", "expansions"):
+        assert there[name] == ours[name] > 0
+
+
+def test_an_unknown_runner_and_a_wrong_option_are_named() -> None:
+    with pytest.raises(UnknownNameError, match="unknown runner 'rya'; did you mean 'ray'"):
+        make_runner(RunnerConfig(kind="rya"))
+    assert make_runner(RunnerConfig()) is None
+    pytest.importorskip("ray")
+    with pytest.raises(ConfigError, match=r"runner\.options\.worker"):
+        make_runner(RunnerConfig(kind="ray", options={"worker": 2}))
+    with pytest.raises(ConfigError, match=r"runner\.options\.workers"):
+        make_runner(RunnerConfig(kind="ray", options={"workers": 0}))
