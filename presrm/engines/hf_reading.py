@@ -228,7 +228,9 @@ class _Pool:
     def get(self, layer: int, slots_B_T: Indices) -> tuple[Tensor, Tensor]:
         """Give keys and values of rows of slots, both (B, heads, T, width)."""
         slots = torch.from_numpy(slots_B_T.reshape(-1)).to(self._device)
-        keys, values = (held[slots].unflatten(0, slots_B_T.shape).transpose(1, 2) for held in self._layers[layer])
+        keys, values = (
+            held[slots].view(*slots_B_T.shape, *held.shape[1:]).transpose(1, 2) for held in self._layers[layer]
+        )
         return keys, values
 
     def _with_room(self, held: Tensor) -> Tensor:
