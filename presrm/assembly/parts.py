@@ -57,6 +57,7 @@ from presrm.runners.work import Open, Runner
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
+from presrm.training.launch import LaunchedTrainer
 from presrm.training.objectives import Objective, make_objective
 from presrm.types import Attempt, Checkpoint, Demonstration, Grade, Problem, SearchTree, Step, Trajectory
 from presrm.writing import WAYS
@@ -171,19 +172,18 @@ class Parts:
 
     @cached_property
     def trainer(self) -> Trainer:
-        """The trainer."""
+        """The trainer: in this process, or in those that ``training.launch`` starts."""
+        how: dict[str, Any] = {
+            "seed": derive_seed(self.config.seed, "training"),
+            "on_log": lambda row: self.log(stage="fit", **row),
+            "facts": {"run": self.config.name},
+            "stage": self.progress.stage,
+        }
+        if self.config.training.launch is not None:
+            return LaunchedTrainer(self.config, **how)
         from presrm.training.trainer import PackedTrainer
 
-        return PackedTrainer(
-            self.config.training,
-            self.objective,
-            self.config.model,
-            self.prompts,
-            seed=derive_seed(self.config.seed, "training"),
-            on_log=lambda row: self.log(stage="fit", **row),
-            facts={"run": self.config.name},
-            stage=self.progress.stage,
-        )
+        return PackedTrainer(self.config.training, self.objective, self.config.model, self.prompts, **how)
 
     @cached_property
     def grader(self) -> Grader:

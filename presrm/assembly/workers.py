@@ -13,9 +13,10 @@ from presrm.config import Config, RunnerConfig
 from presrm.errors import RequestError, UnknownNameError
 from presrm.files.ledger import Call
 from presrm.groups import seconds_spent
+from presrm.judging.health import Health
 from presrm.judging.recording import RecordingEngine
 from presrm.methods.stages import SilentProgress, counts, facts
-from presrm.protocols import Engine, keeping
+from presrm.protocols import Engine, Judge, keeping
 from presrm.registry import allow_code, nearest
 from presrm.runners import RUNNERS
 from presrm.runners.work import Done, Runner, Work
@@ -80,25 +81,49 @@ class Worker:
 
     def _do(self, parts: "Parts", engine: Engine, judging: Engine, work: Work) -> Done:
         calls, before, seconds = _Calls(), counts(engine), seconds_spent(engine)
+        rows: list[Any]
         if work.stage == "answers":
-            rows: list[Any] = [*chain.from_iterable(parts.answers(work.problems, engine, work.start))]
-        else:
-            with (
-                RecordingEngine(
-                    judging,
-                    calls,
-                    policy=self.name,
-                    stage="search",
-                    template_hash=parts.prompts.hash,
-                    iteration=work.iteration,
-                ) as recording,
-                keeping(recording),
-            ):
+            rows = [*chain.from_iterable(parts.answers(work.problems, engine, work.start))]
+        elif work.stage == "siblings":
+            rows = [*chain.from_iterable(parts.siblings(engine))]
+        elif work.stage == "write":
+            rows = [*parts.writer(work.iteration).write(engine, *work.given)]
+        elif work.stage == "search":
+            with self._recording(parts, judging, calls, work) as recording, keeping(recording):
                 searcher = parts.searcher(work.purpose)
                 rows = list(searcher.search(work.problems, engine, parts.judge(recording), start=work.start))
+        else:
+            with self._recording(parts, engine, calls, work) as recording:
+                rows = [self._health(parts, engine, recording, calls, work)]
         now = seconds_spent(engine)
         took = None if now is None or seconds is None else now - seconds
         return Done(rows, tuple(calls.kept), counts(engine, before), took, facts(engine))
+
+    def _recording(self, parts: "Parts", engine: Engine, calls: "_Calls", work: Work) -> RecordingEngine:
+        return RecordingEngine(
+            engine,
+            calls,
+            policy=self.name,
+            stage="health" if work.stage == "health" else "search",
+            template_hash=parts.prompts.hash,
+            iteration=work.iteration,
+        )
+
+    def _health(
+        self, parts: "Parts", engine: Engine, recording: RecordingEngine, calls: "_Calls", work: Work
+    ) -> Health:
+        """Measure the judge; the work is given the calls before, the last trees, siblings, those of M1, and M1."""
+        earlier, last, own, first, start = work.given
+        with ExitStack() as stack:
+
+            def shadow() -> Judge:
+                return parts.shadow(
+                    lambda: engine if start == self.policy else stack.enter_context(parts.engine(start))
+                )
+
+            watched = {"shadow": shadow} if parts.config.watch.shadow is not None else {}
+            asked = (call for call in chain(earlier, calls.kept) if call.template == "pairwise")
+            return parts.health(engine, parts.judge(recording), asked, last, own, first, **watched)
 
 
 class _Calls:

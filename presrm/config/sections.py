@@ -355,6 +355,13 @@ class TrainingConfig(Section):
         json_schema_extra=FREE,
     )
     lora: LoraConfig | None = Field(None, description="LoRA adapter to train; none: all weights are trained.")
+    launch: Literal["fsdp2", "zero3"] | tuple[str, ...] | None = Field(
+        None,
+        description="How the training of an iteration is started in processes of its own: fsdp2 or zero3 (accelerate "
+        "on all GPUs of this machine, sharded), or the words of a command, for example [accelerate, launch, "
+        "--num_processes, 2]; none: in this process.",
+        json_schema_extra=FREE,
+    )
 
 
 class MethodConfig(Section):

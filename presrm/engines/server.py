@@ -97,6 +97,11 @@ class ServerEngine:
         """Tokens drawn so far, likewise."""
         return self.client.tokens_generated
 
+    @property
+    def tokens_recalled(self) -> int | None:
+        """Of the tokens read, those that servers found in their own caches; none where none says so."""
+        return self.client.tokens_recalled
+
     def describe(self) -> dict[str, Any]:
         """Say what runs where."""
         return {"model": self.client.name, "server": ", ".join(self.client.urls)}

@@ -42,6 +42,7 @@ class ServerClient:
         name: The model that is asked.
         tokens_read: Prompt tokens read so far, as the server counts them; none once a reply came without a count.
         tokens_generated: Tokens drawn so far, likewise.
+        tokens_recalled: Of the prompt tokens, those that a server found in its own cache; none where none ever said so.
 
     Raises:
         RequestError: if the address is malformed, names no model or holds what may be a key, or if a key is malformed.
@@ -52,6 +53,7 @@ class ServerClient:
         self.url = self.urls[0]
         self.tokens_read: int | None = 0
         self.tokens_generated: int | None = 0
+        self.tokens_recalled: int | None = None
         self._concurrency = concurrency * len(self.urls)
         self._deadline = deadline
         self._retries = retries
@@ -104,6 +106,8 @@ class ServerClient:
         reply = await (self._servers[0].post(path, asked) if len(self._servers) == 1 else self._post(path, asked))
         self.tokens_read = _sum(self.tokens_read, reply.usage.prompt_tokens)
         self.tokens_generated = _sum(self.tokens_generated, reply.usage.completion_tokens)
+        if (cached := reply.usage.cached_tokens) is not None:  # vLLM leaves a 0 out
+            self.tokens_recalled = (self.tokens_recalled or 0) + cached
         return reply
 
     async def _post(self, path: str, body: dict[str, Any]) -> Reply:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BeforeValidator, Field, TypeAdapter, ValidationError, WrapValidator
+from pydantic import AliasChoices, AliasPath, BeforeValidator, Field, TypeAdapter, ValidationError, WrapValidator
 
 from presrm.types import Stop
 
@@ -118,6 +118,7 @@ class Usage:
     completion_tokens: Annotated[_Count, Field(validation_alias=AliasChoices("completion_tokens", "output_tokens"))] = (
         None
     )
+    cached_tokens: Annotated[_Count, Field(validation_alias=AliasPath("prompt_tokens_details", "cached_tokens"))] = None
 
 
 @dataclass(frozen=True, slots=True)

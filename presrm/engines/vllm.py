@@ -177,6 +177,11 @@ class VLLMEngine:
         """Tokens drawn so far, the dropped ends of steps included."""
         return self._server.tokens_generated if self._server is not None else 0
 
+    @property
+    def tokens_recalled(self) -> int | None:
+        """Of the tokens read, those that vLLM had in its cache."""
+        return self._server.tokens_recalled if self._server is not None else None
+
     def describe(self) -> dict[str, Any]:
         """Say what runs where."""
         model, adapter = self.checkpoint.model, self.checkpoint.adapter
@@ -240,6 +245,7 @@ class VLLMEngine:
         # for every request its log stays small, and ends with what went wrong.
         command = [self._python, "-m", "vllm.entrypoints.openai.api_server", *self._arguments]
         command += ["--host", "127.0.0.1", "--port", str(port), "--disable-uvicorn-access-log"]
+        command += ["--enable-prompt-tokens-details"]  # what its cache had is told with every reply
         # Our folder must not shadow what vLLM imports; nor need anybody be told that it runs.
         env = os.environ | {"PYTHONSAFEPATH": "1", "VLLM_NO_USAGE_STATS": "1"}
         if self._rank:

@@ -307,9 +307,14 @@ class Stages:
             earlier = list(load_typed(Written, iteration.path / "written.jsonl")) if have else []
             writer, kept = self.parts.writer(iteration.number), sum(row.problem is not None for row in earlier)
             with self.progress.stage(f"M{iteration.number}: write problems", writer.num) as advance:
+                advance(kept)
+                if self.parts.runner is not None:
+                    done = self._whole_elsewhere(policy, Work("write", iteration.number, given=(earlier,)))
+                    yield from done.rows
+                    iteration.run.log(stage="write", iteration=iteration.number, **done.counts)
+                    return
                 engine = self.engine(policy)
                 before = counts(engine)
-                advance(kept)
                 for group in writer.write(engine, earlier):
                     yield group
                     advance(sum(row.problem is not None for row in group))
@@ -615,6 +620,8 @@ class Stages:
         last = iteration.rows(SearchTree, "trees.jsonl", lambda _: []) if iteration.is_done("trees.jsonl") else []
         calls = self.run.ledger.calls(iteration=number, stage="health", template="pairwise")
         with self.progress.stage(f"M{number}: judge health", None):
+            if self.parts.runner is not None:
+                return with_alarms(self._health_elsewhere(policy, iteration, calls, last), self.parts.config.watch)
             engine = self.engine(policy)
             with self._recording(policy, engine, iteration, "health") as recording:
                 judge = self.parts.judge(recording)
@@ -631,6 +638,20 @@ class Stages:
                 )
         return with_alarms(health, self.parts.config.watch)
 
+    def _health_elsewhere(
+        self, policy: Checkpoint, iteration: IterationDir, calls: Iterable[Call], last: Sequence[SearchTree]
+    ) -> Health:
+        own = self._siblings(policy, iteration)
+        first = own if iteration.number == 1 else self._siblings(None, self.run.iteration(1))
+        given = (tuple(calls), last, own, first, self.start())
+
+        def measure() -> Health:
+            done = self._whole_elsewhere(policy, Work("health", iteration.number, given=given))
+            health: Health = done.rows[0]
+            return health
+
+        return timed(iteration, "health", "health.json", measure)
+
     def _shadow(self) -> Judge:
         """The judge that only watches. If it asks a policy, the first one of the run is loaded: it is never trained."""
         return self.parts.shadow(lambda: self.engine(self.start()))
@@ -645,6 +666,8 @@ class Stages:
 
         def make(have: int) -> Iterator[list[LabelledCandidates]]:
             assert policy is not None
+            if self.parts.runner is not None:
+                return iter([self._whole_elsewhere(policy, Work("siblings", iteration.number)).rows[have:]])
             sampled = chain.from_iterable(self.parts.siblings(self.engine(policy)))
             return iter([list(islice(sampled, have, None))])
 
@@ -725,9 +748,9 @@ class Stages:
         The groups are those that one process would make: the first problem alone, then as many as that says. This
         process alone writes: rows, the ledger and metrics.
         """
-        runner, judging = self.parts.runner, self._judge_of(policy, iteration)
+        runner = self.parts.runner
         assert runner is not None
-        worker = self.parts.worker(policy, judging, self.names.get(judging, judging.model))
+        worker = self._worker(policy, self._judge_of(policy, iteration) if stage == "search" else policy)
         have, num, largest = bounds
         spent: list[float | None] = [0.0]
         totals: Counter[str] = Counter()
@@ -735,7 +758,7 @@ class Stages:
         purpose = iteration.name if iteration.part else iteration.number
 
         def work(start: int, size: int) -> Work:
-            return Work(stage, problems[start : start + size], start, iteration.number, purpose)
+            return Work(stage, iteration.number, problems[start : start + size], start, purpose)
 
         def taken(done: Done) -> list[Any]:
             self.run.ledger.record(done.calls)
@@ -760,6 +783,16 @@ class Stages:
         self.run.log(
             stage=stage, iteration=iteration.number, **{name: count for name, count in totals.items() if count}
         )
+
+    def _worker(self, policy: Checkpoint, judging: Checkpoint) -> Open:
+        return self.parts.worker(policy, judging, self.names.get(judging, judging.model))
+
+    def _whole_elsewhere(self, policy: Checkpoint, work: Work) -> Done:
+        """Have a stage done by one worker of a runner, and record what it asked of the judge."""
+        assert self.parts.runner is not None
+        [done] = self.parts.runner.map(self._worker(policy, policy), [work])
+        self.run.ledger.record(done.calls)
+        return done
 
     def _recording(
         self, policy: Checkpoint, engine: Engine, iteration: IterationDir, stage: CallStage

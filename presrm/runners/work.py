@@ -8,34 +8,37 @@ from typing import Any, Literal, Protocol
 from presrm.files.ledger import Call
 from presrm.types import Problem
 
-Stage = Literal["search", "answers"]
+Stage = Literal["search", "answers", "siblings", "health", "write"]
+"""The stages of a run that ask a policy. The first two are done group by group, the others by one worker as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A group of problems.
+    """What is done at once.
 
     Attributes:
-        stage: What is to be done with them.
-        problems: The problems.
-        start: Index of the first one in the whole list.
+        stage: What it is.
         iteration: Of the run.
-        purpose: What the draws derive from.
+        problems: Of a group.
+        start: Index of the first one in the whole list.
+        purpose: What the draws of a search derive from.
+        given: What else the stage is given, in the order of its arguments.
     """
 
     stage: Stage
-    problems: Sequence[Problem]
-    start: int
     iteration: int
+    problems: Sequence[Problem] = ()
+    start: int = 0
     purpose: int | str = 0
+    given: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of a group.
+    """What became of it.
 
     Attributes:
-        rows: Of the artefact.
+        rows: Of the artefact; of written problems, group by group; of the judge's health one.
         calls: Questions to the judge and what came back, for the ledger.
         counts: What the engine counted.
         seconds: How long the engine estimates that it took; none where it does not tell (`presrm.groups`).

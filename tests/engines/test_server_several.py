@@ -115,3 +115,16 @@ def test_what_is_not_taken_is_not_tried_elsewhere(serve, ask):
     with pytest.raises(NotTakenError):
         work()
     assert sum(len(server.asked) for server in servers) == 1
+
+
+def test_what_servers_had_in_their_caches_is_counted_where_they_say_so(serve, ask):
+    told = iter([{"cached_tokens": 7}, None, {"cached_tokens": 5}, {}])
+
+    def cached(path, body):
+        status, answer = reply(body)
+        return status, answer | {"usage": answer["usage"] | {"prompt_tokens_details": next(told)}}
+
+    client, work = ask([serve(cached)], 4)
+    assert client.tokens_recalled is None, "unknown is not zero"
+    work()
+    assert client.tokens_recalled == 12

@@ -1,5 +1,6 @@
 """Groups that are worked elsewhere: the same bytes, whoever does them, and one process that writes."""
 
+import json
 import pickle
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -48,6 +49,7 @@ def config_of(**options: object) -> Config:
         "search.num_candidates": 3,
         "evaluation.group_size": 2,
         "evaluation.max_tokens": 60,
+        "evaluation.num_judge_problems": 4,
         "threads": 1,
     }
     return load_config("embedded", [f"{key}={value}" for key, value in (settings | options).items()])
@@ -61,10 +63,12 @@ def work(folder: Path, runner: object, config: Config, policy: Checkpoint = POLI
         stages, iteration = Stages(parts, run, SilentProgress()), run.iteration(2)
         stages.search(policy, parts.problems(2), iteration)
         stages.answers(policy, iteration)
+        health = stages.health(policy, iteration)
         stages.release()
         asked = sorted((call.prompt, call.reply, call.seed, call.policy, call.stage) for call in run.ledger.calls())
-        files = {name: (iteration.path / name).read_bytes() for name in ("trees.jsonl", "answers.jsonl")}
-        return {**files, "asked": repr(asked).encode()}
+        names = ("trees.jsonl", "answers.jsonl", "siblings.jsonl")
+        files = {name: (iteration.path / name).read_bytes() for name in names}
+        return {**files, "asked": repr(asked).encode(), "health": repr(health).encode()}
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +84,8 @@ def test_the_same_bytes_whoever_does_the_groups(num: int, deaths: int, here: dic
     assert [(item.stage, item.start, len(item.problems)) for item in runner.done] == [
         *(("search", start, num) for start, num in ((0, 1), (1, 2), (3, 2))),
         *(("answers", start, num) for start, num in ((0, 1), (1, 2), (3, 2))),
+        ("siblings", 0, 0),
+        ("health", 0, 0),
     ]
 
 
@@ -113,8 +119,6 @@ def test_metrics_count_what_workers_did(tmp_path: Path) -> None:
         name: [line for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines() if "expansions" in line]
         for name in ("run", "here")
     }
-    import json
-
     [there], [ours] = ([json.loads(line) for line in lines] for lines in rows.values())
     for name in ("tokens_read", "tokens_generated", "tokens_recalled", "expansions"):
         assert there[name] == ours[name] > 0

@@ -70,7 +70,7 @@ def pieces(num: int, begun: list[int] | None = None) -> Iterator[Work]:
     for start in range(num):
         if begun is not None:
             begun.append(start)
-        yield Work("search", [Problem(f"p{start}", "?")], start, 2)
+        yield Work("search", 2, [Problem(f"p{start}", "?")], start)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
