@@ -160,6 +160,21 @@ def test_these_models_take_packs(name: str, training: bool, autocast: bool) -> N
         assert takes_packs(make_model(CONFIGS[name]), training=training)
 
 
+def test_a_vocabulary_smaller_than_the_width_takes_packs() -> None:
+    assert accept_packs(make_model(LlamaConfig(**SMALL | {"vocab_size": 20})))
+
+
+def test_no_model_is_tried_beyond_its_positions() -> None:
+    model, lengths = make_model(MistralConfig(**SMALL, sliding_window=SMALL["max_position_embeddings"] - 10)), []
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        lengths.append(kwargs["input_ids"].shape[1])
+
+    model.register_forward_pre_hook(note, with_kwargs=True)
+    assert accept_packs(model)
+    assert 0 < max(lengths) <= SMALL["max_position_embeddings"]
+
+
 def test_bfloat16_weights_take_packs() -> None:
     assert takes_packs(make_model(CONFIGS["llama"]).bfloat16(), training=True)
 

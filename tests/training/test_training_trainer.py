@@ -133,6 +133,24 @@ def test_a_model_that_cannot_take_packs_is_trained_pair_by_pair_to_the_same_grad
         torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("packs", [True, False])
+def test_tokens_of_every_id_are_scored_packed_or_lesson_by_lesson(
+    tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packs: bool
+) -> None:
+    if not packs:
+        monkeypatch.setattr("presrm.training.packed.accept_packs", lambda model, longest: False)
+    model = load(tiny_policy)
+    reply = tuple(range(model.config.vocab_size))
+    lessons = [LessonTokens(objective("imitation"), (5, 6, 7), (reply,))]
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to=[], disable_tqdm=True)
+    trainer = LessonTrainer(model, arguments, lessons, [(0,)], pack_tokens=10_000)
+
+    scored = trainer.score(trainer.model)
+
+    assert scored.shape == (len(reply),)
+    torch.testing.assert_close(scored.sum(), naive_logp(load(tiny_policy), (5, 6, 7), reply), rtol=1e-4, atol=1e-3)
+
+
 HALF = objective(beta=0.5)
 
 
