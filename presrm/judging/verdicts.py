@@ -29,7 +29,7 @@ HIGHEST_SCORE = 10
 """The most that a list of scores gives a candidate; the least is 1."""
 _SCORES = {str(score): score for score in range(1, HIGHEST_SCORE + 1)}
 _BOX = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
-_INDEX = re.compile(r"\s*(?:\\text\s*\{)?\s*(?:paragraph[\s_~]*)?\}?\s*(-1|[0-9]{1,9})\s*\}?\s*", re.IGNORECASE)
+_INDEX = re.compile(r"\s*(?:\\text\s*\{)?\s*(?:paragraph[\s_~]*)?\}?[\s_~]*(-1|[0-9]{1,9})\s*\}?\s*", re.IGNORECASE)
 """An index, perhaps as ``\\text{paragraph } 1`` or ``paragraph_1``."""
 _NO_ROOM = Verdict(None, Status.REFUSED, "the question leaves the policy no room for a reply, or the server refuses it")
 _WITHHELD = "(withheld by the content filter of the server)"
@@ -91,14 +91,14 @@ _ORDER = re.compile(
     | \byour\s+(?:reply|response|verdict)\b
     | (?<!\bI\s)\b(?:says|said|claims?|claimed|states|stated|writes|wrote|contains|asserts?|asserted|insists?)\b
     | \b(?:instructions?|prompt|template|format|form)\s+(?:is|was|says?|said|asks?|wants?|requires?|demands?)\b
-    | \b(?:such\s+as|as\s+in|for\s+example|for\s+instance|e\.g\.|otherwise|else)
+    | \b(?:such\s+as|as\s+in|(?:for\s+)?example|sample|for\s+instance|e\.g\.|otherwise|else)
     | (?<!even\s)(?<!as\s)\b(?:if|when|unless)\b[^,;:]*
         \b(?:right|wrong|correct|incorrect|better|best|sound|valid|errors?|mistakes?|so|not)\b
     )
     (?:[\s:,*_~`'"\u2018-\u201d()$-]|\\[(\[]|\b(?:
         with|in|by|as|be|is|are|to|of|i|we|you|it|my|your|our|the|this|that|a|an|one|exactly|only|either|just|then|simply|
         will|shall|would|must|should|put|say|give|use|write|reply|answer|respond|end|output|form|format|verdict|response|
-        final|last|line|words?|following
+        final|last|line|words?|following|text|phrase|string|output
     )\b)*\Z""",
     re.VERBOSE | re.IGNORECASE,
 )

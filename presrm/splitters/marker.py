@@ -14,12 +14,14 @@ _MARKER = re.compile(
     r"""
     ^[^\S\n]*+
     # List items, quotations and headings of Markdown, then bold type or a bracket.
-    (?: (?: [-*+>\u2022] | \#{1,6} | \d{1,3}+[.)] ) [^\S\n]++ | \#{1,6} )*+
-    (?: \*{1,3} | _{1,3} )?+ [\[(<\u3010]?+
+    (?: (?: [-*+>\u2022] | \#{1,6} | \d{1,3}+[.)] | [\u2190-\u2bff\U0001f300-\U0001faff]\ufe0f? ) [^\S\n]++
+      | \#{1,6} )*+
+    (?: \*{1,3} | _{1,3} | <(?:b|strong|u|em|h[1-6])> | \$?\\(?:textbf|text|mathbf|underline|(?:sub)*section\*?)\{ )?+
+    [\[(<\u3010]?+
     (?:
         # A marker by word and number; a number may have parts, as in 1.2, and a word stands for a small one.
         (?: step | stage | (?:é|e)tape | schritt | paso | passo | pas | stap | krok | adım | bước | langkah | шаг
-          | ステップ | 手順 | 步骤 | 步驟 )
+          | etapa | steg | الخطوة | चरण | ステップ | 手順 | 步骤 | 步驟 )
         [^\S\n]*+ (?: [-_\#(\[] | no\.? | n[°º] )?+ [^\S\n]*+
         (?: \d++ (?: [./]\d++ )*+ [a-z]?+
           | (?<=\s) (?: [ivx]++ | one | two | three | four | five | six | seven | eight | nine | ten | eleven
@@ -29,7 +31,7 @@ _MARKER = re.compile(
       | \d++ [^\S\n]*+ 단계
     )
     [^\S\n]*+ (?: \( [^()\n]*+ \) [^\S\n]*+ )?+                     # Step 2 (the sum):
-    (?: [:：)\]>】、．，→|] | \.(?=\D) | [-–—](?=\s) | \*{1,3} | _{1,3} | \r?\n )
+    (?: [:;：)\]}>】、．，→|] | \.(?=\D) | [-–—](?=\s) | \*{1,3} | _{1,3} | </ | \r?\n )
     """,  # noqa: RUF001 (the marks of other scripts)
     re.VERBOSE | re.MULTILINE | re.IGNORECASE,
 )
@@ -40,7 +42,8 @@ class MarkerSplitter:
 
     The number may be in digits (``1``, ``1.2``), in words (``One``) or in Chinese; the mark is one of ``: . ) ] -``, a
     dash, their full-width forms, or the end of bold type. The line may be a list item, a heading or a quotation of
-    Markdown, and bold. Text before the first marker is a step of its own unless it is blank. It often is the rest of a
+    Markdown, begin with a pictogram, and be bold, also in LaTeX or
+    HTML. Text before the first marker is a step of its own unless it is blank. It often is the rest of a
     step whose marker was generated in part with the step before (a token may hold ``\nStep``); joined to what follows
     it, two steps would be judged as one.
     """

@@ -57,6 +57,8 @@ ENDINGS = {
     "open thoughts, cut right behind a verdict": ("<think>\nLet me recompute. {v}", CUT, Status.TRUNCATED),
     "quoted order": ("The reply must be {v} or {o}.", ENDS, Status.UNREADABLE),
     "quoted order of one": ("I have to end with {v}.", ENDS, Status.UNREADABLE),
+    "example": ("Example: {v}", ENDS, Status.UNREADABLE),
+    "words of the solution": ("It contains the text {v}", ENDS, Status.UNREADABLE),
     "quoted order, cut": ("I have to end with {v} if right, {o} if wrong. Let me see: 33 +", CUT, Status.TRUNCATED),
     "quoted order, cut right behind": ("The reply must be {v} or {o}", CUT, Status.TRUNCATED),
     "side by side": ("The verdict: {v} or {o}", ENDS, Status.UNREADABLE),

@@ -58,6 +58,16 @@ FORMS = [
     "Schritt {}:",
     "Paso {}.",
     "Шаг {}:",
+    "Step {}; add",
+    "✅ Step {}: add",
+    "🔹 **Step {}:** add",
+    r"\textbf{{Step {}:}} add",
+    r"$\textbf{{Step {}}}$ add",
+    r"\section*{{Step {}}}",
+    "<b>Step {}:</b> add",
+    "<h3>Step {}</h3>",
+    "الخطوة {}: add",
+    "चरण {}: add",
 ]
 
 
