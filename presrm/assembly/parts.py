@@ -377,11 +377,10 @@ class Parts:
         return self._like_the_judge(self.config.watch.shadow)
 
     def _like_the_judge(self, named: str | JudgeConfig | None) -> JudgeConfig:
-        """The settings of another judge; a kind alone has those of the judge besides."""
-        if isinstance(named, JudgeConfig):
-            return named
-        inherited = self.config.judge.model_dump(exclude={"kind", "options", "votes"})
-        return JudgeConfig(kind=named or self.config.judge.kind, **inherited)
+        """The settings of another judge: a kind alone has those of the judge besides; none is the judge itself."""
+        if not isinstance(named, str):
+            return named or self.config.judge
+        return JudgeConfig(kind=named, **self.config.judge.model_dump(exclude={"kind", "options", "votes"}))
 
     def shadow(self, engine: Callable[[], Engine]) -> Judge:
         """The judge that only watches; `engine` gives the run's first policy, and is called if it asks one."""

@@ -70,6 +70,8 @@ def plan(config: Config) -> list[Planned]:
 
 def _iteration(config: Config, stages: Parts, lengths: "_Lengths", number: int) -> list[Planned]:
     """Plan how M(number) is made."""
+    if getattr(stages.method, "learns_to_judge", False):
+        return _judging(config, stages, lengths, number)
     search, judge = config.search, config.judge
     is_whole, takes_attempts = search.unit == "solution", Attempt in stages.objective.takes
     problems = stages.held_out() if stages.writes else stages.problems(number)
@@ -103,6 +105,43 @@ def _iteration(config: Config, stages: Parts, lengths: "_Lengths", number: int) 
             * (lengths.solve(problems) + num_steps * replies * longest)
             * config.training.epochs
             * _TRAINING,
+        ),
+    ]
+
+
+def _judging(config: Config, stages: Parts, lengths: "_Lengths", number: int) -> list[Planned]:
+    """Plan how M(number) is made from judgements: steps are labelled, judgements drawn, and learned from."""
+    search, judge, shown = config.search, config.judge, config.judge_problems
+    problems = stages.problems(number)
+    num_steps, solve = min(search.max_steps, _STEPS), lengths.solve(problems)
+    num = len(problems) * num_steps
+    read = written = 0
+    if shown.labels == "rollouts":
+        rounds = 1 + num_steps.bit_length()
+        read = len(problems) * (1 + rounds) * (solve + num_steps * search.max_step_tokens)
+        written = len(problems) * (1 + rounds * shown.num_completions) * config.evaluation.max_tokens
+    elif shown.labels in ("checker", "agreement"):
+        read, written = num * (solve + num_steps * search.max_step_tokens), num * search.num_candidates
+        written *= search.max_step_tokens
+    question = lengths.judge(problems) + (num_steps + search.num_candidates) * search.max_step_tokens
+    if shown.labels == "agreement":
+        read, written = read + 2 * num * judge.votes * question, written + 2 * num * judge.votes * judge.max_tokens
+    num_asked = 2 * num * len(shown.kinds)
+    drawn = num_asked * search.num_candidates
+    return [
+        Planned(f"M{number}: label", f"steps, {shown.labels}", "", read, written),
+        Planned(
+            f"M{number}: judge",
+            ", ".join(shown.kinds),
+            f"up to {num_asked} questions",
+            num_asked * question,
+            drawn * judge.max_tokens,
+        ),
+        Planned(
+            f"M{number}: train",
+            stages.objective.name,
+            f"up to {drawn} judgements",
+            num_asked * (question + search.num_candidates * judge.max_tokens) * config.training.epochs * _TRAINING,
         ),
     ]
 

@@ -9,7 +9,7 @@ ones instead (R-PRM, arXiv 2503.21295).
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -37,6 +37,8 @@ class Spct:
             policy goes on solving (the paper mixes in general instructions).
         learn: What reinforcement learns from: ``attempts`` or ``pairs``.
     """
+
+    learns_to_judge: ClassVar[bool] = True
 
     def __init__(
         self,

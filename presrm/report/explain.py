@@ -141,6 +141,11 @@ def _explain(run: Path, iteration: int, pair: PreferencePair, tie_tolerance: flo
                 return Explanation(
                     iteration, pair, expansion, tie_tolerance, _calls(run / LEDGER, iteration, pair, expansion)
                 )
+            if pair.chosen.text in {candidate.step.text for candidate in expansion.candidates}:
+                raise RequestError(
+                    f"pair {pair.id!r} rejects a step that M1 proposed beside the candidates (pairs.anchor); "
+                    f"{path.parent / 'anchored.jsonl'} has what the judge said of it"
+                )
     raise DataError(f"{path} holds no expansion that pair {pair.id!r} could come from")
 
 
@@ -200,9 +205,12 @@ def why(explanation: Explanation) -> str:
     rank = "the lowest readable score" if low == min(scores) else "a lower score"
     tolerance = explanation.tie_tolerance
     lines = [
-        f"Chosen is candidate {chosen}, which the search kept for the highest score, {high:.4g}.",
+        f"Chosen is candidate {chosen}, which the search kept for the highest score, {high:.4g}."
+        if pair.chosen.text in {made.candidates[i].step.text for i in made.kept}
+        else f"Chosen is candidate {chosen}, the shortest in the tier of the highest score, {high:.4g}.",
         f"Rejected is candidate {rejected}, with {rank}, {low:.4g}.",
-        f"The margin is {pair.margin:.4g}.",
+        f"The margin is {pair.margin:.4g}."
+        + (f" The probability that the two are the wrong way round is put at {pair.doubt:.4g}." if pair.doubt else ""),
         f"The readable scores are {spread:.4g} apart, more than the tie tolerance {tolerance:g}, so it was no tie."
         if spread > tolerance
         else f"The readable scores are {spread:.4g} apart, within the tie tolerance {tolerance:g} as it is set now.",

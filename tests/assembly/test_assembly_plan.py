@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from presrm.assembly.plan import plan
+from presrm.assembly.plan import Planned, plan
 from presrm.assembly.runs import train
 from presrm.config import load_config
 from presrm.errors import DataError, RequestError
@@ -88,3 +88,19 @@ def test_what_a_run_would_refuse_the_plan_refuses(tmp_path: Path, override: str,
     with pytest.raises(RequestError, match=message):
         train(config, tmp_path / "run", SilentProgress())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_method_that_learns_to_judge_labels_and_draws_judgements() -> None:
+    overrides = ["problems.num_train=5", "problems.num_held_out=7", "search.num_candidates=3", "search.max_steps=2"]
+    overrides += ["search.max_step_tokens=10", "judge.max_tokens=4", "evaluation.max_tokens=11"]
+
+    def planned(*settings: str) -> dict[str, Planned]:
+        return {row.stage: row for row in plan(load_config("embedded-spct", [*overrides, *settings]))}
+
+    rows = planned()
+    assert "M2: search" not in rows
+    assert rows["M2: label"].num_written == 5 * 2 * 3 * 10, "problems, steps, candidates, tokens of a step"
+    assert rows["M2: judge"].num_written == 5 * 2 * 2 * 3 * 4, "both orders after each step, each drawn thrice"
+    assert planned("judge_problems.labels=perturbed")["M2: label"].num_written == 0
+    rollouts = planned("judge_problems.labels=rollouts", "judge_problems.num_completions=4")["M2: label"]
+    assert rollouts.num_written == 5 * (1 + 3 * 4) * 11, "a solution, the question, and a binary search over two steps"

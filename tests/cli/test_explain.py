@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from presrm.prompts import Prompt, PromptSet
 from presrm.report.explain import pairs_of
 from presrm.searchers import SEARCHERS
 from presrm.splitters import SPLITTERS
-from presrm.types import Problem
+from presrm.types import Problem, Step
 
 PROMPTS = PromptSet("compact")
 RIGHT, WRONG, ODD = "2 + 3 = 5\n", "2 + 3 = 6\n", "2 + 3 = 7\n"
@@ -121,6 +122,23 @@ def test_as_json_it_holds_the_calls(run: Callable, tmp_path: Path) -> None:
     assert orders["chosen", "rejected"] == "A"
     assert orders["rejected", "chosen"] == "B"
     assert len(orders) == 6
+
+
+def test_pairs_that_were_mended_say_so(run: Callable, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    path = folder / "iterations/2/pairs.jsonl"
+    [(_, pair)] = pairs_of(folder)
+
+    path.write_text(dump(replace(pair, doubt=0.25)) + "\n", "utf-8")
+    shown = " ".join(run("explain", folder, pair.id).out.split())
+    assert "The probability that the two are the wrong way round is put at 0.25." in shown
+    assert "which the search kept for the highest score, 1." in shown
+
+    path.write_text(dump(replace(pair, rejected=Step("2 + 3 = 9\n"))) + "\n", "utf-8")
+    ended = run("explain", folder, pair.id)
+    assert ended.code == 2
+    assert "a step that M1 proposed beside the candidates (pairs.anchor)" in " ".join(ended.err.split())
+    assert "anchored.jsonl" in ended.err
 
 
 @pytest.mark.parametrize("is_told", [True, False], ids=["told by the tree", "read from the ledger"])

@@ -8,8 +8,10 @@ import pytest
 from scripted_arithmetic import known
 from scripted_run import check_kills, name_of, run
 
+from presrm.assembly.parts import Parts
 from presrm.config import Config, load_config
 from presrm.credit.consistency import rank_agreement
+from presrm.methods.stages import SilentProgress
 from presrm.prompts import Prompt
 from presrm.types import Checkpoint, PreferencePair
 
@@ -107,6 +109,11 @@ def test_pairs_on_which_a_second_judge_does_not_agree_are_dropped_and_counted(tm
     assert 0 < len(kept) < len(plain)
     summary = json.loads((tmp_path / "run/iterations/2/scores.json").read_text())
     assert summary["dropped"]["disagreed"] == len(plain) - len(kept)
+
+
+def test_a_judge_that_needs_options_is_no_reason_to_refuse_a_run() -> None:
+    noisy = config("judge.kind=noisy", "judge.options={judge: pairwise, rate: 0.3}", "pairs.second_judge=pointwise")
+    Parts(noisy, SilentProgress(), lambda **_: None).check()
 
 
 def test_a_run_with_all_mends_that_was_killed_gives_the_same_bytes(tmp_path: Path) -> None:
