@@ -83,6 +83,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     solutions = [json.loads(line) for line in (EXAMPLES / "solutions.jsonl").read_text("utf-8").splitlines()]
     write_rows(Path("solutions.jsonl"), solutions)
     write_rows(Path("processbench.jsonl"), [row | {"label": -1} for row in solutions])
+    judged = [{"text": solution["solution"], "score": 1.0} for solution in solutions]
+    write_rows(Path("checked.jsonl"), [row | {"judged": [one]} for row, one in zip(solutions, judged, strict=True)])
     write_rows(Path("solved.jsonl"), [row | {"answer": "39"} for row in solutions])
     write_rows(Path("train.jsonl"), WORKED)
     write_rows(Path("test.jsonl"), WORKED[:2])
@@ -127,6 +129,7 @@ def test_commands_on_a_run_work(folder: Path) -> None:
     for name in {name for each in shown for name in re.findall(r"runs/[\w-]+", each)}:
         shutil.copytree("made", name)
 
+    shutil.copy("made/iterations/2/trees.jsonl", "trees.jsonl")
     for command in shown:
         if command.startswith("presrm train"):
             run(command, "--dry-run")

@@ -14,6 +14,7 @@ from presrm.assembly.parts import Parts
 from presrm.config import Config
 from presrm.engines.hf_files import policy_at
 from presrm.errors import RequestError
+from presrm.files.aside import end_rerun, set_aside
 from presrm.files.run import RunDir, replace_file
 from presrm.iteration import IterationSummary
 from presrm.iteration import train as run_loop
@@ -52,9 +53,7 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
     Raises:
         PresrmError: with one plain line that says what to do.
     """
-    require_weights(config.model.id)
-    limit_threads(config.threads)
-    Parts(config, progress, lambda **_: None).check()
+    _prepare(config, progress)
     note_sampling(config, progress)
     with RunDir(out, config, versions(), hash_inputs(config)) as run:
         parts = Parts(config, progress, run.log)
@@ -71,13 +70,44 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
                 track(read_facts(out), trackers, out / TRACKED / "sent.json")
 
         try:
-            return run_loop(config, parts.method, parts, run, progress, report)
+            summaries = run_loop(config, parts.method, parts, run, progress, report)
+            end_rerun(run)
+            return summaries
         finally:
             if parts.runner is not None:
                 parts.runner.close()
             drawing.at_the_end()
             for tracker in trackers.values():
                 tracker.close()
+
+
+def rerun(config: Config, out: Path, stage: str, iteration: int, progress: Progress) -> list[IterationSummary]:
+    """Set aside what a run has made from a stage of an iteration on, and `train` again; or resume that.
+
+    Args:
+        config: The settings of the run.
+        out: The run folder.
+        stage: One of `presrm.files.aside.STAGES`.
+        iteration: T of the M(T) that it is for.
+        progress: Where to tell what is going on, and where the artefacts are now.
+
+    Raises:
+        PresrmError: with one plain line that says what to do.
+    """
+    _prepare(config, progress)
+    with RunDir(out, config, versions(), hash_inputs(config)) as run:
+        moved = set_aside(run, stage, iteration)
+    if moved is not None:
+        num, folder = moved
+        progress.note(f"{num} artefacts from '{stage}' of M{iteration} on are set aside: {folder}")
+    return train(config, out, progress)
+
+
+def _prepare(config: Config, progress: Progress) -> None:
+    """Refuse what cannot work, before the run folder is touched."""
+    require_weights(config.model.id)
+    limit_threads(config.threads)
+    Parts(config, progress, lambda **_: None).check()
 
 
 def open_trackers(config: Config, run: Path) -> dict[str, Tracker]:

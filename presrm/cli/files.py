@@ -120,7 +120,7 @@ def transform_rows(
         raise RequestError(f"--out {out} would overwrite the input")
     rejected: list[BadRow] = []
     num_done = 0
-    with telling_rejected(rejected_to), _output(out) as write:
+    with telling_rejected(rejected_to), output_rows(out) as write:
         for row in read_table(source):
             if isinstance(row, BadRow):
                 rejected.append(row)
@@ -191,7 +191,11 @@ def write_bytes(data: bytes) -> None:
 
 
 @contextmanager
-def _output(out: str | None) -> Iterator[Callable[[dict[str, Any]], object]]:
+def output_rows(out: str | None) -> Iterator[Callable[[dict[str, Any]], object]]:
+    """Give what writes a row: to a file that is replaced when the block is left without an error, or to ``-``.
+
+    Nothing is written where `out` is none.
+    """
     if out is None:
         yield lambda row: None
     elif out == STANDARD:

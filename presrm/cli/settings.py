@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from presrm.config import Config, load_config
+from presrm.config import Config, JudgeConfig, ModelConfig, load_config
+from presrm.errors import RequestError
+from presrm.types import Checkpoint
 
 EMBEDDED = "embedded"
 
@@ -60,6 +62,36 @@ def settings_for(models: Sequence[str], overrides: Sequence[str]) -> Config:
         return load_config(EMBEDDED, overrides)
     found = _config_of(models[0])
     return load_config(None, overrides, {} if found is None else _trusted(load_config(found, is_typed=False)))
+
+
+def settings_of_run(run: Path, config: str | None, overrides: Sequence[str]) -> Config:
+    """Give the settings that a run is to be continued with: those of `config`, or those that stand in its folder.
+
+    Args:
+        run: The run folder.
+        config: What the user named, or none.
+        overrides: Of single keys.
+
+    Raises:
+        RequestError: if there is no run, or its own settings name what runs code, starts a program or reaches an
+            address: the run may be somebody else's, so only a user may name that.
+    """
+    own = run / "config.yaml"
+    if not (run / "manifest.json").is_file():
+        raise RequestError(f"{run} holds no run: it has no manifest.json")
+    if config is not None:
+        return load_config(config, overrides)
+    if not own.is_file():
+        raise RequestError(f"{own} is missing: name the settings of the run with --config")
+    found = load_config(own, is_typed=False)
+    plain = ModelConfig(id=found.model.id)
+    runs = found.model.engine != plain.engine or bool(found.model.engine_options) or Checkpoint(plain.id).is_remote
+    if runs or found.judge.kind not in _TRUSTED_JUDGES or isinstance(found.watch.shadow, JudgeConfig):
+        raise RequestError(
+            f"{own} names an engine, an address or a judge that loads or runs something besides the policy, and a run "
+            f"may come from someone else: to use it, add --config {own}"
+        )
+    return load_config(own, overrides, is_typed=False)
 
 
 def _trusted(config: Config) -> dict[str, Any]:

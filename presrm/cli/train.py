@@ -23,6 +23,7 @@ from presrm.config import load_config, shipped_configs
 if TYPE_CHECKING:
     from presrm.assembly.plan import Planned
     from presrm.assembly.probe import Speed
+    from presrm.iteration import IterationSummary
 
 _OTHER_MODEL = (
     f"no CONFIG given: all settings except the model are those of '{EMBEDDED}', which were chosen for a model of 1M "
@@ -98,14 +99,19 @@ def train(
     from presrm.assembly import runs
     from presrm.assembly.plan import plan
     from presrm.assembly.probe import probe_speed
-    from presrm.report import to_table
 
     if dry_run:
         _print_plan(plan(resolved), probe_speed(resolved, progress))
         return
     run = out or Path("runs") / resolved.name
     progress.run = run
-    summaries = runs.train(resolved, run, progress)
+    print_summaries(runs.train(resolved, run, progress), run)
+
+
+def print_summaries(summaries: "Sequence[IterationSummary]", run: Path) -> None:
+    """Print what a run came to, and where its report is."""
+    from presrm.report import to_table
+
     console = Console()
     (console if console.is_terminal else Console(width=100)).print(to_table(summaries))
     print(f"The report is {run / 'report.html'}")

@@ -15,9 +15,12 @@ from presrm.errors import UnknownNameError
 
 VERBS = {
     "train": ("presrm.cli.train:train", "Train a policy on its own judgements, for N iterations."),
+    "search": ("presrm.cli.search:search", "Search for solutions step by step, and judge every candidate step."),
+    "pairs": ("presrm.cli.pairs:pairs", "Make preference pairs from search trees."),
     "fit": ("presrm.cli.fit:fit", "Train a policy on preference pairs by step-wise DPO."),
     "fit-prm": ("presrm.cli.fit_prm:fit_prm", "Train a process reward model on labelled steps."),
-    "export": ("presrm.cli.export:export", "Write a policy, or preference pairs, for other tools."),
+    "export": ("presrm.cli.export:export", "Write a policy, preference pairs or judged steps for other tools."),
+    "check-pairs": ("presrm.cli.check_pairs:check_pairs", "Count the pairs that a trainer would corrupt."),
     "split": ("presrm.cli.split:split", "Cut solutions into steps."),
     "judge-steps": ("presrm.cli.judge_steps:judge_steps", "Judge every step of the solutions in a file."),
     "grade": ("presrm.cli.grade:grade", "Compare final answers with references."),
@@ -25,6 +28,7 @@ VERBS = {
     "eval": ("presrm.cli.evaluate:evaluate", "Score policies on benchmarks."),
     "compare": ("presrm.cli.compare:compare", "Compare two policies problem by problem."),
     "verify": ("presrm.cli.verify:verify", "Check a run against the hashes in its manifest."),
+    "rerun": ("presrm.cli.rerun:rerun", "Make a part of a run anew; what was there is set aside."),
     "report": ("presrm.cli.report:report", "Draw a run as one HTML page, or compare several."),
     "status": ("presrm.cli.status:status", "Show what a run has done, what it is doing and what is left."),
     "solve": ("presrm.cli.solve:solve", "Solve one problem, step by step."),

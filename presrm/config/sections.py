@@ -22,9 +22,9 @@ def _folder_name(name: str) -> str:
 
 
 class Section(BaseModel):
-    """A group of settings: unknown keys are refused, values never change."""
+    """A group of settings: unknown keys are refused, numbers are finite, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(Section):

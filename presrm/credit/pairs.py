@@ -6,8 +6,8 @@ pairs and the causes add up to the expansions.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 
 from presrm.config import PairsConfig
@@ -51,11 +51,28 @@ class MinedPairs:
             ``unreadable``, ``truncated``, ``no_room``, ``filtered``, ``given_up``, ``left``, ``contradicted``,
             ``min_margin``, ``over_max_per_problem``. Causes that did not occur are absent.
         both_orders: One entry for each pair whose judge was asked in both orders: whether the two verdicts go together.
+        num_problems: Trees that were mined.
+        num_expansions: Theirs.
+        given_up: Number of problems without a solution, by reason.
     """
 
     pairs: tuple[PreferencePair, ...]
     dropped: Mapping[str, int]
     both_orders: tuple[bool, ...] = ()
+    num_problems: int = 0
+    num_expansions: int = 0
+    given_up: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: "MinedPairs") -> "MinedPairs":
+        """Give what was mined from the trees of both."""
+        return MinedPairs(
+            self.pairs + other.pairs,
+            {**(Counter(self.dropped) + Counter(other.dropped))},
+            self.both_orders + other.both_orders,
+            self.num_problems + other.num_problems,
+            self.num_expansions + other.num_expansions,
+            {**(Counter(self.given_up) + Counter(other.given_up))},
+        )
 
     @property
     def num_contradicted(self) -> int | None:
@@ -83,7 +100,12 @@ def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig, iteration: int
     pairs: list[PreferencePair] = []
     dropped: Counter[str] = Counter()
     agree: list[bool] = []
+    num_problems = num_expansions = 0
+    given_up: Counter[str] = Counter()
     for tree in trees:
+        num_problems += 1
+        num_expansions += len(tree.expansions)
+        given_up.update([tree.given_up] if tree.given_up is not None else ())
         found: list[tuple[Expansion, list[PreferencePair]]] = []
         solved = {place for end in tree.solutions for place in tree.path(end)}
         name = tree.problem.id if iteration is None else f"{iteration}/{tree.problem.id}"
@@ -107,7 +129,7 @@ def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig, iteration: int
             pairs += kept
             told = (contradicts(made, pair) for pair in kept)
             agree += [not one for one in told if one is not None]
-    return MinedPairs(tuple(pairs), dict(dropped), tuple(agree))
+    return MinedPairs(tuple(pairs), dict(dropped), tuple(agree), num_problems, num_expansions, dict(given_up))
 
 
 def contradicts(made: Expansion, pair: PreferencePair) -> bool | None:
@@ -119,18 +141,24 @@ def contradicts(made: Expansion, pair: PreferencePair) -> bool | None:
     return None if told is None else short_hash(pair.rejected.text) in told
 
 
-def explain_no_pairs(trees: Sequence[SearchTree], mined: MinedPairs) -> str:
+def explain_no_pairs(mined: MinedPairs) -> str:
     """Say in one line why `mined` holds no pairs, with counts, and what to change."""
-    num_expansions = sum(len(tree.expansions) for tree in trees)
-    line = f"no preference pairs from {len(trees)} problems and {num_expansions} expansions"
-    causes = sorted(mined.dropped.items(), key=lambda item: (-item[1], item[0]))
-    if causes:
-        line += ": " + ", ".join(f"{count} {_CAUSES[cause]}" for cause, count in causes)
-    given_up = Counter(tree.given_up for tree in trees if tree.given_up is not None)
-    if given_up:
-        line += "; given up: " + ", ".join(f"{count} for {reason}" for reason, count in sorted(given_up.items()))
-    advice = next((_ADVICE[cause] for cause, _ in causes if cause in _ADVICE), None)
+    line = f"no preference pairs from {mined.num_problems} problems and {mined.num_expansions} expansions"
+    if told := explain_dropped(mined):
+        line += f": {told}"
+    if mined.given_up:
+        line += "; given up: " + ", ".join(f"{count} for {why}" for why, count in sorted(mined.given_up.items()))
+    advice = next((_ADVICE[cause] for cause, _ in _causes(mined) if cause in _ADVICE), None)
     return f"{line}; {advice}" if advice else line
+
+
+def explain_dropped(mined: MinedPairs) -> str:
+    """Say in a clause how many expansions gave no pair, by cause, the commonest first; nothing where all gave one."""
+    return ", ".join(f"{count} {_CAUSES[cause]}" for cause, count in _causes(mined))
+
+
+def _causes(mined: MinedPairs) -> list[tuple[str, int]]:
+    return sorted(mined.dropped.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _mine(

@@ -42,6 +42,8 @@ _SHARED_MEMORY = "0.5"
 """The share of a GPU that a server takes beside training, where its arguments say nothing else."""
 _GRACE = 20
 """Seconds that vLLM has to end in order."""
+_GRACE_OF_START = 1
+"""The same while it starts: then it has nothing to end in order, and mostly does not hear."""
 _WATCHED = """
 grace=$1; shift
 exec 3<&0
@@ -129,7 +131,7 @@ class VLLMEngine:
             EngineError: if it does not come up.
         """
         port = _free_port()
-        self._process = self._start(port)
+        self._process, self._server = self._start(port), None
         try:
             self._wait_for(port)
             here = Checkpoint(f"http://127.0.0.1:{port}/v1#{_BASE}")
@@ -143,7 +145,7 @@ class VLLMEngine:
     def __exit__(self, *exception: object) -> None:
         if self._server is not None:
             self._server.__exit__(*exception)
-        self._stop()
+        self._stop(_GRACE_OF_START if self._server is None else _GRACE)
         if not self._is_log_named:
             self._log.unlink(missing_ok=True)
 
@@ -287,7 +289,7 @@ class VLLMEngine:
             f"vLLM on {self.checkpoint.model!r} {what}; it said: {cause.strip():.300}; its log: {self._log}"
         )
 
-    def _stop(self) -> None:
+    def _stop(self, grace: int) -> None:
         """Ask the server to end, by the end of its standard input, then end what is left of its process group."""
         process = self._process
         if process is None:
@@ -296,9 +298,9 @@ class VLLMEngine:
         assert process.stdin is not None
         process.stdin.close()
         try:
-            process.wait(_GRACE)
+            process.wait(grace)
         except subprocess.TimeoutExpired:
-            logger.warning("vLLM did not end in %d s, so it is killed", _GRACE)
+            logger.warning("vLLM did not end in %d s, so it is killed", grace)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

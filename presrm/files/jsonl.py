@@ -185,7 +185,12 @@ def dump(value: Any) -> str:
     Lone surrogates come back; a high one right before a low one comes back as the character that the two stand for,
     since JSON writes both the same way.
     """
-    return _encodable(json.dumps(_adapter(type(value)).dump_python(value), ensure_ascii=False, allow_nan=False))
+    return _encodable(json.dumps(plain(value), ensure_ascii=False, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """Give one of our dataclasses as what `dump` writes of it: objects, lists, texts and numbers."""
+    return _adapter(type(value)).dump_python(value)
 
 
 def load_typed(kind: type[T], path: Path) -> Iterator[T]:

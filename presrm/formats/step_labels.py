@@ -27,7 +27,7 @@ from presrm.errors import DataError
 from presrm.formats.fields import ASSISTANT, QUESTION_KEYS, USER, check_text, question_of, read_turns, require_text
 
 _LABELS = ("label", "labels", "step_labels", "ratings", "value")
-_PLACEHOLDER = "ки"
+PLACEHOLDER = "ки"
 _OPENR_END = "\n\n\n\n\n"
 _SIGNS = {"+": True, "-": False}
 _LEAST_RIGHT = 0.5
@@ -275,11 +275,9 @@ def _cut_input(row: Mapping[str, Any]) -> tuple[str, list[str], str]:
     """Cut ``input`` into the question, the texts that a placeholder ends, and the rest."""
     text = require_text(row, "input")
     question, mark, solution = text.partition("Step 1:")
-    if not mark or _PLACEHOLDER not in solution:
-        raise DataError(
-            f"input: expected a solution that begins with 'Step 1:', with {_PLACEHOLDER!r} behind each step"
-        )
-    *texts, rest = (mark + solution).split(_PLACEHOLDER)
+    if not mark or PLACEHOLDER not in solution:
+        raise DataError(f"input: expected a solution that begins with 'Step 1:', with {PLACEHOLDER!r} behind each step")
+    *texts, rest = (mark + solution).split(PLACEHOLDER)
     return question, texts, rest
 
 
@@ -299,7 +297,7 @@ def _math_shepherd(row: Mapping[str, Any]) -> StepLabels:
         at += 1
     signed = "".join(text + sign for text, sign in zip(texts, signs, strict=False))
     if len(signs) != len(texts) or question + signed + rest != label or not set(signs) <= _SIGNS.keys():
-        raise DataError(f"label: expected the input with + or - in place of every {_PLACEHOLDER!r}")
+        raise DataError(f"label: expected the input with + or - in place of every {PLACEHOLDER!r}")
     return _joined(question, texts, rest, [_SIGNS[sign] for sign in signs])
 
 

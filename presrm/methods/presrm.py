@@ -34,6 +34,6 @@ class Presrm:
         trees = stages.search(policy, problems, iteration)
         mined = mined_pairs(trees, self._pairs, policy, stages, iteration)
         if not mined.pairs:
-            raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain_no_pairs(trees, mined)}")
+            raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain_no_pairs(mined)}")
         trained = stages.fit(mined.pairs, policy, iteration)
         return Improved(trained, len(mined.pairs), mined.dropped, mined.num_contradicted)

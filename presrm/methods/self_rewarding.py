@@ -47,6 +47,6 @@ class SelfRewarding:
         answers = stages.search(policy, problems, iteration)
         mined = mined_pairs(answers, self._pairs, policy, stages, iteration)
         if not mined.pairs:
-            raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain_no_pairs(answers, mined)}")
+            raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain_no_pairs(mined)}")
         trained = stages.fit(mined.pairs, policy, iteration)
         return Improved(trained, len(mined.pairs), mined.dropped, mined.num_contradicted)

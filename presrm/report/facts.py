@@ -114,12 +114,15 @@ class RunFacts:
     def curves(self) -> dict[int, tuple[Mapping[str, float], ...]]:
         """Rows of training by T of the M(T) that was trained, its rounds one after the other.
 
-        Of a training that was cut short and began again, they are those of the last time.
+        Of a training that was cut short and began again, or was set aside, they are those of the last time.
         """
         curves: dict[int, tuple[Mapping[str, float], ...]] = {}
         rows: list[Mapping[str, float]] = []
         for row in self.metrics:
-            if row.get("stage") == "fit" and "optimiser_step" in row and "loss" in row:
+            if row.get("stage") == "rerun":
+                first = row["iteration"] + (row["since"] in ("answers", "health"))
+                curves, rows = {number: curve for number, curve in curves.items() if number < first}, []
+            elif row.get("stage") == "fit" and "optimiser_step" in row and "loss" in row:
                 if rows and row["optimiser_step"] <= rows[-1]["optimiser_step"]:
                     rows = []
                 rows.append(row)

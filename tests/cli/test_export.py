@@ -45,7 +45,7 @@ def test_a_file_of_pairs_is_turned_into_another_format(run, made, tmp_path):
     ("arguments", "told"),
     [
         (["--to", "trrl", "--out", "x.jsonl"], "did you mean 'trl'?"),
-        (["--out", "x.jsonl"], "--merge makes one model of a policy, --to TRAINER writes pairs"),
+        (["--out", "x.jsonl"], "--merge makes one model of a policy, --to FORMAT writes pairs or steps"),
         (["--to", "trl", "--merge", "--out", "x.jsonl"], "say what to export"),
     ],
 )
@@ -60,3 +60,32 @@ def test_a_folder_without_pairs_and_an_output_that_is_there_are_refused(run, mad
     (tmp_path / "x.jsonl").write_text("mine")
     assert "is there already" in run("export", made, "--to", "trl", "--out", tmp_path / "x.jsonl").err
     assert (tmp_path / "x.jsonl").read_text() == "mine"
+
+
+STEPS = [{"text": "1 + 1 = 2\n", "score": 0.9}, {"text": "2 + 1 = 4", "score": 0.2}]
+
+
+@pytest.mark.parametrize("name", ["prm800k", "math-shepherd", "trl-stepwise"])
+def test_judged_steps_of_a_file_are_read_back(run, tmp_path, name):
+    source, out = tmp_path / "solutions.judged.jsonl", tmp_path / "rows.jsonl"
+    rows = [{"question": "1 + 1 + 1?", "judged": STEPS}, {"question": "?", "judged": "all"}]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ended = run("export", source, "--to", name, "--out", out)
+    assert (ended.code, ended.out) == (0, f"1 rows of 1 solutions are in {out}\n")
+    assert "line 2: judged: expected what judge-steps writes" in ended.err
+    split = run("split", out, "--out", "-")
+    steps = [step.removeprefix("Step 1: ").removeprefix("Step 2: ").strip() for step in json.loads(split.out)["steps"]]
+    assert steps == ["1 + 1 = 2", "2 + 1 = 4"]
+
+
+def test_judged_steps_of_a_run_say_what_their_scores_compare(run, tmp_path):
+    from made_run import make_run
+
+    source, out = make_run(tmp_path / "run", with_ledger=False), tmp_path / "rows.jsonl"
+    ended = run("export", source, "--to", "trl-stepwise", "--out", out)
+    assert ended.code == 0
+    assert "scores of judge 'pairwise' compare the candidates for one step" in ended.err
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [False] in [row["labels"] for row in rows]
+    assert ended.out.startswith(f"{len(rows)} rows of 6 solutions")
+    assert "did you mean 'prm800k'?" in run("export", source, "--to", "prm80k", "--out", tmp_path / "x").err

@@ -201,12 +201,12 @@ def test_no_pairs_are_explained_in_one_line_with_counts() -> None:
     alone = SearchTree(PROBLEM, (expansion(None, {"a": None}, 0, {"a": Stop.EOS}),), solutions=((0, 0),))
     trees = [tied, tied, alone]
 
-    line = explain_no_pairs(trees, mine_pairs(trees, PairsConfig()))
+    line = explain_no_pairs(mine_pairs(trees, PairsConfig()))
     assert line == (
         "no preference pairs from 3 problems and 3 expansions: 2 tied, 1 with one distinct candidate; "
         "given up: 2 for a tie at the first step; raise search.temperature, or lower judge.tie_tolerance"
     )
-    assert explain_no_pairs([], mine_pairs([], PairsConfig())) == "no preference pairs from 0 problems and 0 expansions"
+    assert explain_no_pairs(mine_pairs([], PairsConfig())) == "no preference pairs from 0 problems and 0 expansions"
 
 
 @given(
@@ -305,7 +305,7 @@ def test_pairs_whose_two_orders_contradict_each_other_are_counted_and_dropped_on
     strict = PairsConfig(require_both_orders=True)
     dropped = mine_pairs([flipped], strict)
     assert (dropped.pairs, dropped.num_contradicted, dropped.dropped) == ((), None, {"contradicted": 1})
-    assert "1 whose two orders contradict each other" in explain_no_pairs([flipped], dropped)
+    assert "1 whose two orders contradict each other" in explain_no_pairs(dropped)
     both = mine_pairs([flipped], strict.model_copy(update={"rejected": "all"}))
     assert [pair.rejected.text for pair in both.pairs] == ["mid"], "the other pair of the expansion stays"
     assert (both.num_contradicted, both.dropped) == (0, {})

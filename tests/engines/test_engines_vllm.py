@@ -261,6 +261,24 @@ def test_a_server_that_never_is_ready_is_given_up(fake, encoder, tmp_path):
     assert is_gone(started(tmp_path)["pid"])
 
 
+def test_a_server_that_still_starts_and_hears_nothing_is_not_waited_for(fake, encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr("presrm.engines.vllm._GRACE", 600)
+    deaf = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
+    engine = VLLMEngine(Checkpoint("embedded"), encoder=encoder, python=fake(deaf), patience=600)
+
+    def interrupt(port):
+        if (tmp_path / "started.json").exists():
+            raise KeyboardInterrupt
+        return False
+
+    monkeypatch.setattr("presrm.engines.vllm._is_healthy", interrupt)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        engine.__enter__()
+    assert time.monotonic() - began < 120, "about a second on a machine with nothing else to do, and never the grace"
+    assert is_gone(started(tmp_path)["pid"])
+
+
 def test_an_environment_without_vllm_is_told(encoder):
     with (
         pytest.raises(EngineError, match="not found"),
