@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from presrm.checkers import CHECKERS
+from presrm.judging.coverage import longest_solutions, texts_up_to
 from presrm.protocols import Composition
-from presrm.types import Candidates, Judgement, Status
+from presrm.types import Candidates, Judgement, Status, Step, Trajectory
 
 
 class CheckerJudge:
@@ -31,11 +32,15 @@ class CheckerJudge:
 
 
 def _label(kind: str, items: Sequence[Candidates]) -> list[bool | None]:
-    """Label every candidate of some items of one kind, one after the other."""
-    solutions = [item.prefix.extend(step) for item in items for step in item.steps]
+    """Label every candidate of some items of one kind, one after the other; no step of a solution is checked twice."""
+    partial = [(item.prefix.problem, texts_up_to(item, step)) for item in items for step in item.steps]
     if kind not in CHECKERS.names():
-        return [None] * len(solutions)
-    return [labels[-1] for labels in CHECKERS.create(kind).check(solutions)]
+        return [None] * len(partial)
+    covered_by = longest_solutions(items)
+    solutions = list(dict.fromkeys(covered_by.values()))
+    asked = [Trajectory(problem, tuple(map(Step, texts))) for problem, texts in solutions]
+    labels = dict(zip(solutions, CHECKERS.create(kind).check(asked), strict=True))
+    return [labels[covered_by[one]][len(one[1]) - 1] for one in partial]
 
 
 def _judgement(label: bool | None, kind: str) -> Judgement:

@@ -22,5 +22,8 @@ def longest_solutions(batch: Sequence[Candidates]) -> dict[tuple[Problem, Texts]
     covered_by: dict[tuple[Problem, Texts], tuple[Problem, Texts]] = {}
     for problem, texts in sorted(partial, key=lambda key: (key[0].id, -len(key[1]), key[1], key[0].question)):
         for length in range(len(texts), 0, -1):
-            covered_by.setdefault((problem, texts[:length]), (problem, texts))
+            begin = (problem, texts[:length])
+            if begin in covered_by:
+                break  # and so is all that it begins with
+            covered_by[begin] = (problem, texts)
     return covered_by
