@@ -46,7 +46,7 @@ def rows_of_ids(
     ]
 
 
-def taking_ids(trainer: type[Any]) -> type[Any]:
+def taking_ids(trainer: Any) -> Any:
     """Give a subclass of TRL's `DPOTrainer` that trains on data sets of ready ids as they are.
 
     Raises:
