@@ -142,7 +142,7 @@ def as_trl(pair: PreferencePair, setup: Setup) -> TrainedPair | None:
     """Give what TRL trains on where the pair is a conversation, as ``export --to trl`` writes it."""
     row = to_trl(pair)
 
-    def ids(messages: list[dict[str, str]], **options: bool) -> list[int]:
+    def ids(messages: list[dict[str, str]], **options: Any) -> list[int]:
         read: Any = setup.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **options)
         return list(read["input_ids"])
 
