@@ -55,6 +55,10 @@ def pairs(
     from presrm.credit.pairs import explain_dropped, explain_no_pairs
 
     options = load_config(config, settings or []).pairs
+    if options.anchor or options.second_judge is not None or options.consistency != "off":
+        raise RequestError(
+            "pairs.anchor, pairs.second_judge and pairs.consistency ask a policy, which only a run does; leave them out"
+        )
     rejected_to = rejected_path(file, out)
     with input_file(file) as source, telling_rejected(rejected_to):
         if out != STANDARD and Path(out).resolve() == source.resolve():

@@ -77,7 +77,7 @@ def _agreed(mined: MinedPairs, policy: Checkpoint, stages: Stages, iteration: It
     dropped.update({"disagreed": len(lost)} if lost else {})
     both = mined.both_orders
     orders = tuple(one for one, is_agreed in zip(both, agree, strict=True) if is_agreed) if both else ()
-    return MinedPairs(kept, dict(dropped), orders)
+    return replace(mined, pairs=kept, dropped=dict(dropped), both_orders=orders)
 
 
 def _confidences(

@@ -49,5 +49,6 @@ def test_without_a_pair_it_says_why_and_writes_nothing(run, trees, tmp_path):
     trees.write_text("{}\n")
     ended = run("pairs", trees, "--out", tmp_path / "pairs.jsonl")
     assert (ended.code, "no row can be used; line 1: problem: Field required" in ended.err) == (2, True)
+    assert "ask a policy, which only a run does" in run("pairs", trees, "--out", "x", "--set", "pairs.anchor=true").err
     assert "would overwrite the input" in run("pairs", trees, "--out", trees).err
     assert not (tmp_path / "pairs.jsonl").exists()
