@@ -86,7 +86,8 @@ def settings_of_run(run: Path, config: str | None, overrides: Sequence[str]) -> 
     found = load_config(own, is_typed=False)
     plain = ModelConfig(id=found.model.id)
     runs = found.model.engine != plain.engine or bool(found.model.engine_options) or Checkpoint(plain.id).is_remote
-    if runs or found.judge.kind not in _TRUSTED_JUDGES or isinstance(found.watch.shadow, JudgeConfig):
+    others = (found.watch.shadow, found.pairs.second_judge)
+    if runs or found.judge.kind not in _TRUSTED_JUDGES or any(isinstance(other, JudgeConfig) for other in others):
         raise RequestError(
             f"{own} names an engine, an address or a judge that loads or runs something besides the policy, and a run "
             f"may come from someone else: to use it, add --config {own}"

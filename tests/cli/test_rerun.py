@@ -30,6 +30,7 @@ def test_the_settings_are_those_of_the_run(run, calls, tmp_path):
         {"judge": {"kind": "prm", "options": {"model": "elsewhere"}}},
         {"judge": {"kind": "evil.py:Judge"}},
         {"watch": {"shadow": {"kind": "prm"}}},
+        {"pairs": {"second_judge": {"kind": "prm"}}},
     ],
 )
 def test_what_only_a_user_may_name_is_not_taken_from_the_folder(run, calls, tmp_path, settings):
