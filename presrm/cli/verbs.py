@@ -18,7 +18,10 @@ VERBS = {
     "search": ("presrm.cli.search:search", "Search for solutions step by step, and judge every candidate step."),
     "pairs": ("presrm.cli.pairs:pairs", "Make preference pairs from search trees."),
     "fit": ("presrm.cli.fit:fit", "Train a policy on preference pairs by step-wise DPO."),
-    "fit-prm": ("presrm.cli.fit_prm:fit_prm", "Train a process reward model on labelled steps."),
+    "fit-prm": (
+        "presrm.cli.fit_prm:fit_prm",
+        "Train a process reward model that scores steps, with a head of two classes.",
+    ),
     "export": ("presrm.cli.export:export", "Write a policy, preference pairs or judged steps for other tools."),
     "check-pairs": ("presrm.cli.check_pairs:check_pairs", "Count the pairs that a trainer would corrupt."),
     "split": ("presrm.cli.split:split", "Cut solutions into steps."),
