@@ -458,7 +458,7 @@ class Stages:
                     yield from self._in_groups(name, iteration, engine, bounds, work, advance)
                 self.run.log(stage="again", iteration=iteration.number, **counts(engine, before))
 
-        return timed(iteration, name.partition(".")[0], name, lambda: iteration.rows(Judgements, name, make))
+        return timed(iteration, "again", name, lambda: iteration.rows(Judgements, name, make))
 
     def propose(
         self, prefixes: Sequence[Trajectory], policy: Checkpoint, iteration: IterationDir, name: str
@@ -480,7 +480,7 @@ class Stages:
                 yield from self._in_groups(name, iteration, engine, bounds, work, advance)
                 self.run.log(stage="propose", iteration=iteration.number, **counts(engine, before))
 
-        return timed(iteration, name.partition(".")[0], name, lambda: iteration.rows(Step, name, make))
+        return timed(iteration, "propose", name, lambda: iteration.rows(Step, name, make))
 
     def before(self, policy: Checkpoint, iteration: IterationDir) -> Checkpoint | None:
         """The policy that stands before `policy` in the run: M(n-1) of M(n); none before M1."""

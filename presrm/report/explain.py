@@ -133,6 +133,8 @@ def explain_pair(run: Path, name: str, tie_tolerance: float) -> list[Explanation
 
 def _explain(run: Path, iteration: int, pair: PreferencePair, tie_tolerance: float) -> Explanation:
     problem, path = pair.prefix.problem.id, run / "iterations" / str(iteration) / "trees.jsonl"
+    if not path.exists():  # of a method that learns to judge
+        path = path.with_name("traces.jsonl")
     number = pair.id.removeprefix(f"{iteration}/{problem}/").split("/")[0]
     for tree in load_typed(SearchTree, path):
         if tree.problem.id == problem and number.isdecimal() and int(number) < len(tree.expansions):

@@ -23,7 +23,11 @@ ANSWERS, LESSONS, TREES = "answers.jsonl", ("pairs.jsonl", "demonstrations.jsonl
 STAGES = {
     "seed": "seed stage",
     "write": "writing problems",
+    "label": "labelling steps",
     "search": "search and judge",
+    "trace": "drawing judgements",
+    "propose": "proposing again",
+    "again": "judging again",
     "fit": "training",
     "answers": "held-out problems",
     "validation": "validation problems",
