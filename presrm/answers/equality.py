@@ -4,6 +4,7 @@ Without limits: what is here runs in a worker (`presrm.answers.worker`).
 """
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -24,7 +25,12 @@ _OTHER_CHOICE = re.compile(r"\([A-K]\)|(?<![\w\\])[A-K](?:[.:)]|\s*$)|^\s*(?:[-+
 _LETTERS = re.compile(r"[A-Z]{2,}")
 _HALF_OF_DAY = re.compile(r" ([ap])m$")
 _CLOCK = re.compile(r"0?([0-9]{1,2}:[0-9]{2})")
-_APART = re.compile(r"^-?[0-9.,]+(?: -?[0-9.,]+)+$|[0-9]['\"]+\s*[0-9]")  # 2 5, and 5'7"
+# 2 5, 5'7", 2021-03-14, 5 \to 6: what is no sum, product or limit of its numbers
+_APART = re.compile(
+    r"^-?[0-9.,]+(?: -?[0-9.,]+)+$|[0-9]['\"]+\s*[0-9]|^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+    r"|\\(?:to|(?:right|Right)arrow)(?![a-z])"
+)
+_RATIO = re.compile(r"[0-9.]+(?::[0-9.]+)+")
 _BASED = re.compile(r"(?:\\text\{|\()?([0-9A-Z]+)[)}]?_\{?([0-9]+)\}?")
 _AMBIGUOUS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _DECIMAL_COMMA = re.compile(r"-?(?:0,[0-9]+|[0-9]+,[0-9]{2})")
@@ -120,7 +126,7 @@ def _is_equal(reference: str, answer: str) -> bool:
 
 
 def _compare_plain(reference: str, answer: str) -> bool | None:
-    """Compare numbers, choices, words, letters, times of day and numerals with a base; none for all else."""
+    """Compare numbers, choices, words, letters and what has a colon or a base; none for all else."""
     if reference == answer:
         return True
     if (is_equal := equal_numbers(reference, answer)) is not None:
@@ -135,14 +141,28 @@ def _compare_plain(reference: str, answer: str) -> bool | None:
         return False  # IV is not VI: no product of I and V
     if (is_equal := _compare_words(reference, answer)) is not None:
         return is_equal
+    return _compare_times(reference, answer)
+
+
+def _compare_times(reference: str, answer: str) -> bool | None:
+    """Compare times of day, ratios and numerals with a base; none for all else."""
     half, other_half = _HALF_OF_DAY.search(reference), _HALF_OF_DAY.search(answer)
     if half and other_half and half[1] != other_half[1]:
         return False
     time, other_time = _CLOCK.fullmatch(reference), _CLOCK.fullmatch(answer)
     if time and other_time:
         return time[1] == other_time[1]
+    if _RATIO.fullmatch(reference) and _RATIO.fullmatch(answer):
+        return _are_proportional(reference.split(":"), answer.split(":"))
     numeral, other = _BASED.fullmatch(reference), _BASED.fullmatch(answer)
     return numeral.groups() == other.groups() if numeral and other else None
+
+
+def _are_proportional(reference: Sequence[str], answer: Sequence[str]) -> bool:
+    left, right = (list(map(read_number, terms)) for terms in (reference, answer))
+    if None in left + right or len(left) != len(right):
+        return False
+    return all(a * right[0] == b * left[0] for a, b in zip(left, right, strict=True))  # type: ignore[operator]
 
 
 def _compare_words(reference: str, answer: str) -> bool | None:
@@ -171,6 +191,14 @@ def _compare_regions(reference: str, answer: str) -> bool | None:
     r"""Compare what "and" and "or" join as sets: ``x<1 or x>2`` is a union; none for what they do not join."""
     if not any(_AND_OR.search(text) and (_ORDER.search(text) or text[:1] in "([") for text in (reference, answer)):
         return None
+    for text in (reference, answer):
+        if (
+            not _AND_OR.search(text)
+            and not _ORDER.search(text)
+            and (listing := read_listing(text))
+            and listing.kind == "list"
+        ):
+            return None  # points
     return _same_region(reference, answer)
 
 

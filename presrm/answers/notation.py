@@ -23,7 +23,7 @@ _UNIT = (
     r"cents?|units?|points?|square|cubic|sq|cu|[cm][lL])"
 )
 _CHANGES = (
-    r"[^{}]*\b(?:if|when|most|least|more|less|fewer|of|than|not|R|squared|cubed|factorial|times(?!\s*\})|halves|thirds|"
+    r"[^{}]*\b(?:if|when|or|most|least|more|less|fewer|of|than|not|R|squared|cubed|factorial|times(?!\s*\})|halves|thirds|"
     r"[a-z]{2,8}ths)\b"
 )
 _SI = r"(?:[cdkmnµ]?[mgLlsNJWVAK]|[kM]?Pa|Hz|mol|rad|ft|in|[kM]?Wh?|h|C|F)(?:\^?\{?-?[0-9]\}?)?"
@@ -58,6 +58,7 @@ _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"([0-9]*)\.([0-9]*)\\(?:overline|bar|dot)\s*(?:\{\s*([0-9]+)\s*\}|([0-9]))", lambda found: _repeating(found)),
         (r"\\frac\s*([0-9])\s*(?=[0-9{])", r"\\frac{\1}"),
         (r"(\\frac\s*\{[^{}]*\})\s*([0-9])", r"\1{\2}"),
+        (r"\\frac\s*(\\[a-z]+)\s*([0-9])", r"\\frac{\1}{\2}"),
         (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
         (r"\\(?:leq|leqslant|le|lt=)(?![a-z])", r"\\le "),
         (r"\\(?:geq|geqslant|ge)(?![a-z])", r"\\ge "),

@@ -128,6 +128,12 @@ AUTO: dict[str, list[Row]] = {
         ("[1 2]", None, "12"),
         ("[2 5]", None, "7"),
         ("[5'7'']", None, "57"),
+        (r"[5\text{ (or 6)}]", None, "5"),
+        (r"[5 \to 6]", None, "6"),
+        ("[2021-03-14]", "2021-03-14", "2004"),
+        ("[3:4:5]", "6:8:10", "3:5:4"),
+        ("[(1,2) and (3,4)]", "(1,2),(3,4)", "(1,2)"),
+        (r"[\frac{\pi}{3}]", r"\frac\pi3", r"\frac3\pi"),
     ],
     "mathematics before a unit stays": [
         (rf"[{formula}\text{{ {unit}}}]", formula, "5")

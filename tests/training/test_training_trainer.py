@@ -151,6 +151,17 @@ def test_tokens_of_every_id_are_scored_packed_or_lesson_by_lesson(
     torch.testing.assert_close(scored.sum(), naive_logp(load(tiny_policy), (5, 6, 7), reply), rtol=1e-4, atol=1e-3)
 
 
+def test_packs_are_tried_at_the_length_of_the_longest_lesson(
+    tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr("presrm.training.packed.accept_packs", lambda model, longest: tried.append(longest))
+    lessons = [LessonTokens(objective("imitation"), (5, 6), (tuple(range(10, 10 + num)),)) for num in (3, 9, 5)]
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to=[], disable_tqdm=True)
+    LessonTrainer(load(tiny_policy), arguments, lessons, [(0, 1, 2)], pack_tokens=100)
+    assert tried == [11]
+
+
 HALF = objective(beta=0.5)
 
 
