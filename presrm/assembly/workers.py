@@ -1,6 +1,6 @@
 """Config -> the runner of a run, and the worker that does a group of problems in another process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -8,22 +8,27 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from presrm.assembly.engines import limit_threads
+from presrm.assembly.judges import make_judge
 from presrm.assembly.options import arguments_of
 from presrm.config import Config, RunnerConfig
 from presrm.errors import RequestError, UnknownNameError
-from presrm.files.ledger import Call
+from presrm.files.ledger import Call, CallStage
 from presrm.groups import seconds_spent
 from presrm.judging.health import Health
-from presrm.judging.recording import RecordingEngine
+from presrm.judging.recording import CallLog, RecordingEngine
 from presrm.methods.stages import SilentProgress, counts, facts
-from presrm.protocols import Engine, Judge, keeping
-from presrm.registry import allow_code, nearest
+from presrm.protocols import Engine, Judge, ask_judge, keeping
+from presrm.registry import allow_code, allowed_code, nearest
 from presrm.runners import RUNNERS
-from presrm.runners.work import Done, Runner, Work
-from presrm.types import Checkpoint
+from presrm.runners.work import Done, Runner, Stage, Work
+from presrm.types import Candidates, Checkpoint, Judgement
 
 if TYPE_CHECKING:
     from presrm.assembly.parts import Parts
+
+
+_RECORDED: Mapping[Stage, CallStage] = {"search": "search", "health": "health", "judge": "judge-steps"}
+"""What the ledger calls the stages whose judge is recorded."""
 
 
 def make_runner(settings: RunnerConfig) -> Runner | None:
@@ -87,7 +92,12 @@ class Worker:
         elif work.stage == "siblings":
             rows = [*chain.from_iterable(parts.siblings(engine))]
         elif work.stage == "write":
+            assert work.iteration is not None
             rows = [*parts.writer(work.iteration).write(engine, *work.given)]
+        elif work.stage == "judge":
+            [batch] = work.given
+            with self._recording(parts, engine, calls, work) as recording:
+                rows = [*ask_judge(make_judge(parts.config.judge, recording, parts.prompts), batch)]
         elif work.stage == "search":
             with self._recording(parts, judging, calls, work) as recording, keeping(recording):
                 searcher = parts.searcher(work.purpose)
@@ -104,7 +114,7 @@ class Worker:
             engine,
             calls,
             policy=self.name,
-            stage="health" if work.stage == "health" else "search",
+            stage=_RECORDED[work.stage],
             template_hash=parts.prompts.hash,
             iteration=work.iteration,
         )
@@ -124,6 +134,35 @@ class Worker:
             watched = {"shadow": shadow} if parts.config.watch.shadow is not None else {}
             asked = (call for call in chain(earlier, calls.kept) if call.template == "pairwise")
             return parts.health(engine, parts.judge(recording), asked, last, own, first, **watched)
+
+
+class JudgeElsewhere:
+    """A judge that a runner's workers run, batch by batch: for `presrm.judging.solutions.judge_file`.
+
+    Args:
+        runner: Has it done.
+        config: The settings; ``model.id`` judges.
+        policy: What that names.
+        ledger: Gets the calls.
+    """
+
+    def __init__(self, runner: Runner, config: Config, policy: Checkpoint, ledger: CallLog) -> None:
+        self._runner = runner
+        self._ledger = ledger
+        self._worker = Worker(config.model_dump_json(), policy, policy, config.model.id, allowed_code())
+        self._spent: float | None = 0.0
+
+    def spent(self) -> float | None:
+        """Seconds of work so far, as `presrm.groups.Groups` takes them."""
+        return self._spent
+
+    def __call__(self, batches: Iterable[Sequence[Candidates]]) -> Iterator[list[tuple[Judgement, ...]]]:
+        """Judge batches, in order."""
+        work = (Work("judge", given=(list(batch),)) for batch in batches)
+        for done in self._runner.map(self._worker, work):
+            self._ledger.record(list(done.calls))
+            self._spent = None if self._spent is None or done.seconds is None else self._spent + done.seconds
+            yield done.rows
 
 
 class _Calls:

@@ -39,6 +39,7 @@ from presrm.files.jsonl import NoGoodRowError, explain_rejected
 from presrm.files.tables import is_text
 
 if TYPE_CHECKING:
+    from presrm.assembly.workers import JudgeElsewhere
     from presrm.judging.solutions import JudgedFile
     from presrm.protocols import Engine, Judge
 
@@ -216,6 +217,21 @@ class _Policy:
             self.progress.watch(self._engine)
         return self._engine
 
+    def elsewhere(self, out: Path, config: Config) -> "JudgeElsewhere | None":
+        """Give what has other processes judge into `out`, where the settings name a runner."""
+        if config.runner.kind == "local":
+            return None
+        from presrm.assembly.workers import JudgeElsewhere, make_runner
+        from presrm.engines.hf_files import policy_at
+        from presrm.files.ledger import Ledger
+        from presrm.files.run import LEDGER
+
+        runner = make_runner(config.runner)
+        assert runner is not None
+        self._stack.callback(runner.close)
+        ledger = self._stack.enter_context(Ledger(out.with_name(f"{out.name}.{LEDGER}")))
+        return JudgeElsewhere(runner, config, policy_at(config.model.id), ledger)
+
     def seconds_spent(self) -> float | None:
         """Estimate the work so far, as `presrm.groups.Groups` takes it."""
         from presrm.groups import seconds_spent
@@ -273,6 +289,7 @@ def _judge(
     }
     where = f", see {rejected_to or rejected_path(None, out)}"
     try:
+        elsewhere = policy.elsewhere(out, config) if asks_policy else None
         judged = judge_file(
             source,
             out,
@@ -282,8 +299,9 @@ def _judge(
             lambda name, total: policy.progress.stage(progress_prefix + name, total),
             group_size=config.search.group_size,
             threshold=config.judge.threshold,
-            spent=policy.seconds_spent if asks_policy else lambda: None,
+            spent=elsewhere.spent if elsewhere else policy.seconds_spent if asks_policy else lambda: None,
             question=question,
+            elsewhere=elsewhere,
         )
     except NoGoodRowError as error:
         error.args = (f"{error}{where}",)

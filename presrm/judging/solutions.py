@@ -5,7 +5,8 @@ Rows are worked in lockstep groups. At least every second, and however the work 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -24,7 +25,10 @@ from presrm.groups import Groups
 from presrm.judging.card import JudgeCard, JudgedSolution, make_card
 from presrm.judging.tally import JudgeTally
 from presrm.protocols import Judge, Stage, StepSplitter, ask_judge
-from presrm.types import Judgement
+from presrm.types import Candidates, Judgement
+
+Elsewhere = Callable[[Iterable[Sequence[Candidates]]], Iterator[list[tuple[Judgement, ...]]]]
+"""Batches -> what a judge says of each, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ def judge_file(
     threshold: float = 0.5,
     spent: Callable[[], float | None] = lambda: None,
     question: str | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> JudgedFile:
     """Judge every step of the solutions in `source`, or go on with it.
 
@@ -104,6 +109,7 @@ def judge_file(
         threshold: A step scored below is wrong.
         spent: Seconds of work so far, as `presrm.groups.Groups` takes them.
         question: Of rows that have none.
+        elsewhere: Has groups judged by other processes, in order; none: `open_judge` does.
 
     Raises:
         NoGoodRowError: if no row can be judged.
@@ -132,12 +138,19 @@ def judge_file(
             stack.enter_context(journal)
             table = read_table(source, start=journal.notes.get("next_line", 1))
             sizes = Groups(group_size, spent, journal.notes.get("group_size"), is_begun=journal.num_rows > 0)
-            while group := list(islice(table, sizes.next)):
-                with sizes.measured():
-                    rows, rejected = _judge_group(group, judge, splitter, threshold, tally, question)
-                notes = {"next_line": group[-1].line + 1, "tally": tally.dump(), "group_size": sizes.size}
-                journal.append(rows, rejected, notes)
-                advance(len(group))
+
+            def write(group: _Group, judgements: Sequence[tuple[Judgement, ...]]) -> None:
+                rows = _write_group(group, judgements, threshold, tally)
+                notes = {"next_line": group.next_line, "tally": tally.dump(), "group_size": sizes.size}
+                journal.append(rows, group.rejected, notes)
+                advance(group.num_rows)
+
+            def read() -> _Group | None:
+                rows = list(islice(table, sizes.next))
+                return _read_group(rows, splitter, question) if rows else None
+
+            ask = elsewhere or (lambda batches: (ask_judge(judge(), batch) if batch else [] for batch in batches))
+            _in_order(read, ask, write, sizes)
             if journal.num_rows:
                 journal.finish()
     rejected = read_rejected(journal.rejected)
@@ -178,18 +191,52 @@ def read_first_errors(out: Path) -> list[int | None]:
     return [row["first_error"] for row in _judged_rows(out)]
 
 
-def _judge_group(
-    group: Sequence[Row | BadRow],
-    judge: Callable[[], Judge],
-    splitter: StepSplitter,
-    threshold: float,
-    tally: JudgeTally,
-    question: str | None,
-) -> tuple[list[dict[str, Any]], list[BadRow]]:
-    """Judge a group and count it; `judge` is called only if a row of it can be judged."""
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows that are judged together.
+
+    Attributes:
+        solutions: What can be judged.
+        rejected: What cannot.
+        batch: The steps, solution after solution.
+        num_rows: All of them.
+        next_line: Where the next group begins.
+    """
+
+    solutions: list[Solution]
+    rejected: list[BadRow]
+    batch: list[Candidates]
+    num_rows: int
+    next_line: int
+
+
+def _in_order(
+    read: Callable[[], _Group | None],
+    ask: Elsewhere,
+    write: Callable[[_Group, Sequence[tuple[Judgement, ...]]], None],
+    sizes: Groups,
+) -> None:
+    """Judge groups and write them in order; the first, whose work says how large the others are, by itself."""
+    while sizes.size is None and (first := read()) is not None:
+        with sizes.measured():
+            [judgements] = ask([first.batch])
+        write(first, judgements)
+    begun = deque[_Group]()
+
+    def batches() -> Iterator[list[Candidates]]:
+        while (group := read()) is not None:
+            begun.append(group)
+            yield group.batch
+
+    for judgements in ask(batches()):
+        write(begun.popleft(), judgements)
+
+
+def _read_group(rows: Sequence[Row | BadRow], splitter: StepSplitter, question: str | None) -> _Group:
+    """Make of rows what is judged, and set aside those that cannot be."""
     good: list[tuple[int, Solution]] = []
     rejected: list[BadRow] = []
-    for row in group:
+    for row in rows:
         if isinstance(row, BadRow):
             rejected.append(row)
             continue
@@ -198,16 +245,23 @@ def _judge_group(
         except DataError as error:
             rejected.append(BadRow(row.line, str(error), ""))
     batch = [item for line, solution in good for item in solution.candidates(f"line {line}")]
-    judgements = iter([judgement for (judgement,) in ask_judge(judge(), batch)] if batch else [])
+    return _Group([solution for _, solution in good], rejected, batch, len(rows), rows[-1].line + 1)
+
+
+def _write_group(
+    group: _Group, judgements: Sequence[tuple[Judgement, ...]], threshold: float, tally: JudgeTally
+) -> list[dict[str, Any]]:
+    """Make rows of what was judged, and count them."""
+    rest = iter([judgement for (judgement,) in judgements])
     judged = []
-    for _, solution in good:
-        of_row = list(islice(judgements, len(solution.steps)))
+    for solution in group.solutions:
+        of_row = list(islice(rest, len(solution.steps)))
         first_error = find_first_error(of_row, threshold)
         tally.add_solution(of_row, first_error, is_labelled=solution.label is not None, is_split=solution.are_delimited)
         steps = [_plain(text, judgement) for text, judgement in zip(solution.steps, of_row, strict=True)]
         judged.append({**solution.row, "judged": steps, "first_error": first_error})
-    tally.add_rejected(row.reason for row in rejected)
-    return judged, rejected
+    tally.add_rejected(row.reason for row in group.rejected)
+    return judged
 
 
 def _plain(text: str, judgement: Judgement) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 from presrm.files.ledger import Call
 from presrm.types import Problem
 
-Stage = Literal["search", "answers", "siblings", "health", "write"]
-"""The stages of a run that ask a policy. The first two are done group by group, the others by one worker as a whole."""
+Stage = Literal["search", "answers", "siblings", "health", "write", "judge"]
+"""What asks a policy. Search, answers and judging of a file are done group by group, the others by one worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Work:
 
     Attributes:
         stage: What it is.
-        iteration: Of the run.
+        iteration: Of the run; none outside of one.
         problems: Of a group.
         start: Index of the first one in the whole list.
         purpose: What the draws of a search derive from.
@@ -26,7 +26,7 @@ class Work:
     """
 
     stage: Stage
-    iteration: int
+    iteration: int | None = None
     problems: Sequence[Problem] = ()
     start: int = 0
     purpose: int | str = 0

@@ -12,6 +12,7 @@ from pyarrow import parquet
 from presrm.errors import DataError, JudgeError, RequestError, RunConfigError, RunError
 from presrm.files import journal
 from presrm.judging.solutions import find_worst, judge_file, read_first_errors
+from presrm.protocols import ask_judge
 from presrm.types import Judgement, Status
 
 
@@ -96,6 +97,36 @@ def test_rows_come_out_unchanged_in_order_and_judged(tmp_path):
     assert "é" in (tmp_path / "out.jsonl").read_text("utf-8")
     assert not (tmp_path / "out.jsonl.rejected.jsonl").exists()
     assert not (tmp_path / "out.jsonl.card.json").exists()
+
+
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_groups_that_are_judged_elsewhere_give_the_same_files(tmp_path, size):
+    rows = [{"question": "q", "solution": f"1+{n}={n + n % 2}\n?"} for n in range(7)]
+    source = write(tmp_path / "in.jsonl", *rows[:3], b"{", {"question": "q"}, *rows[3:], {"question": "q"})
+    seen = []
+
+    def elsewhere(batches):
+        for batch in batches:  # some are read ahead before the first is given back
+            seen.append(batch)
+            yield ask_judge(SumJudge(), batch)
+
+    judge(source, tmp_path / "here.jsonl", group_size=size)
+    opened = Opened(SumJudge())
+    judged = judge_file(
+        source,
+        tmp_path / "there.jsonl",
+        opened,
+        LineSplitter(),
+        {"judge": "sum"},
+        quiet,
+        group_size=size,
+        elsewhere=elsewhere,
+    )
+    for name in ("jsonl", "jsonl.rejected.jsonl"):
+        assert (tmp_path / f"there.{name}").read_bytes() == (tmp_path / f"here.{name}").read_bytes()
+    assert judged.tally.num_judged == 7
+    assert sum(map(len, seen)) == 14
+    assert len(seen) == -(-10 // size)
 
 
 def test_a_step_is_judged_after_its_prefix_alone(tmp_path):

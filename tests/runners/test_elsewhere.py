@@ -3,17 +3,26 @@
 import json
 import pickle
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from presrm.assembly.parts import Parts
-from presrm.assembly.workers import make_runner
+from presrm.assembly.engines import open_engine
+from presrm.assembly.judges import make_judge
+from presrm.assembly.parts import Parts, make_splitter
+from presrm.assembly.workers import JudgeElsewhere, make_runner
 from presrm.config import Config, RunnerConfig, load_config
 from presrm.errors import ConfigError, UnknownNameError
+from presrm.files.ledger import Ledger
 from presrm.files.run import RunDir
+from presrm.groups import seconds_spent
+from presrm.judging.recording import RecordingEngine
+from presrm.judging.solutions import judge_file
 from presrm.methods.stages import SilentProgress, Stages
+from presrm.prompts import PromptSet
+from presrm.protocols import Engine, Judge, silent_stage
 from presrm.runners.work import Done, Open, Work
 from presrm.types import Checkpoint
 
@@ -122,6 +131,34 @@ def test_metrics_count_what_workers_did(tmp_path: Path) -> None:
     [there], [ours] = ([json.loads(line) for line in lines] for lines in rows.values())
     for name in ("tokens_read", "tokens_generated", "tokens_recalled", "expansions"):
         assert there[name] == ours[name] > 0
+
+
+def test_a_file_is_judged_elsewhere_with_the_same_bytes_and_calls(tmp_path: Path) -> None:
+    config = config_of(**{"judge.kind": "pointwise", "judge.verdict": "direct"})
+    rows = [{"question": f"What is {n} + 2?", "solution": f"{n} + 2 = {n + 2}\n#### {n + 2}"} for n in range(5)]
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found, splitter = {}, make_splitter("newline")
+    for name, runner in (("here", None), ("there", Next(2, 1))):
+        with Ledger(tmp_path / f"{name}.sqlite") as ledger, open_engine(POLICY, config.model) as engine:
+
+            @contextmanager
+            def open_judge(engine: Engine = engine, ledger: Ledger = ledger) -> Iterator[Judge]:
+                prompts = PromptSet(config.prompts)
+                with RecordingEngine(
+                    engine, ledger, policy="embedded", stage="judge-steps", template_hash=prompts.hash
+                ) as recording:
+                    yield make_judge(config.judge, recording, prompts)
+
+            elsewhere = None if runner is None else JudgeElsewhere(runner, config, POLICY, ledger)
+            out = tmp_path / f"{name}.jsonl"
+            spent = partial(seconds_spent, engine) if elsewhere is None else elsewhere.spent
+            judge_file(
+                source, out, open_judge, splitter, {}, silent_stage, group_size=2, spent=spent, elsewhere=elsewhere
+            )
+            found[name] = out.read_bytes(), sorted((call.prompt, call.reply, call.stage) for call in ledger.calls())
+    assert found["there"] == found["here"]
+    assert len(found["here"][1]) == 10
 
 
 def test_an_unknown_runner_and_a_wrong_option_are_named() -> None:
