@@ -188,12 +188,11 @@ class HFEngine:
                 groups[sampling, self._alike(len(read.ids), sampling.max_tokens)] += [
                     _Row(index, number, request, read.ids, read.num_kept, sampling) for number in range(request.num)
                 ]
-        for (sampling, _), rows in groups.items():
-            rows.sort(key=lambda row: -len(row.ids))
-            for row, completion in self._in_batches(rows, self._complete, sampling.max_tokens):
-                found[row.index][row.number] = completion
-        if self._reader and not self._keeps:
-            self._reader.forget()
+        with self.keeping():  # from batch to batch, and on only where a search asks for that
+            for (sampling, _), rows in groups.items():
+                rows.sort(key=lambda row: -len(row.ids))
+                for row, completion in self._in_batches(rows, self._complete, sampling.max_tokens):
+                    found[row.index][row.number] = completion
         return found
 
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:

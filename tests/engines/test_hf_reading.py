@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from transformers import (
 
 from presrm.config import SearchConfig
 from presrm.engines.hf import HFEngine
+from presrm.errors import SplitterError
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Request, Sampling
 from presrm.searchers.greedy import GreedySearcher
@@ -144,6 +145,16 @@ def test_nothing_is_kept_from_before_and_nothing_stays(make_engine: Maker) -> No
         assert work(engine, range(3)) == first, "the same calls give the same bytes, whatever was before"
     _, _, (read, again) = work(engine, [2, 2])
     assert read == again, "outside, every call reads"
+
+    class Broken:
+        stop = ()
+
+        def split(self, text: str) -> list[str]:
+            raise LookupError
+
+    with pytest.raises(SplitterError):
+        engine.generate([replace(request, splitter=Broken()) for request in Paths().requests(1)])
+    assert engine._reader.num_kept == 0, "nor where a call fails"
 
 
 def test_what_a_judge_asks_of_one_prefix_shares_its_trunk_when_it_writes_too(make_engine: Maker) -> None:
