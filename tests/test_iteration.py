@@ -30,7 +30,7 @@ from presrm.judges import JUDGES
 from presrm.judging.health import Health, LabelledCandidates, judge_pairs, judge_siblings, sample_siblings
 from presrm.methods.presrm import Presrm
 from presrm.methods.stages import SilentProgress
-from presrm.problems.arithmetic import Plan, load_arithmetic
+from presrm.problems.arithmetic import load_arithmetic, plan_of
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Completion, Engine, Judge, Request, Sampling, Searcher
 from presrm.searchers import SEARCHERS
@@ -95,7 +95,7 @@ def is_right(prefix: Trajectory, step: Step) -> bool | None:
 
 def reply(prompt: Prompt, rng: random.Random, slips: float) -> str:
     problem = PROBLEMS[prompt.trunk[0].text]
-    steps = Plan.of(problem).steps()
+    steps = plan_of(problem).steps()
     if "Which" in prompt.text:
         before = [part.text for part in prompt.trunk[1:] if part.is_content]
         first = next(part.text for part in prompt.tail if part.is_content)

@@ -33,7 +33,6 @@ Watch = Callable[[Candidates, Sequence[Judgement]], None]
 GRADER_OF = {
     "gsm8k": "gsm8k",
     "arithmetic": "auto",
-    "stories": "auto",
     "jsonl": "auto",
     "countdown": "countdown",
     "judge": "judgement",

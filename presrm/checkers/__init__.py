@@ -10,9 +10,6 @@ from presrm.registry import Registry
 
 CHECKERS: Registry[Checker] = Registry(
     "checker",
-    {
-        "arithmetic": "presrm.checkers.arithmetic:ArithmeticChecker",
-        "stories": "presrm.checkers.stories:StoriesChecker",
-    },
+    {"arithmetic": "presrm.checkers.arithmetic:ArithmeticChecker"},
     group="presrm.checkers",
 )

@@ -19,6 +19,7 @@ from presrm.cli.settings import (
     settings_for,
 )
 from presrm.cli.show import print_table
+from presrm.cli.world import warn_outside
 from presrm.config import load_config
 from presrm.errors import RequestError
 from presrm.registry import allow_code
@@ -112,6 +113,8 @@ def evaluate(
     for each in benchmarks:
         path = each.source if each.source in set_aside else each.source.partition(":")[2]
         report_rejected(set_aside.get(path, ()), out / f"{each.name}.rejected.jsonl", path)
+    for name in chosen:
+        warn_outside(name, (problem.question for benchmark in benchmarks for problem in benchmark.problems))
     progress, shown = RichProgress(), {}
     if examples is not None and shots:
         shown = {each.source: load_examples(examples, shots, each, config, progress) for each in benchmarks}

@@ -33,6 +33,7 @@ from presrm.cli.settings import (
     as_overrides,
 )
 from presrm.cli.show import one_line
+from presrm.cli.world import questions_in, warn_outside
 from presrm.config import Config, load_config
 from presrm.errors import RequestError
 from presrm.files.jsonl import NoGoodRowError, explain_rejected
@@ -111,6 +112,7 @@ def judge_steps(
         raise RequestError(f"{'--solution' if file is None else file} has no question: give it with --question")
     row = None if solution is None else {"question": question, "solution": solution}
     with input_file(file, row) as source, ExitStack() as stack:
+        warn_outside(model, questions_in(source) if question is None else [question])
         policy = _Policy(next(iter(configs.values())), stack)
         if compare is not None:
             _compare(source, str(file), configs, policy, question, show)

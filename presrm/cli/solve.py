@@ -21,6 +21,7 @@ from presrm.cli.settings import (
     settings_for,
 )
 from presrm.cli.show import visible
+from presrm.cli.world import warn_outside
 from presrm.errors import RequestError
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def solve(
     live = None if as_json or tree or search != "greedy" else _Live(console, tie_tolerance(config.judge))
     if not as_json and not tree:
         console.print(Text(visible(text), style="bold"), soft_wrap=True)
+    warn_outside(model, [text])
     solved = solve_one(text, config, live.show if live else None)
     found = solved.tree
     if as_json:

@@ -19,7 +19,6 @@ PROBLEMS: Registry[list[Problem]] = Registry(
         "aime24": "presrm.problems.competition:load_aime24",
         "amc23": "presrm.problems.competition:load_amc23",
         "arithmetic": "presrm.problems.arithmetic:load_arithmetic",
-        "stories": "presrm.problems.stories:load_stories",
         "countdown": "presrm.problems.countdown:load_countdown",
         "gaokao2023en": "presrm.problems.competition:load_gaokao2023en",
         "gsm8k": "presrm.problems.gsm8k:load_gsm8k",

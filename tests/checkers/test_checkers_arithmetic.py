@@ -48,5 +48,40 @@ def test_a_step_is_judged_by_what_stands_before_it(steps: list[str], flags: list
     assert check(PROBLEM, steps) == flags
 
 
+BRANCHED = Problem("arithmetic:3*4+(5*6)-(2*7)", "Gina has 3 bags of 4 plums ...", "28", kind="arithmetic")
+
+
+@pytest.mark.parametrize(
+    ("steps", "flags"),
+    [
+        (
+            [" 3 * 4 = 12\n", " 5 * 6 = 30\n", " 12 + 30 = 42\n", " 2 * 7 = 14\n", " 42 - 14 = 28\n", "#### 28"],
+            [True] * 6,
+        ),
+        (
+            [" 2 * 7 = 14\n", " 6 * 5 = 30\n", " 4 * 3 = 12\n", " 30 + 12 = 42\n", " 42 - 14 = 28\n", "#### 28"],
+            [True] * 6,
+        ),
+        ([" 3 * 4 = 12\n", " 5 * 6 = 25\n", " 12 + 25 = 37\n"], [True, False, True]),
+        (
+            [" 3 * 4 = 12\n", " 12 + 5 = 17\n", " 2 * 7 = 14\n", " 17 - 14 = 3\n", "#### 3"],
+            [True, False, True, True, True],
+        ),
+        ([" 14 - 28 = 14\n"], [False]),
+        ([" 3 * 4 = 12\n", " 3 * 4 = 12\n"], [True, False]),
+    ],
+    ids=["in order", "in another order", "slip", "skip of a branch", "the wrong way round", "twice"],
+)
+def test_operations_that_do_not_need_each_other_come_in_any_order(steps: list[str], flags: list[bool]) -> None:
+    assert check(BRANCHED, steps) == flags
+
+
+def test_a_division_is_right_only_without_a_rest() -> None:
+    problem = Problem("arithmetic:12/4+1", "Gina shares 12 plums ...", "4", kind="arithmetic")
+    assert check(problem, [" 12 / 4 = 3\n", " 3 + 1 = 4\n", "#### 4"]) == [True, True, True]
+    assert check(problem, [" 4 / 12 = 3\n"]) == [False]
+    assert check(Problem("arithmetic:13/4", "?", kind="arithmetic"), [" 13 / 4 = 3\n"]) == [False]
+
+
 def test_problems_of_other_sets_are_unknown_not_wrong() -> None:
     assert check(Problem("gsm8k/1", "Why?"), [" 1 + 1 = 2\n", "#### 2"]) == [None, None]

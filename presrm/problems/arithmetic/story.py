@@ -13,8 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from presrm.problems.stories import wording as w
-from presrm.problems.stories.plan import LARGEST, Operand, Operation, Plan, Result, apply
+from presrm.problems.arithmetic import wording as w
+from presrm.problems.arithmetic.plan import LARGEST, Operand, Operation, Plan, Result, apply
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _TENSE = re.compile(r"<([^<>~]*)~([^<>~]*)>")
@@ -202,7 +202,7 @@ class _Teller:
         low, high = {"+": (1, LARGEST - value), "-": (1, value - 1), "*": (2, min(9, LARGEST // value))}[operator]
         return self.number(low, high)
 
-    # -- stories -------------------------------------------------------------------------------------------------------
+    # -- stories ----------------------------------------------------------------------------------------------------
 
     def tell(self) -> None:
         """Tell one of the stories that take so many operations."""

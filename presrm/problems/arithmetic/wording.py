@@ -1,7 +1,7 @@
-"""The words of the stories: who, what, and the many ways to say what happens.
+"""The words of this problem set: who, what, and the many ways to say what happens.
 
 In a template ``[a|b|]`` is a choice (the last one here: nothing), ``<now~then>`` a word in two tenses, and ``{n}`` a
-value. `presrm.problems.stories.story` fills them in. Long, since it is a list of words: nothing is computed here.
+value. `presrm.problems.arithmetic.story` fills them in. Long, since it is a list of words: nothing is computed here.
 """
 
 WOMEN = (

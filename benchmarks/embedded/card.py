@@ -1,9 +1,9 @@
 """How well does a policy play each of its parts, on held-out problems? A JSON row a part.
 
-    python benchmarks/stories/card.py presrm/embedded --plain plain_questions.jsonl
+    python benchmarks/embedded/card.py presrm/embedded --plain plain_questions.jsonl
 
 Judges are asked as `presrm train` and `judge-steps` ask them, with the prompt set ``compact``. Steps are labelled by
-`presrm.checkers.stories`; wrong ones are made as in `world.py`, with numbers misread in 40 of 100.
+`presrm.checkers.arithmetic`; wrong ones are made as in `world.py`, with numbers misread in 40 of 100.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from presrm.config import JudgeConfig
 from presrm.engines.hf import HFEngine
 from presrm.graders import GRADERS
 from presrm.judging.verdicts import ask_direct
-from presrm.problems.stories import load_stories, plan_of
-from presrm.problems.stories.plan import LARGEST
+from presrm.problems.arithmetic import load_arithmetic, plan_of
+from presrm.problems.arithmetic.plan import LARGEST
 from presrm.protocols import Request, Sampling
 from presrm.statistics import share
 from presrm.training.segmenting import segment
@@ -47,7 +47,7 @@ class Card:
         self.engine = engine
         self.num = num
         self.rng = random.Random(0)
-        self.problems = load_stories(split="test", num=num, seed=77)
+        self.problems = load_arithmetic(split="test", num=num, seed=77)
 
     def rows(self, files: Sequence[Path]) -> Iterator[Row]:
         """Measure every part."""
@@ -94,7 +94,7 @@ class Card:
             steps, states = solution(plan, self.rng, slips=False)
             at = self.rng.randrange(len(steps))
             right, _ = right_step(plan, states[at])
-            wrong = [wrong_step(plan, states[at], self.rng, 0.4, at) for _ in range(num - 1)]
+            wrong = [wrong_step(plan, states[at], self.rng, 0.4) for _ in range(num - 1)]
             batch.append(
                 Candidates(Trajectory(problem, tuple(map(Step, steps[:at]))), tuple(map(Step, (right, *wrong))))
             )
@@ -224,7 +224,7 @@ def area(judged: Sequence[Judgement], labels: Sequence[bool]) -> Row:
     """AUC over the readable ones, with a bootstrap interval over steps."""
     known = [(one.score, label) for one, label in zip(judged, labels, strict=True) if one.score is not None]
     rng = random.Random(0)
-    values = sorted(filter(None, (_auc(rng.choices(known, k=len(known))) for _ in range(400) if known)))
+    values = sorted(v for v in (_auc(rng.choices(known, k=len(known))) for _ in range(400) if known) if v is not None)
     interval = (values[len(values) // 40], values[-1 - len(values) // 40]) if values else None
     return {"auc": _auc(known), "interval": interval, "num": len(known)}
 

@@ -1,7 +1,7 @@
 """Word problems in plain English about whole numbers below 100, made from a seed.
 
-The id of a problem is its canonical form, ``stories:34+17*2-5`` (worked from left to right, brackets first),
-whatever its English: two problems with equal ids are the same problem, and `presrm.checkers.stories` needs nothing
+The id of a problem is its canonical form, ``arithmetic:34+17*2-5`` (worked from left to right, brackets first),
+whatever its English: two problems with equal ids are the same problem, and `presrm.checkers.arithmetic` needs nothing
 else to tell whether a step is right.
 
 >>> make_problem(random.Random(3)).solution.splitlines()[-1]
@@ -11,8 +11,8 @@ else to tell whether a step is right.
 import random
 
 from presrm.errors import ConfigError
-from presrm.problems.stories.plan import Plan
-from presrm.problems.stories.story import tell
+from presrm.problems.arithmetic.plan import Plan
+from presrm.problems.arithmetic.story import tell
 from presrm.seeding import derive_seed
 from presrm.types import Problem
 
@@ -26,8 +26,8 @@ def plan_of(problem: Problem) -> Plan:
         ValueError: if the id is not of this problem set.
     """
     kind, _, form = problem.id.partition(":")
-    if kind != "stories":
-        raise ValueError(f"problem {problem.id!r:.80} is not a problem of the stories")
+    if kind != "arithmetic":
+        raise ValueError(f"problem {problem.id!r:.80} is not an arithmetic problem")
     return Plan.parse(form)
 
 
@@ -37,10 +37,12 @@ def make_problem(rng: random.Random) -> Problem:
     story = tell(rng, num)
     steps = story.plan.steps()
     answer = steps[-1].removeprefix("#### ")
-    return Problem(f"stories:{story.plan.form}", story.question, answer=answer, solution="".join(steps), kind="stories")
+    return Problem(
+        f"arithmetic:{story.plan.form}", story.question, answer=answer, solution="".join(steps), kind="arithmetic"
+    )
 
 
-def load_stories(
+def load_arithmetic(
     path: str | None = None, *, split: str = "train", num: int | None = None, seed: int = 0
 ) -> list[Problem]:
     """Make `num` problems (500 unless told), all different in canonical form; more problems begin with the fewer.
@@ -49,8 +51,8 @@ def load_stories(
         ConfigError: if a path is given: these problems come from no file.
     """
     if path is not None:
-        raise ConfigError(f"stories are made, not read: leave out {path!r}")
-    rng = random.Random(derive_seed("stories", split, seed))
+        raise ConfigError(f"arithmetic problems are made, not read: leave out {path!r}")
+    rng = random.Random(derive_seed("arithmetic", split, seed))
     problems: dict[str, Problem] = {}
     while len(problems) < (500 if num is None else num):
         problem = make_problem(rng)
