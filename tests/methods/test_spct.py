@@ -99,12 +99,12 @@ def test_every_source_of_labels_gives_verdicts_that_the_exact_checker_would_give
     settings = [
         f"judge_problems.labels={labels}",
         "iterations=1",
-        "problems.num_train=12",
+        "problems.num_train=24",
         "judge_problems.balance=false",
     ]
     if labels != "agreement":
         settings.append("judge_problems.kinds=[pairwise,pointwise]")
-    run(config(*settings), tmp_path / "run", partial(reply, noise=0.05))
+    run(config(*settings), tmp_path / "run", partial(reply, noise=0.1))
 
     made = rows(tmp_path / "run/iterations/2/judge_problems.jsonl")
     found = []
