@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
+import torch
 from pydantic import TypeAdapter
 
 from presrm.config import Config
@@ -29,29 +29,30 @@ def main(folder: Path) -> None:
         PresrmError: as the training; the main process also writes it to the folder.
     """
     job = json.loads((folder / JOB).read_text("utf-8"))
-    state = PartialState()
+    # Asked of the launcher: accelerate's own state would be fixed before the trainer says on which device it trains.
+    is_main = os.environ.get("RANK", "0") == "0"
     try:
-        made = fit(folder, job, state)
+        made = fit(folder, job, is_main)
     except PresrmError as error:
-        if state.is_main_process:
+        if is_main:
             failure = {"kind": type(error).__name__, "message": str(error)}
             (folder / FAILURE).write_text(json.dumps(failure), "utf-8")
         raise
-    if state.is_main_process:
+    if is_main:
         told = {"model": made.model, "adapter": None if made.adapter is None else str(made.adapter)}
         (folder / JOB).write_text(json.dumps({**job, "made": told}, indent=1) + "\n", "utf-8")
 
 
-def fit(folder: Path, job: dict[str, Any], state: PartialState) -> Checkpoint:
+def fit(folder: Path, job: dict[str, Any], is_main: bool) -> Checkpoint:
     """Train in this process."""
     allow_code(job["code"])
     config = Config.model_validate(job["config"])
-    require_sharding("cpu" if config.model.device == "cpu" else state.device.type)
+    require_sharding("cuda" if torch.cuda.is_available() and config.model.device != "cpu" else "cpu")
     if config.threads is not None:
         set_threads(config.threads)
 
     def log(row: dict[str, float]) -> None:
-        if state.is_main_process:
+        if is_main:
             with (folder / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
 
