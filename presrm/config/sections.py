@@ -355,7 +355,7 @@ class TrainingConfig(Section):
         json_schema_extra=FREE,
     )
     lora: LoraConfig | None = Field(None, description="LoRA adapter to train; none: all weights are trained.")
-    launch: Literal["fsdp2", "zero3"] | tuple[str, ...] | None = Field(
+    launch: Literal["fsdp2", "zero3"] | tuple[Annotated[str, Field(coerce_numbers_to_str=True)], ...] | None = Field(
         None,
         description="How the training of an iteration is started in processes of its own: fsdp2 or zero3 (accelerate "
         "on all GPUs of this machine, sharded), or the words of a command, for example [accelerate, launch, "
