@@ -11,7 +11,7 @@ PROMPTS = PromptSet("paper")
 ENGINE = ScriptedEngine(lambda prompt, rng: "", lambda prompt, options: (0.5, 0.5))
 
 
-@pytest.mark.parametrize("kind", ["first-error", "additive", "listwise"])
+@pytest.mark.parametrize("kind", ["additive", "listwise"])
 def test_a_judge_that_reads_a_written_reply_refuses_a_direct_verdict(kind: str) -> None:
     with pytest.raises(ConfigError, match=rf"judge\.verdict direct: judge '{kind}' reads a written reply; set .*expl"):
         make_judge(JudgeConfig(kind=kind, verdict="direct"), ENGINE, PROMPTS)

@@ -520,7 +520,7 @@ def test_options_are_weighed_a_token_at_a_time(serve, encoder):
     behind = {tuple(encoder.encode(ASK)): {f"token_id:{yes}": -0.5}}
     for depth in range(1, len(long)):
         behind[(*encoder.encode(ASK), *long[:depth])] = {encoder.decode([long[depth]]): -0.25, "other": -9}
-    server = serve(FakeVLLM(encoder, "no", tops=lambda ids: behind[tuple(ids)]))
+    server = serve(FakeVLLM(encoder, "no", tops=lambda ids: behind.get(tuple(ids), {"other": -9})))
     with ServerEngine(server.model, encoder=encoder) as engine:
         ((short, longer, missing),) = engine.logprobs([ASK], ("yes", "yes 1 2", "no"))
     assert short == pytest.approx(-0.5 - 0.25 * (len(encoder.scaffold("yes")) - 1))

@@ -62,7 +62,7 @@ def test_attempts_are_rewarded_by_the_verdicts_and_compared_within_their_problem
 
 
 def test_rounds_draw_from_what_the_round_before_trained_and_are_held_to_the_start(tmp_path: Path) -> None:
-    rows, parts = run(config("method.options.inner_steps=3", "problems.num_train=12"), tmp_path / "run", reply)
+    rows, parts = run(config("method.options.inner_steps=3", "problems.num_train=24"), tmp_path / "run", reply)
 
     folder = tmp_path / "run/iterations/2"
     names = [
@@ -78,8 +78,8 @@ def test_rounds_draw_from_what_the_round_before_trained_and_are_held_to_the_star
         ("/3/rounds/2/policy", "/2/policy"),
     ]
     shares = [(folder / part / "trees.jsonl").read_text().splitlines() for part in ("rounds/1", "rounds/2", ".")]
-    assert [len(share) for share in shares] == [4, 4, 4]
-    assert len((folder / "problems.jsonl").read_text().splitlines()) == 12
+    assert [len(share) for share in shares] == [8, 8, 8]
+    assert len((folder / "problems.jsonl").read_text().splitlines()) == 24
     assert rows[1].num_lessons == sum(len(lessons) for lessons, _, _ in parts.fake.calls[:3])
 
 

@@ -99,6 +99,7 @@ def test_the_set_is_as_it_was_made_and_covers_every_kind() -> None:
 def test_every_judge_that_is_asked_through_prompts_stands_here() -> None:
     others = {"callable", "checker", "prm"}  # ask no policy: the first two have tests below
     others |= {"inverse"}  # shows a final answer alone: tests/judges/test_judges_inverse.py
+    others |= {"noisy"}  # another judge with some verdicts turned round: tests/judges/test_judges_noisy.py
 
     assert {settings["kind"] for settings in READERS.values()} | others == set(JUDGES.names())
 

@@ -81,7 +81,7 @@ def test_every_absolute_judge_says_how_its_scores_compose(kind: str) -> None:
 
 
 def test_of_every_registered_judge_it_is_known() -> None:
-    assert {*KINDS, "pairwise", "listwise"} == set(JUDGES.names())
+    assert {*KINDS, "pairwise", "listwise", "noisy"} == set(JUDGES.names())
 
 
 @pytest.mark.parametrize(("kind", "composition"), [("additive", "last"), ("pointwise", "product")])

@@ -115,7 +115,7 @@ def test_the_same_labels_give_the_same_bytes(tmp_path: Path) -> None:
 def test_what_was_trained_is_what_the_judge_reads(tmp_path: Path) -> None:
     learned = texts("train", 24)
     rows: list[dict[str, float]] = []
-    training = TrainingConfig(learning_rate=2e-3, epochs=10, batch_pairs=16, max_tokens=256)
+    training = TrainingConfig(learning_rate=4e-3, epochs=20, batch_pairs=16, max_tokens=256)
     fit_prm(learned, MODEL, training, tmp_path / "one", seed=0, on_log=rows.append)
 
     losses = [row["loss"] for row in rows if "loss" in row]
