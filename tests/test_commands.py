@@ -45,7 +45,7 @@ def blocks(page: Path) -> list[str]:
 def commands(pages: Iterable[Path]) -> list[str]:
     """Give the commands of `pages`, without what stands behind them: a comment, or where the output goes."""
     lines = (line for page in pages for block in blocks(page) for line in COMMAND.findall(block))
-    return sorted({re.split(r" {3,}[#a-z]| > ", line)[0].strip() for line in lines})
+    return sorted({re.split(r" {3,}[#a-z]| > | \| head", line)[0].strip() for line in lines})
 
 
 SHOWN = commands(PAGES)
