@@ -20,10 +20,7 @@ from rich.text import Text
 HERE = Path(__file__).parent
 WIDTHS = (80, 160)
 SMALL = ("problems.num_train=20", "problems.num_held_out=40")
-QUESTION = (
-    "There are 99 plums on the desk of Tina. Tina gives 72 plums to Paul. Then 18 more come in. Tina wins 21 plums. "
-    "Tina wins 31 plums. What is the number of plums now?"
-)
+QUESTION = "A farmer has 9 boxes with 7 eggs each. 14 eggs break. How many are left?"
 
 
 def presrm(folder: Path, *arguments: str, width: int | None = None) -> str:
