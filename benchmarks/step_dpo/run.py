@@ -19,6 +19,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
 HERE = Path(__file__).parent
 TOLERANCE = 1e-4
 QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "PYTHONWARNINGS": "ignore"}
@@ -46,7 +49,7 @@ def main() -> None:
     if options.summary:
         rows = [json.loads(line) for line in options.summary.read_text().splitlines()]
         print(table(rows, options.peak_tflops))
-        options.summary.with_suffix(".svg").write_text(plot(rows))
+        plot(rows, options.summary.with_suffix(".svg"))
     elif options.model:
         measure(options)
     else:
@@ -135,34 +138,33 @@ def line(case: tuple[int, ...], rows: list[Row], peak_tflops: float | None) -> s
     return " | ".join(cells)
 
 
-def plot(rows: list[Row]) -> str:
-    """SVG: a panel a setting and shape, seconds a pair against the steps of a solution, a line a trainer."""
+def plot(rows: list[Row], path: Path) -> None:
+    """Draw seconds a pair against the steps of a solution: a panel a setting and shape, a point a repeat."""
     panels = grouped(rows, *SETTING, "prompt", "step")
-    width, height, left, top = 260, 170, 50, 40
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{(width + 90) * len(panels)}" height="{height + 90}" '
-        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
-    ]
-    for number, (_, members) in enumerate(panels):
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.2), squeeze=False, layout="constrained")
+    for axis, (_, members) in zip(axes[0], panels, strict=True):
         cases = grouped(members, "depth")
-        most = max(row["seconds"] / row["depth"] for row in members)
-        start = number * (width + 90) + left
-        prompt, step = members[0]["prompt"], members[0]["step"]
-        out.append(f'<text x="{start}" y="{top - 18}">seconds a pair, prompt {prompt}, steps of {step} tokens</text>')
-        out.append(f'<path d="M{start} {top}v{height}h{width}" fill="none" stroke="gray"/>')
-        for share in (0.0, 0.5, 1.0):
-            y = top + height * (1 - share)
-            out.append(f'<text x="{start - 6}" y="{y + 4:.0f}" text-anchor="end">{most * share:.2g}</text>')
-        places = [start + width * (i + 0.5) / len(cases) for i in range(len(cases))]
-        for x, ((depth,), _) in zip(places, cases, strict=True):
-            out.append(f'<text x="{x:.0f}" y="{top + height + 18}" text-anchor="middle">{depth}</text>')
-        out.append(f'<text x="{start + width / 2}" y="{top + height + 36}" text-anchor="middle">steps</text>')
-        for trainer, name, colour in (("trl", "TRL", "#c44"), ("presrm", "ours", "#27a")):
-            heights = [top + height * (1 - middle(same, trainer, "seconds") / d / most) for (d,), same in cases]
-            points = " ".join(f"{x:.0f},{y:.1f}" for x, y in zip(places, heights, strict=True))
-            out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-            out.append(f'<text x="{places[-1] + 6:.0f}" y="{heights[-1] + 4:.1f}" fill="{colour}">{name}</text>')
-    return "\n".join([*out, "</svg>\n"])
+        depths = [depth for (depth,), _ in cases]
+        for trainer, name in (("trl", "TRL"), ("presrm", "presrm")):
+            middles = [middle(same, trainer, "seconds") / depth for (depth,), same in cases]
+            (drawn,) = axis.plot(depths, middles, label=name)
+            repeats = [(row["depth"], row["seconds"] / row["depth"]) for row in members if row["trainer"] == trainer]
+            axis.plot(*zip(*repeats, strict=True), "o", color=drawn.get_color(), markersize=4, alpha=0.6)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(depths, map(str, depths))
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel("steps of the solution")
+        one = members[0]
+        axis.set_title(f"{one['threads']} thread(s), prompt {one['prompt']}, steps of {one['step']}", fontsize=9)
+    axes[0][0].set_ylabel("seconds a pair")
+    axes[0][0].legend(frameon=False)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write an SVG that is the same for the same figures."""
+    with plt.rc_context({"svg.hashsalt": "presrm"}):
+        figure.savefig(path, metadata={"Date": None, "Creator": None})
 
 
 if __name__ == "__main__":

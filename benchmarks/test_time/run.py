@@ -9,12 +9,13 @@ prompts of one batch share is read, and counts, once.
 
 import argparse
 import json
-import math
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import matplotlib.pyplot as plt
 
 HERE = Path(__file__).parent
 SAMPLES = 16
@@ -49,7 +50,7 @@ def main() -> None:
         measure(options.work, options.seed)
     points = json.loads((HERE / "results.json").read_text())
     print(table(points["points"]))
-    (HERE / "results.svg").write_text(plot(points["points"]))
+    plot(points["points"], HERE / "results.svg")
 
 
 def measure(work: Path, seed: int) -> None:
@@ -112,43 +113,27 @@ def table(points: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def plot(points: list[dict[str, Any]]) -> str:
-    """SVG: accuracy against tokens a problem (logarithmic)."""
-    least, most = (f(math.log10(point["tokens"]) for point in points) for f in (min, max))
-    low, high = (f(point["accuracy"] for point in points) for f in (min, max))
-    low, high = low - 0.02, high + 0.03
-    out = [
-        '<svg xmlns="http://www.w3.org/2000/svg" width="820" height="440" font-family="sans-serif" font-size="12">'
-        '<rect width="100%" height="100%" fill="white"/>'
-    ]
-
-    def place(point: dict[str, Any]) -> tuple[float, float]:
-        x = 60 + 560 * (math.log10(point["tokens"]) - least) / (most - least)
-        return x, 390 - 360 * (point["accuracy"] - low) / (high - low)
-
-    for tenth in range(math.ceil(low * 20), math.floor(high * 20) + 1):
-        y = 390 - 360 * (tenth / 20 - low) / (high - low)
-        out.append(f'<path d="M60 {y:.0f}H630" stroke="#ddd"/><text x="20" y="{y + 4:.0f}">{5 * tenth} %</text>')
-    for tokens in (50, 100, 200, 500, 1000, 2000, 5000, 10000):
-        if least <= math.log10(tokens) <= most:
-            x = 60 + 560 * (math.log10(tokens) - least) / (most - least)
-            out.append(f'<text x="{x - 12:.0f}" y="410">{tokens}</text>')
-    out.append('<text x="250" y="430">tokens a problem, drawn and read</text>')
+def plot(points: list[dict[str, Any]], path: Path) -> None:
+    """Draw accuracy, with its interval, against tokens a problem."""
+    figure, axis = plt.subplots(figsize=(8.5, 4.8), layout="constrained")
     families: dict[str, list[dict[str, Any]]] = {}
-    for point in points:
+    for point in sorted(points, key=lambda point: float(point["tokens"])):
         families.setdefault(family(point["way"]), []).append(point)
-    for number, (name, members) in enumerate(families.items()):
-        colour = next((c for key, c in COLOURS.items() if name.startswith(key)), "#000")
-        dash = ' stroke-dasharray="4 3"' if "direct" in name else ""
-        spots = [place(point) for point in sorted(members, key=lambda point: float(point["tokens"]))]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
-        out.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
-        out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in spots]
-        y = 40 + 22 * number
-        out.append(
-            f'<path d="M645 {y}H670" stroke="{colour}" stroke-width="2"{dash}/><text x="676" y="{y + 4}">{name}</text>'
-        )
-    return "".join([*out, "</svg>\n"])
+    for name, members in families.items():
+        colour = next((c for key, c in COLOURS.items() if name.startswith(key)), "black")
+        accuracies = [100 * point["accuracy"] for point in members]
+        ends = [[100 * abs(point["interval"][end] - point["accuracy"]) for point in members] for end in (0, 1)]
+        style = "--" if "direct" in name else "-"
+        tokens = [point["tokens"] for point in members]
+        axis.errorbar(tokens, accuracies, ends, fmt=f"o{style}", color=colour, ms=4, elinewidth=0.5, label=name)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.set_xlabel("tokens a problem, drawn and read")
+    axis.set_ylabel("accuracy, % (95 % interval)")
+    axis.grid(axis="y", alpha=0.3)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    with plt.rc_context({"svg.hashsalt": "presrm"}):
+        figure.savefig(path, metadata={"Date": None, "Creator": None})
 
 
 def family(way: str) -> str:

@@ -562,8 +562,8 @@ class Config(Section):
     )
     report_to: tuple[str, ...] = Field(
         (),
-        description="Trackers that get the figures of the run: tensorboard, wandb (offline) or mlflow. Each needs its "
-        "extra, and writes below trackers/ in the run folder.",
+        description="Trackers that get the figures of the run: tensorboard, wandb (offline), mlflow or trackio. Each "
+        "needs its extra, and writes below trackers/ in the run folder.",
         json_schema_extra=FREE,
     )
     splitter: str = Field(

@@ -14,6 +14,7 @@ TRACKERS: Registry[Tracker] = Registry(
         "tensorboard": "presrm.trackers.tensorboard:TensorBoardTracker",
         "wandb": "presrm.trackers.wandb:WandbTracker",
         "mlflow": "presrm.trackers.mlflow:MlflowTracker",
+        "trackio": "presrm.trackers.trackio:TrackioTracker",
     },
     group="presrm.trackers",
 )

@@ -1,5 +1,8 @@
 """Trackers, each with its real package: what was sent is read back, and nothing is sent twice."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +94,32 @@ def test_wandb_writes_an_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     written = list((tmp_path / "trackers/wandb/wandb").glob("offline-run-*/run-*.wandb"))
     assert len(written) == 3
     assert any(b"rewards/margins" in path.read_bytes() for path in written)
+
+
+TRACKIO = """
+import sys
+from pathlib import Path
+from test_trackers import send
+send(Path(sys.argv[1]), "trackio")
+from trackio.sqlite_storage import SQLiteStorage
+(run,) = SQLiteStorage.get_run_records("presrm")
+rows = SQLiteStorage.get_logs("presrm", run["name"], run_id=run["id"])
+for name in ("scores/accuracy", "rewards/margins"):
+    print([(row["step"], round(row[name], 3)) for row in rows if name in row])
+print(*[row["trees/1"] for row in rows if "trees/1" in row][:1])
+"""
+
+
+def test_trackio_reads_it_back_and_sends_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("trackio")
+    away = {"TRACKIO_SERVER_URL": "http://127.0.0.1:9/?write_token=x", "TRACKIO_SPACE_ID": "someone/else"}
+    command = [sys.executable, "-c", TRACKIO, str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parent, env={**os.environ, **away}, capture_output=True, text=True
+    )
+    *figures, text = done.stdout.splitlines()
+    assert figures == ["[(1, 0.4), (2, 0.6)]", "[(1, 0.1), (2, 0.2)]"], done.stderr
+    assert "a <b> tree" in text
 
 
 def test_an_unknown_tracker_and_a_missing_package_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
