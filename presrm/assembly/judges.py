@@ -126,6 +126,11 @@ def _check_votes(config: JudgeConfig, taken: Collection[str]) -> None:
         raise ConfigError(f"judge.votes {config.votes}: all would be the same; set judge.temperature above 0")
 
 
+def reads_directly(config: JudgeConfig) -> bool:
+    """Whether a judge of this kind can read its verdict from token probabilities, too."""
+    return "verdict" in _keywords(JUDGES.factory(config.kind))
+
+
 def tie_tolerance(config: JudgeConfig) -> float:
     """The spread of scores up to which candidates are tied."""
     return _TIE_TOLERANCE[config.verdict] if config.tie_tolerance is None else config.tie_tolerance

@@ -38,6 +38,7 @@ from presrm.config import Config, load_config
 from presrm.errors import RequestError
 from presrm.files.jsonl import NoGoodRowError, explain_rejected
 from presrm.files.tables import is_text
+from presrm.types import Status
 
 if TYPE_CHECKING:
     from presrm.assembly.workers import JudgeElsewhere
@@ -311,20 +312,26 @@ def _judge(
     if judged.rejected:
         told = f"{judged.tally.num_rejected} rows set aside{where}; {explain_rejected(judged.rejected)}"
         print(f"presrm: {one_line(told)}", file=sys.stderr)
-    _suggest_direct(judged, config)
+    _warn_of_unread(judged, config)
     warn_of_uncut(f"splitter {config.splitter!r}", judged.tally.num_uncut, judged.tally.num_split)
     return judged
 
 
-def _suggest_direct(judged: "JudgedFile", config: Config) -> None:
-    """Say how verdicts can be read where most explained ones cannot."""
-    num_scored, num_steps = judged.tally.num_scored, judged.tally.num_steps
-    if config.judge.verdict == "explained" and 2 * num_scored < num_steps:
-        print(
-            f"presrm: only {num_scored} of {num_steps} explained verdicts can be read; "
-            "--set judge.verdict=direct reads the verdict from token probabilities (with another --out)",
-            file=sys.stderr,
-        )
+def _warn_of_unread(judged: "JudgedFile", config: Config) -> None:
+    """Say why most explained verdicts gave no score, and what may help."""
+    from presrm.assembly.judges import reads_directly
+
+    tally = judged.tally
+    if config.judge.verdict != "explained" or 2 * tally.num_scored >= tally.num_steps:
+        return
+    why = ", ".join(f"{num} {status}" for status, num in sorted(tally.statuses.items()) if status != Status.OK)
+    advice = []
+    if tally.statuses.get(Status.TRUNCATED):
+        advice.append("a higher judge.max_tokens lets replies come to their verdict")
+    if reads_directly(config.judge):
+        advice.append("--set judge.verdict=direct reads the verdict from token probabilities")
+    told = "; ".join([f"only {tally.num_scored} of {tally.num_steps} steps have a score ({why})", *advice])
+    print(f"presrm: {told}{' (with another --out)' if advice else ''}", file=sys.stderr)
 
 
 def _compare(

@@ -126,17 +126,36 @@ def test_a_splitter_that_finds_nothing_is_said(run, rows):
     assert "no boundary" not in ended.err
 
 
-def test_where_most_explained_verdicts_cannot_be_read_direct_ones_are_suggested(run, rows, monkeypatch):
+@pytest.mark.parametrize(
+    ("judge", "status", "told"),
+    [
+        ("pointwise", Status.UNREADABLE, "(6 unreadable); --set judge.verdict=direct reads the verdict from token"),
+        ("pointwise", Status.TRUNCATED, "(6 truncated); a higher judge.max_tokens lets replies come to their verdict; --"),
+        ("additive", Status.TRUNCATED, "(6 truncated); a higher judge.max_tokens lets replies come to their verdict (w"),
+        ("additive", Status.REFUSED, "(6 refused)\n"),
+    ],
+)
+def test_why_most_steps_have_no_score_is_said_with_what_that_judge_can_do(
+    run, rows, monkeypatch, judge, status, told
+):
+    class Mute(SumJudge):
+        def judge(self, batch):
+            return [tuple(Judgement(None, status) for _ in item.steps) for item in batch]
+
+    assert "have a score" not in run("judge-steps", rows).err
+    monkeypatch.setattr(judge_assembly, "make_judge", lambda config, engine, prompts: Mute())
+    ended = run("judge-steps", rows, "--judge", judge, "--out", rows.with_name("mute.jsonl"))
+    assert f"only 0 of 6 steps have a score {told}" in ended.err
+
+
+def test_a_direct_verdict_is_not_advised_to_be_one(run, rows, monkeypatch):
     class Mute(SumJudge):
         def judge(self, batch):
             return [tuple(Judgement(None, Status.UNREADABLE) for _ in item.steps) for item in batch]
 
-    assert "judge.verdict=direct" not in run("judge-steps", rows).err
     monkeypatch.setattr(judge_assembly, "make_judge", lambda config, engine, prompts: Mute())
-    told = run("judge-steps", rows, "--out", rows.with_name("mute.jsonl")).err
-    assert "only 0 of 6 explained verdicts can be read; --set judge.verdict=direct" in told
-    direct = run("judge-steps", rows, "--out", rows.with_name("direct.jsonl"), "--set", "judge.verdict=direct")
-    assert "explained verdicts" not in direct.err
+    direct = run("judge-steps", rows, "--set", "judge.verdict=direct")
+    assert "have a score" not in direct.err
 
 
 def test_a_line_of_ten_megabytes_ends_nothing(run, rows):
