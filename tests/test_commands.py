@@ -5,6 +5,8 @@ texts and those of benchmarks are read: verb, flags, keys of ``--set`` and names
 ``my.py`` is run by `tests/test_extending.py`.
 """
 
+import ast
+import importlib
 import json
 import re
 import shlex
@@ -146,6 +148,15 @@ def test_the_scripts_of_benchmarks_have_the_flags_that_are_shown(page: Path) -> 
             text = (ROOT / script).read_text("utf-8")
             for flag in re.findall(r"--[a-z][a-z-]*", flags):
                 assert flag in text, f"{script} has no {flag}"
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "benchmarks").glob("*/*.py")), ids=lambda path: path.parent.name)
+def test_what_the_scripts_of_benchmarks_take_from_the_package_is_there(script: Path) -> None:
+    for node in ast.walk(ast.parse(script.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("presrm"):
+            module = importlib.import_module(node.module or "")
+            missing = [name.name for name in node.names if not hasattr(module, name.name)]
+            assert not missing, f"{node.module} has no {missing}"
 
 
 def test_targets_and_extras_that_are_shown_exist() -> None:

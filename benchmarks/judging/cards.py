@@ -23,7 +23,8 @@ from typing import Any
 from presrm import Step
 from presrm.judging.card import JudgedSolution, make_card
 from presrm.judging.labels import perturbed
-from presrm.problems.arithmetic import LARGEST, Plan, apply, load_arithmetic
+from presrm.problems.arithmetic import load_arithmetic, plan_of
+from presrm.problems.arithmetic.plan import LARGEST, Plan, apply, write
 from presrm.splitters.newline import NewlineSplitter
 
 HERE = Path(__file__).parent
@@ -165,11 +166,12 @@ def planted(num: int) -> list[Row]:
     problems = load_arithmetic(split="test", num=num, seed=SEED)
     rows = []
     for number, problem in enumerate(problems):
-        steps, label = Plan.of(problem).steps(), -1
+        plan = plan_of(problem)
+        steps, label = plan.steps(), -1
         if number % 2:
             [error] = perturbed([problem], NewlineSplitter(), 1, SEED + number)
             label = len(error.prefix.steps)
-            steps = [*steps[:label], *follow(Plan.of(problem), label, error.bad)] if error.bad else steps
+            steps = [*steps[:label], *follow(plan, label, error.bad)] if error.bad else steps
         rows.append(
             {"id": problem.id, "kind": problem.kind, "problem": problem.question, "steps": steps, "label": label}
         )
@@ -178,14 +180,18 @@ def planted(num: int) -> list[Row]:
 
 def follow(plan: Plan, place: int, wrong: Step) -> list[str]:
     """Write the rest of a solution from its wrong step on, as far as its numbers stay in the world of the problems."""
-    steps, value = [wrong.text], int(wrong.text.split()[-1])
-    for operator, n in plan.operations[place + 1 :]:
-        result = apply(operator, value, n)
-        if not 0 <= result <= LARGEST:
+    steps = [wrong.text]
+    if "####" in wrong.text:
+        return steps
+    results = [*plan.results()[:place], int(wrong.text.split()[-1])]
+    for operation in plan.operations[place + 1 :]:
+        left, right = operation.operands(results) or (0, 0)
+        result = apply(operation.operator, left, right)
+        if result is None or not 0 <= result <= LARGEST:
             return steps
-        steps.append(f" {value} {operator} {n} = {result}\n")
-        value = result
-    return steps if "####" in wrong.text else [*steps, f"#### {value}"]
+        results.append(result)
+        steps.append(write(left, operation.operator, right, result))
+    return [*steps, f"#### {results[-1]}"]
 
 
 def table(results: dict[str, Row]) -> str:
