@@ -21,6 +21,7 @@ _ROLES = {
     "bot": ASSISTANT,
     "model": ASSISTANT,
     "system": SYSTEM,
+    "developer": SYSTEM,
 }
 _BESIDE_TEXT = ("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking")
 _KINDS = {"NoneType": "null", "str": "text", "dict": "an object", "list": "a list", "bool": "true or false"}

@@ -34,6 +34,9 @@ _MAX_ID = 2**31
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _FORMULA = re.compile(r"[0-9$\\]")
 _MOST_COLUMNS = 8
+_HEADING = re.compile(r"(?:\A|\n)[^\w\n]*(?:assistant|response|bot|gpt|ai|model)[^\w\n]*:[^\w\n]*\s*\Z", re.IGNORECASE)
+_FEWEST_WORDS = 4
+"""Of a prompt that a reply does not begin with by chance, as that to "2 + 3" may with "2 + 3 = 5"."""
 
 
 class Terminal(StrEnum):
@@ -66,10 +69,15 @@ class PairFile:
 
 @dataclass(slots=True)
 class _Left:
-    """What foreign rows hold that does not come into a pair: end tokens by name, columns."""
+    """What foreign rows hold that does not come into a pair (end tokens by name, columns), or should not stand in it.
+
+    `num_headed` questions end with the heading of a reply, `num_repeating` pairs of replies begin with the question.
+    """
 
     ends: Counter[str] = field(default_factory=Counter)
     columns: dict[str, None] = field(default_factory=dict)
+    num_headed: int = 0
+    num_repeating: int = 0
 
     def notes(self) -> tuple[str, ...]:
         lines = []
@@ -77,6 +85,16 @@ class _Left:
             lines.append(
                 f"{self.ends.total()} replies end with {' or '.join(sorted(self.ends))}, which is taken off: the "
                 "policy's own end token is trained where a reply ends a solution (--terminal)"
+            )
+        if self.num_headed:
+            lines.append(
+                f"{self.num_headed} prompts end with the heading of a reply, as 'Assistant:', which stays as text: a "
+                "template has been applied, and the policy's own comes around it"
+            )
+        if self.num_repeating:
+            lines.append(
+                f"{self.num_repeating} pairs have replies that begin with the whole prompt, which is trained as their "
+                "text"
             )
         if self.columns:
             shown = list(self.columns)[:_MOST_COLUMNS]
@@ -133,6 +151,8 @@ def _foreign(row: Mapping[str, Any], line: int, terminal: Terminal, left: _Left)
     _require_different(chosen.text, rejected.text)
     left.ends.update(reply.end for reply in (chosen, rejected) if reply.end)
     left.columns |= dict.fromkeys(found.unread)
+    left.num_headed += bool(_HEADING.search(found.question))
+    left.num_repeating += _is_repeated(found.question, chosen.text, rejected.text)
 
     def stop(reply: Reply) -> Stop | None:
         may_be_end = found.so_far is None or bool(reply.end) or holds_answer(reply.text)
@@ -193,6 +213,11 @@ def _own(row: Mapping[str, Any]) -> PreferencePair:
 @cache
 def _own_rows() -> TypeAdapter[PreferencePair]:
     return TypeAdapter(PreferencePair)
+
+
+def _is_repeated(question: str, *replies: str) -> bool:
+    asked = question.strip()
+    return len(_PROSE.findall(asked)) >= _FEWEST_WORDS and all(reply.lstrip().startswith(asked) for reply in replies)
 
 
 def _require_different(chosen: str, rejected: str) -> None:

@@ -1,7 +1,8 @@
 r"""Rows of neighbouring tools -> a question, perhaps the reasoning so far, and two replies.
 
 Known are TRL (text or messages, explicit prompt or implicit), Step-DPO, LLaMA-Factory (Alpaca, ShareGPT), ms-swift,
-OpenAI, UltraFeedback and the ``\n\nHuman: ... \n\nAssistant: ...`` of HH-RLHF; `docs/formats.md` has a row of each.
+Axolotl, OpenAI, UltraFeedback and the ``\n\nHuman: ... \n\nAssistant: ...`` of HH-RLHF; `docs/formats.md` has a row of
+each.
 
 >>> row = {"instruction": "Add.", "input": "1 + 1", "chosen": "2<|im_end|>\n", "rejected": "3", "dataset": "sums"}
 >>> found = read_preference(row)
@@ -97,6 +98,8 @@ def read_preference(row: Mapping[str, Any]) -> Preference:
     so_far_name = next((name for name in _SO_FAR if name in row), None)
     if row.get(names[1]) is None and isinstance(row.get("messages"), list):
         names = ("messages", "messages", names[2])
+    elif row.get(names[0]) is None and _asks(row.get("messages")):
+        names = ("messages", *names[1:])
     used = {*names, so_far_name, "chat_template_kwargs", "history", *_SYSTEM}
     so_far = None
     if so_far_name is not None:
@@ -123,8 +126,11 @@ def _whole_answers(row: Mapping[str, Any], prompt: str, chosen: str, rejected: s
         return _swift(row, rejected)
     if any(isinstance(row.get(name), list | Mapping) for name in (prompt, chosen, rejected)):
         return _conversation(row, prompt, chosen, rejected)
-    if row.get(prompt) is None and _is_dialogue(row.get(chosen)):
-        return _sides([], (_dialogue(row, chosen), _dialogue(row, rejected)))
+    if _is_dialogue(row.get(chosen)) and (row.get(prompt) is None or _is_dialogue(row[prompt])):
+        found = _sides([], (_dialogue(row, chosen), _dialogue(row, rejected)))
+        if row.get(prompt) is not None and _prompt(row, prompt) != found[0]:
+            raise DataError(f"{prompt}: expected the turns that chosen and rejected begin with, found others")
+        return found
     return _prompt(row, prompt), require_text(row, chosen), require_text(row, rejected)
 
 
@@ -258,6 +264,11 @@ def _swift(row: Mapping[str, Any], rejected: str) -> _Sides:
         return before, chosen.text, require_text(row, rejected)
     _, other = _replies(row, "messages", rejected)
     return _sides(before, ([chosen], other[len(before) :] if other[: len(before)] == before else other))
+
+
+def _asks(messages: Any) -> bool:
+    """Whether these are messages of which the last one waits for a reply."""
+    return isinstance(messages, list) and [turn.role for turn in read_turns(messages, "messages")][-1:] == [USER]
 
 
 def _is_dialogue(value: Any) -> bool:

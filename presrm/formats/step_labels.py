@@ -6,8 +6,8 @@ A row shows by its keys which format it has:
 - TRL's: ``prompt``, ``completions``, ``labels``;
 - PRM800K's (arXiv 2305.20050): ``question.problem`` and ``label.steps[].completions[]``, each with a rating;
 - Math-Shepherd's (arXiv 2312.08935): ``input`` and ``label``, the same text with a mark or a sign behind each step;
-- OpenRLHF's: that ``input``, with ``value``, a list of signs or numbers;
-- RLHFlow's: ``conversations``, a step in each user turn, ``+`` or ``-`` in each reply;
+- OpenRLHF's: that ``input``, with ``value`` (or ``labels``, ``label``), a list of signs or numbers;
+- RLHFlow's: ``conversations`` (or ``messages``), a step in each user turn, ``+`` or ``-`` in each reply;
 - OpenR's: ``question``, ``process`` with a run of line ends behind each step, and ``label``, a list of signs;
 - BIG-Bench-Mistake's (arXiv 2311.08516): ``input``, ``steps``, ``mistake_index``, where null says that none is wrong.
 
@@ -26,7 +26,10 @@ from pydantic import BaseModel, StrictInt, ValidationError
 from presrm.errors import DataError
 from presrm.formats.fields import ASSISTANT, QUESTION_KEYS, USER, check_text, question_of, read_turns, require_text
 
-_LABELS = ("label", "labels", "step_labels", "ratings", "value")
+_LABELS = ("label", "labels", "step_labels", "ratings")
+_LISTS_ALONE = ("value", "is_correct", "correct", "correctness")
+"""Under these a list says what each step is; anything else there is about something else."""
+_LABELS_OF_ONE = ("rating", "label", "is_correct", "correct", "correctness")
 PLACEHOLDER = "ки"
 _OPENR_END = "\n\n\n\n\n"
 _SIGNS = {"+": True, "-": False}
@@ -125,13 +128,15 @@ def _read(row: Mapping[str, Any]) -> StepLabels | None:
     has_question = any(row.get(key) is not None for key in QUESTION_KEYS)
     if is_prm800k(row):
         return _prm800k(read_prm800k(row))
-    if _is_rlhflow(row):
-        return _rlhflow(row)
+    for name in ("conversations", "messages"):
+        if _is_rlhflow(row.get(name)):
+            return _rlhflow(row[name], name)
     if not has_question and "input" in row:
         if "steps" in row:
             return _bigbench_mistake(row)
-        if isinstance(row.get("value"), list):
-            return _openrlhf(row)
+        name = next((name for name in ("value", "labels", "label") if isinstance(row.get(name), list)), None)
+        if name is not None:
+            return _openrlhf(row, name)
         return _math_shepherd(row) if "label" in row else None
     if row.get("process") is not None and row.get("steps") is None:
         return _openr(row)
@@ -149,18 +154,17 @@ def labels_of(
 ) -> tuple[bool | None, ...]:
     """Say of each step what the row says of it; `ratings` stand in the steps.
 
-    That is ``label`` (an index, or a list), or a list under ``labels``, ``step_labels``, ``ratings`` or ``value``.
+    That is ``label`` (an index, or a list), or a list under ``labels``, ``step_labels``, ``ratings``, ``value``,
+    ``is_correct``, ``correct`` or ``correctness``.
 
     Raises:
         DataError: if they are malformed, or contradict each other.
     """
     said = {} if ratings is None else {"steps": tuple(ratings)}
-    for name in _LABELS:
+    for name in (*_LABELS, *_LISTS_ALONE):
         if isinstance(row.get(name), list):
             said[name] = _are_right(row[name], num_steps, name, are_ratings=name == "ratings")
-        elif name == "value":
-            continue  # a number may be anything
-        elif row.get(name) is not None:
+        elif name not in _LISTS_ALONE and row.get(name) is not None:
             said[name] = _up_to_first_error(row[name], num_steps, name)
     firsts = {
         name: first for name, values in said.items() if (first := StepLabels("", (), values).first_error) is not None
@@ -221,7 +225,7 @@ def _steps(steps: Any, name: str = "steps") -> tuple[tuple[str, ...], tuple[bool
     texts = tuple(
         require_text(step, text_name, f"{name}.{i}.{text_name}", may_be_blank=True) for i, step in enumerate(objects)
     )
-    label_name = next((key for key in ("rating", "label") if key in objects[0]), None)
+    label_name = next((key for key in _LABELS_OF_ONE if any(key in step for step in objects)), None)
     if label_name is None:
         return texts, None
     values = [step.get(label_name) for step in objects]
@@ -240,26 +244,25 @@ def _openr(row: Mapping[str, Any]) -> StepLabels:
     return StepLabels(question_of(row), steps, labels_of(row, len(steps)))
 
 
-def _is_rlhflow(row: Mapping[str, Any]) -> bool:
-    turns = row.get("conversations")
+def _is_rlhflow(turns: Any) -> bool:
     return isinstance(turns, list) and any(
         isinstance(turn, Mapping) and str(turn.get("content", turn.get("value"))).strip() in _SIGNS for turn in turns
     )
 
 
-def _rlhflow(row: Mapping[str, Any]) -> StepLabels:
-    turns = read_turns(row["conversations"], "conversations")
+def _rlhflow(conversation: Any, name: str) -> StepLabels:
+    turns = read_turns(conversation, name)
     shown, signs = turns[::2], turns[1::2]
     for number, turn in enumerate(turns):
         expected = USER if number % 2 == 0 else ASSISTANT
         if turn.role != expected:
-            raise DataError(f"conversations.{number}: expected a turn of the {expected}, found one of {turn.role}")
-    first = _FIRST_STEP.search(shown[0].text)
+            raise DataError(f"{name}.{number}: expected a turn of the {expected}, found one of {turn.role}")
+    first = max(_FIRST_STEP.finditer(shown[0].text), key=re.Match.start, default=None)
     if first is None:
-        raise DataError("conversations.0: expected the question and behind it the first step, marked 'Step 1:'")
+        raise DataError(f"{name}.0: expected the question and behind it the first step, marked 'Step 1:'")
     question = shown[0].text[: first.start()].strip()
     steps = (shown[0].text[first.start() :].strip(), *(turn.text.strip() for turn in shown[1:]))
-    are_right = _are_right([turn.text for turn in signs], len(signs), "conversations")
+    are_right = _are_right([turn.text for turn in signs], len(signs), name)
     return StepLabels(question, steps, (*are_right, *[None] * (len(steps) - len(are_right))))
 
 
@@ -273,17 +276,17 @@ def _bigbench_mistake(row: Mapping[str, Any]) -> StepLabels:
 
 def _cut_input(row: Mapping[str, Any]) -> tuple[str, list[str], str]:
     """Cut ``input`` into the question, the texts that a placeholder ends, and the rest."""
-    text = require_text(row, "input")
-    question, mark, solution = text.partition("Step 1:")
-    if not mark or PLACEHOLDER not in solution:
+    shown, placeholder, others = require_text(row, "input").partition(PLACEHOLDER)
+    start = shown.rfind("Step 1:")  # the last, as the question may speak of steps, too
+    if start < 0 or not placeholder:
         raise DataError(f"input: expected a solution that begins with 'Step 1:', with {PLACEHOLDER!r} behind each step")
-    *texts, rest = (mark + solution).split(PLACEHOLDER)
-    return question, texts, rest
+    *texts, rest = others.split(PLACEHOLDER)
+    return shown[:start], [shown[start:], *texts], rest
 
 
-def _openrlhf(row: Mapping[str, Any]) -> StepLabels:
+def _openrlhf(row: Mapping[str, Any], name: str) -> StepLabels:
     question, texts, rest = _cut_input(row)
-    are_right = _are_right(row["value"], len(texts), "value")
+    are_right = _are_right(row[name], len(texts), name)
     return _joined(question, texts, rest, are_right)
 
 

@@ -97,4 +97,4 @@ def test_problems(name: str, row: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_the_page_has_a_row_of_each_format_at_least() -> None:
-    assert [len(table) for table in (ANSWERS, CONTEXTS, STEPS, LABELLED, TEXTS, PROBLEMS)] == [17, 3, 3, 11, 3, 8]
+    assert [len(table) for table in (ANSWERS, CONTEXTS, STEPS, LABELLED, TEXTS, PROBLEMS)] == [18, 3, 3, 11, 3, 8]

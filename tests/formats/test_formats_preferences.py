@@ -160,6 +160,30 @@ def test_what_comes_before_the_question_is_shown_before_it(row: dict[str, Any]) 
     assert (problem.system, problem.history, problem.question) == ("In French.", (("Hi.", "Hello."),), Q)
 
 
+@pytest.mark.parametrize("chosen", [GOOD, assistant(GOOD), [assistant(GOOD)]])
+def test_messages_that_wait_for_a_reply_are_the_prompt(chosen: Any) -> None:
+    rejected = BAD if isinstance(chosen, str) else assistant(BAD)
+    developer = {"role": "developer", "content": "In French."}
+    found = read_preference({"messages": [developer, *EARLIER, user(Q)], "chosen": chosen, "rejected": rejected})
+    assert (found.system, found.history, found.question) == ("In French.", (("Hi.", "Hello."),), Q)
+    assert (found.chosen.text, found.rejected.text, found.unread) == (GOOD, BAD, ())
+
+
+def test_messages_that_end_with_a_reply_are_only_another_copy() -> None:
+    sides = {name: [user(Q), assistant(text)] for name, text in (("chosen", GOOD), ("rejected", BAD))}
+    found = read_preference({**sides, "messages": [user(Q), assistant(GOOD)]})
+    assert (found.question, found.chosen.text, found.unread) == (Q, GOOD, ("messages",))
+
+
+def test_dialogues_beside_their_prompt_are_cut_behind_it() -> None:
+    prompt = f"\n\nHuman: {Q}\n\nAssistant:"
+    sides = {"chosen": hh(GOOD), "rejected": hh(BAD)}
+    found = read_preference({"prompt": prompt, **sides})
+    assert (found.question, found.chosen.text, found.rejected.text) == (Q, GOOD, BAD)
+    with pytest.raises(DataError, match="prompt: expected the turns that chosen and rejected begin with, found others"):
+        read_preference({"prompt": prompt.replace(Q, "Another?"), **sides})
+
+
 def test_the_same_question_behind_other_turns_is_another_problem() -> None:
     rows = [TEXT, {**TEXT, "system": "a"}, {**TEXT, "system": "b"}, {**TEXT, "history": [["a", "b"]]}]
     assert len({pair_of(row, 1, Terminal.AUTO).prefix.problem.id for row in rows}) == 4
@@ -356,3 +380,23 @@ def test_any_row_is_read_or_refused(row: dict[str, Any]) -> None:
         return
     assert found.prefix.problem.question.strip()
     assert found.chosen.text != found.rejected.text
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reply", "notes"),
+    [
+        ("Human:\nHow much is 2 + 3?\nAssistant:\n", "{}", ["1 prompts end with the heading of a reply"]),
+        ("Add.\n\n### Response:\n", "{}", ["1 prompts end with the heading of a reply"]),
+        ("How much is 2 + 3?", "How much is 2 + 3? {}", []),  # three words may come by chance
+        ("How much is it, 2 + 3?", "How much is it, 2 + 3? {}", ["1 pairs have replies that begin with the whole"]),
+        ("Name the best response: a or b", "{}", []),
+    ],
+)
+def test_a_template_or_a_prompt_that_came_with_the_text_is_said(
+    tmp_path: Path, prompt: str, reply: str, notes: list[str]
+) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"prompt": prompt, "chosen": reply.format(GOOD), "rejected": reply.format(BAD)}) + "\n")
+    said = read_pairs(path).notes
+    assert len(said) == len(notes)
+    assert all(note in line for note, line in zip(notes, said, strict=True))

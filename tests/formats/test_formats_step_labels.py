@@ -54,6 +54,13 @@ def read(row: dict[str, Any]) -> StepLabels:
         {"problem": Q, "steps": [{"text": A, "rating": 1}, {"text": B, "rating": -1}, {"text": C, "rating": None}]},
         {"problem": Q, "steps": [{"step": A, "rating": 0}, {"step": B, "rating": -1}, {"step": C, "rating": 1}]},
         {"problem": Q, "steps": [{"content": A, "label": True}, {"content": B, "label": False}, {"content": C}]},
+        {"problem": Q, "steps": [{"text": A}, {"text": B, "is_correct": False}, {"text": C}], "label": 1},
+        {
+            "problem": Q,
+            "steps": [{"text": A, "correct": "+"}, {"text": B, "correct": "-"}, {"text": C, "correct": "-"}],
+        },
+        {**OURS, "is_correct": [True, False, False]},
+        {**OURS, "correctness": ["+", "-", "-"], "correct": False},
     ],
 )
 def test_the_second_step_is_the_first_wrong_one(row: dict[str, Any]) -> None:
@@ -88,6 +95,22 @@ def test_openrlhf_has_a_value_for_each_mark(value: list[Any], first_error: int |
     found = read({**OPENRLHF, "value": value})
     assert (found.question, found.steps) == (Q, (f"Step 1: {A}", f"Step 2: {B}"))
     assert found.first_error == first_error
+
+
+@pytest.mark.parametrize("name", ["value", "labels", "label"])
+def test_a_list_beside_marks_is_one_of_labels_whatever_its_name(name: str) -> None:
+    row = {"input": OPENRLHF["input"], name: ["+", "-"]}
+    assert read(row) == StepLabels(Q, (f"Step 1: {A}", f"Step 2: {B}"), (True, False))
+
+
+def test_a_question_may_speak_of_steps() -> None:
+    """The solution begins with the last first step before a mark or a sign."""
+    asked = "After Step 1: what? 1 + 1 + 1?"
+    shepherd = {"input": OPENRLHF["input"].replace(Q, asked), "label": f"{asked} Step 1: {A} +\nStep 2: {B} -"}
+    turns = rlhflow("+", "-")["conversations"]
+    turns[0]["content"] = turns[0]["content"].replace(Q, asked)
+    for row in (shepherd, {"conversations": turns}, {"messages": turns}):
+        assert read(row) == StepLabels(asked, (f"Step 1: {A}", f"Step 2: {B}"), (True, False))
 
 
 @pytest.mark.parametrize(
