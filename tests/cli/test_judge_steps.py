@@ -130,14 +130,16 @@ def test_a_splitter_that_finds_nothing_is_said(run, rows):
     ("judge", "status", "told"),
     [
         ("pointwise", Status.UNREADABLE, "(6 unreadable); --set judge.verdict=direct reads the verdict from token"),
-        ("pointwise", Status.TRUNCATED, "(6 truncated); a higher judge.max_tokens lets replies come to their verdict; --"),
-        ("additive", Status.TRUNCATED, "(6 truncated); a higher judge.max_tokens lets replies come to their verdict (w"),
+        (
+            "pointwise",
+            Status.TRUNCATED,
+            "(6 truncated); a higher judge.max_tokens lets replies come to their verdict; ",
+        ),
+        ("additive", Status.TRUNCATED, "(6 truncated); a higher judge.max_tokens lets replies come to their verdict ("),
         ("additive", Status.REFUSED, "(6 refused)\n"),
     ],
 )
-def test_why_most_steps_have_no_score_is_said_with_what_that_judge_can_do(
-    run, rows, monkeypatch, judge, status, told
-):
+def test_why_most_steps_have_no_score_is_said_with_what_that_judge_can_do(run, rows, monkeypatch, judge, status, told):
     class Mute(SumJudge):
         def judge(self, batch):
             return [tuple(Judgement(None, status) for _ in item.steps) for item in batch]
