@@ -134,9 +134,9 @@ def _read(row: Mapping[str, Any]) -> StepLabels | None:
     if not has_question and "input" in row:
         if "steps" in row:
             return _bigbench_mistake(row)
-        name = next((name for name in ("value", "labels", "label") if isinstance(row.get(name), list)), None)
-        if name is not None:
-            return _openrlhf(row, name)
+        listed = next((key for key in ("value", "labels", "label") if isinstance(row.get(key), list)), None)
+        if listed is not None:
+            return _openrlhf(row, listed)
         return _math_shepherd(row) if "label" in row else None
     if row.get("process") is not None and row.get("steps") is None:
         return _openr(row)
