@@ -21,7 +21,7 @@ _HEADING = re.compile(
     r"\s*(?:(?:step|part|case|phase|section|question|problem|method|approach)\s*[0-9A-Z]*\s*[:.)-]|[0-9]+[.)]\s)",
     re.IGNORECASE,
 )
-_MARKS_AT_START = re.compile(r"[\s#*_>-]*")
+_MARKS = re.compile(r"[\s#*_>-]*+")
 _PHRASE = re.compile(
     r"""
     (?: \b (?P<weak> (?:first|initial|previous|original|wrong|incorrect|tentative|old|possible) \s+ )?
@@ -176,7 +176,7 @@ def after_hashes(text: str) -> str | None:
         if not line:
             continue
         phrase = _PHRASE.match(line + "\n")
-        if phrase and phrase.end() > len(line):
+        if phrase and phrase.end() >= len(line):
             return first_clause(follows) or None
         line = line[phrase.end() :] if phrase else line
         if _HEADING.match(line):
@@ -228,7 +228,7 @@ def _boxes(text: str) -> list[Span]:
         is_boxed = "boxed" in lexeme[0]
         if is_boxed and not lexeme[0].endswith("{"):
             bare = _BARE_BOX.match(text, lexeme.end())
-            if bare and lexeme[0][-1].isspace():
+            if bare and (lexeme[0][-1].isspace() or bare[0].strip("$.-")[:1].isdigit()):
                 found.append((lexeme.start(), bare.end(), bare[0].strip("$.")))
         elif lexeme[0] == "{" or is_boxed:
             still_open.append((lexeme.start(), lexeme.end(), is_boxed))
@@ -271,7 +271,7 @@ def _phrases(text: str) -> Iterator[_Phrase]:
         prefix = "not " if found["negated"] else "maybe " if found["maybe"] else ""
         statement = state(prefix + rest) or clause
         is_prose = has_prose(statement)
-        begins = not _MARKS_AT_START.sub("", text[: found.start()], count=1)
+        begins = bool(_MARKS.fullmatch(text, 0, found.start()))
         if is_prose and found["loose"]:
             continue
         end = rest.find(clause) + len(clause)

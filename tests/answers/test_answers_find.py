@@ -35,6 +35,9 @@ def test_a_heading_is_no_mark() -> None:
     assert after_hashes("#### Step 2: double it\n8 * 2 = 16") is None
     assert after_hashes("#### 8\n\n#### Check\nIt holds.") == "8"
     assert after_hashes("#### Final Answer\n16 cows, not 3") == "16 cows"
+    assert after_hashes("#### Final Answer:\n16 cows, not 3") == "16 cows"
+    assert after_hashes("#### Final Answer: 16") == "16"
+    assert after_hashes("#### Final Answer:") is None
     assert after_hashes("It is\n#### New York\n") == "New York"
 
 
@@ -62,6 +65,16 @@ def test_a_heading_is_no_mark() -> None:
         ("<|assistant|>It is 7.<|end|><|user|>And 8?", "7"),
         ("</s>It is 7.</s>And 8?", "7"),
         (r"So \boxed 7, as 3 + 4.", "7"),
+        (r"So \boxed $$7$$", "7"),  # no box, but a formula
+        (r"So \boxed7, as 3 + 4.", "7"),
+        (r"So \boxed$-7$, as 3 - 10.", "-7"),
+        (r"Put it into \boxed. So \boxed{7}, as in \boxed.", "7"),
+        ("The answer is 5.\nQuestion: And 3 + 4? The answer is 7.", "5"),
+        ("Question: And 3 + 4? The answer is 7.", "7"),
+        ("<answer>5</answer> or <answer>7</answer>.", "7"),
+        ("<answer>5</answer> and <answer> </answer>.", "5"),
+        ("<think>It is 5.</think> <think>It is 6.</think> It is 7.", "7"),
+        ("<think>It is 5.</think> It is 7. <think>Is it 6", "7"),
         (r"\boxed{1}, \boxed{2} and \boxed{3}.", "1, 2, 3"),
         (r"\boxed{1} is wrong, so \boxed{2} and \boxed{3}.", "2, 3"),
         ("Answer: we first add them all\nSo 3 + 4 = 7.", "7"),
