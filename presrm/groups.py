@@ -1,7 +1,8 @@
 """How many problems are worked together: at most so many, and at most what takes about half a minute.
 
 A group is what an interruption loses, so the first problem is worked alone, and the size of the groups follows from
-what it took. No clock decides, but the tokens read and written, and what an engine says that these take: the same
+what it took; as long as nothing takes any work, such as problems of which a judge is not asked, each group is twice the
+one before. No clock decides, but the tokens read and written, and what an engine says that these take: the same
 command gives the same groups, and so the same bytes. The size is recorded and kept when the work is resumed. An engine
 that gives no such estimate, such as one behind a server, has groups of the largest size.
 """
@@ -37,13 +38,14 @@ class Groups:
         self._largest = largest
         self._spent = spent
         self.size = largest if size is None and is_begun else size
+        self._trial = 1
 
     @property
     def next(self) -> int:
         """Items in the next group."""
         if self.size is None and self._spent() is None:
             self.size = self._largest
-        return self.size or 1
+        return self.size or self._trial
 
     @contextmanager
     def measured(self) -> Iterator[None]:
@@ -51,8 +53,12 @@ class Groups:
         before = self._spent()
         yield
         after = self._spent()
-        if self.size is None and before is not None and after is not None and after > before:
-            self.size = max(1, min(self._largest, int(_SECONDS / (after - before))))
+        if self.size is not None or before is None or after is None:
+            return
+        if after > before:
+            self.size = max(1, min(self._largest, int(_SECONDS * self._trial / (after - before))))
+        else:
+            self._trial = min(2 * self._trial, self._largest)
 
 
 def seconds_spent(engine: object) -> float | None:

@@ -16,7 +16,7 @@ from presrm.evaluation.answers import Answer, Comparison, Scores, compare, score
 from presrm.files.run import IterationDir, RunDir
 from presrm.judging.health import Health, with_alarms
 from presrm.judging.signs import Alarm
-from presrm.methods.stages import Parts, Progress, Stages
+from presrm.methods.stages import HEALTH, Parts, Progress, Stages
 from presrm.protocols import Method
 from presrm.types import Checkpoint
 
@@ -129,6 +129,7 @@ def assess(
     answers = stages.answers(policy, iteration)
     validation = stages.answers(policy, iteration, validation=True)
     measured = iteration.value("health.json", lambda: plain(stages.health(policy, iteration)))
+    iteration.discard(HEALTH)
     health = with_alarms(read(Health, measured), stages.parts.config.watch, before[0].health if before else None)
 
     def paired(name: str, number: int, later: Sequence[Answer]) -> Comparison:

@@ -32,9 +32,23 @@ def test_a_group_is_about_half_a_minute_of_work_and_never_more_than_the_largest(
     assert sized(seconds, largest=2).next == min(size, 2)
 
 
-def test_what_took_no_work_says_nothing() -> None:
+def test_what_took_no_work_says_nothing_so_the_next_trial_is_larger() -> None:
     groups = sized(0.0)
-    assert (groups.next, groups.size) == (1, None)
+    assert (groups.next, groups.size) == (2, None)
+    with groups.measured():
+        pass
+    assert (groups.next, groups.size) == (4, None)
+    assert sized(0.0, largest=1).next == 1
+
+
+def test_a_larger_trial_counts_by_its_items() -> None:
+    clock = [0.0]
+    groups = Groups(64, lambda: clock[0])
+    with groups.measured():
+        pass
+    with groups.measured():
+        clock[0] += 4.0
+    assert groups.size == 15, "two items took four seconds"
 
 
 def test_only_the_first_item_counts_and_a_recorded_size_is_kept() -> None:

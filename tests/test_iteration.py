@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from presrm.graders import GRADERS
 from presrm.iteration import IterationSummary, train
 from presrm.judges import JUDGES
 from presrm.judging.health import Health, LabelledCandidates, judge_pairs, judge_siblings, sample_siblings
+from presrm.judging.signs import Shadowed
 from presrm.methods.presrm import Presrm
 from presrm.methods.stages import SilentProgress
 from presrm.problems.arithmetic import load_arithmetic, plan_of
@@ -199,9 +200,15 @@ class FakeParts:
 
     labeller = staticmethod(is_right)
 
-    def siblings(self, engine: Engine) -> Iterator[list[LabelledCandidates]]:
+    def testing(self) -> list[Problem]:
+        return self.held_out()[:4]
+
+    def watched(self) -> list[Problem]:
+        return self.held_out()[:1]
+
+    def siblings(self, problems: Sequence[Problem], engine: Engine) -> Iterator[list[LabelledCandidates]]:
         return sample_siblings(
-            self.held_out()[:4],
+            problems,
             engine,
             self.prompts,
             self.splitter,
@@ -214,15 +221,17 @@ class FakeParts:
 
     def health(
         self,
-        engine: Engine,
-        judge: Judge,
+        judge: Callable[[str], Judge],
+        trees: Sequence[SearchTree],
         calls: Iterable[Call],
         last: Sequence[SearchTree],
         own: Sequence[LabelledCandidates],
         first: Sequence[LabelledCandidates],
+        shadow: Callable[[Sequence[SearchTree]], Shadowed] | None = None,
     ) -> Health:
-        same = judge_siblings(first, judge).accuracy
-        return Health(judge_pairs([], judge), judge_siblings(own, judge), first_siblings=same)
+        same = judge_siblings(first, judge("siblings of M1")).accuracy
+        own_siblings = judge_siblings(own, judge("own siblings"))
+        return Health(judge_pairs([], judge("fixed pairs")), own_siblings, first_siblings=same)
 
 
 def run(out: Path, bomb: Bomb | None = None, config: Config = CONFIG, **parts: float) -> list[object]:
@@ -309,14 +318,16 @@ def test_groups_follow_from_the_work_of_the_first_problem_and_a_kill_changes_no_
     calls = go(tmp_path / "whole").calls
     manifest = json.loads((tmp_path / "whole/manifest.json").read_text())
     sizes = {name: entry["group_size"] for name, entry in manifest["artefacts"].items() if "group_size" in entry}
-    assert sizes.keys() == {"1/answers.jsonl", "2/trees.jsonl", "2/answers.jsonl"}
+    sampled = {"1/siblings.jsonl", "2/siblings.jsonl"}
+    assert sizes.keys() == {"1/answers.jsonl", "2/trees.jsonl", "2/answers.jsonl", *sampled}
     assert sizes["1/answers.jsonl"] == 3
     assert sizes["2/trees.jsonl"] == 1, "a search takes several calls a problem"
     for at in range(1, calls, 5):
         out = tmp_path / f"killed-{at}"
         with pytest.raises(Killed):
             go(out, at)
-        go(out)
+        again = go(out).calls
+        assert again <= calls - at + 12, "what a group of a few problems takes, in the health of the judge, too"
         assert bytes_of(out) == bytes_of(tmp_path / "whole"), f"killed at call {at}"
 
 

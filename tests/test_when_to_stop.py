@@ -13,7 +13,7 @@ from presrm.files.ledger import Call
 from presrm.files.run import RunDir
 from presrm.iteration import IterationSummary, turns_of
 from presrm.judging.health import Health, LabelledCandidates, judge_again
-from presrm.judging.signs import Signs, measure_shadow
+from presrm.judging.signs import Shadowed, Signs
 from presrm.protocols import Engine, Judge
 from presrm.types import Candidates, Judgement, Problem, SearchTree
 
@@ -57,6 +57,9 @@ class WatchedParts(FakeParts):
     def held_out(self) -> list[Problem]:
         return list(PROBLEMS.values())[18:50]
 
+    def watched(self) -> list[Problem]:
+        return self.held_out()
+
     def judge(self, engine: Engine) -> Judge:
         return Scoring(self.score(len(self.opened)), self.scale)  # type: ignore[return-value]
 
@@ -65,17 +68,16 @@ class WatchedParts(FakeParts):
 
     def health(
         self,
-        engine: Engine,
-        judge: Judge,
+        judge: Callable[[str], Judge],
+        trees: Sequence[SearchTree],
         calls: Iterable[Call],
         last: Sequence[SearchTree],
         own: Sequence[LabelledCandidates],
         first: Sequence[LabelledCandidates],
-        shadow: Callable[[], Judge] | None = None,
+        shadow: Callable[[Sequence[SearchTree]], Shadowed] | None = None,
     ) -> Health:
-        trees = list(self.searcher("health").search(self.held_out(), engine, judge))
-        signs = Signs(agreement=judge_again(last, judge, num=64, seed=0))
-        return Health(None, None, signs, shadow=measure_shadow(trees, judge, shadow()) if shadow else None)
+        signs = Signs(agreement=judge_again(last, judge("last search"), num=64, seed=0))
+        return Health(None, None, signs, shadow=shadow(trees) if shadow else None)
 
 
 def config(seed: int = 0, **settings: object) -> Config:

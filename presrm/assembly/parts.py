@@ -29,8 +29,10 @@ from presrm.judging.health import (
     Health,
     LabelledCandidates,
     StepLabeller,
+    judge_again,
     judge_pairs,
     judge_siblings,
+    judge_solicited,
     measure_signs,
     sample_siblings,
 )
@@ -45,7 +47,7 @@ from presrm.judging.problems import (
     of_perturbed,
     of_steps,
 )
-from presrm.judging.signs import measure_shadow
+from presrm.judging.signs import Shadowed
 from presrm.methods import METHODS
 from presrm.methods.stages import Progress
 from presrm.problems import PROBLEMS, RECOGNISERS, load_problems, split_source
@@ -419,17 +421,21 @@ class Parts:
     @cached_property
     def labeller(self) -> StepLabeller | None:
         """What tells right steps of the problems that test the judge from wrong ones; none where nothing can."""
-        return step_labeller(self._judge_problems)
+        return step_labeller(self.testing())
 
-    @property
-    def _judge_problems(self) -> list[Problem]:
+    def testing(self) -> list[Problem]:
+        """The held-out problems that test the judge."""
         return self.held_out()[: self.config.evaluation.num_judge_problems]
 
-    def siblings(self, engine: Engine) -> Iterator[list[LabelledCandidates]]:
-        """Sample the policy's own candidates on held-out problems, and label them."""
+    def watched(self) -> list[Problem]:
+        """The held-out problems searched to measure the habits of the judge."""
+        return self.held_out()[: self.config.watch.num_problems]
+
+    def siblings(self, problems: Sequence[Problem], engine: Engine) -> Iterator[list[LabelledCandidates]]:
+        """Sample the policy's own candidates on problems, and label them."""
         label = self.labeller
         assert label is not None
-        return self._sampled(self._judge_problems, engine, label, derive_seed(self.config.seed, "health"))
+        return self._sampled(problems, engine, label, derive_seed(self.config.seed, "health"))
 
     def _sampled(
         self, problems: Sequence[Problem], engine: Engine, label: StepLabeller, seed: int
@@ -449,63 +455,45 @@ class Parts:
 
     def health(
         self,
-        engine: Engine,
-        judge: Judge,
+        judge: Callable[[str], Judge],
+        trees: Sequence[SearchTree],
         calls: Iterable[Call],
         last: Sequence[SearchTree],
         own: Sequence[LabelledCandidates],
         first: Sequence[LabelledCandidates],
-        shadow: Callable[[], Judge] | None = None,
+        shadow: Callable[[Sequence[SearchTree]], Shadowed] | None = None,
     ) -> Health:
         """Measure the judge on held-out problems: on a fixed set, on the policy's own siblings, and its habits.
 
-        `shadow` gives the judge that only watches; it is called last, since it may load another policy.
+        `shadow` compares it with the judge that only watches; it is called last, since it may load another policy.
         """
-        watch = self.config.watch
-        problems = self._judge_problems
-        seed = derive_seed(self.config.seed, "health")
+        watch, problems, seed = self.config.watch, self.testing(), derive_seed(self.config.seed, "health")
         fixed = perturbed(problems, self.splitter, len(problems), seed)
-        stage = self.progress.stage
-        with stage("own siblings", None):
-            siblings = judge_siblings(own, judge) if own else None
-        with stage("fixed pairs", None):
-            accuracy = judge_pairs(fixed, judge)
-        signs, trees = None, list[SearchTree]()
+        siblings = judge_siblings(own, judge("own siblings")) if own else None
+        accuracy = judge_pairs(fixed, judge("fixed pairs"))
+        signs = None
         if watch.num_problems:
-            searched = self.held_out()[: watch.num_problems]
-            with stage("search of held-out problems", len(searched)) as advance:
-                advance(0)
-                for tree in self.searcher("health").search(searched, engine, judge):
-                    trees.append(tree)
-                    advance(1)
             tolerance = tie_tolerance(self.config.judge)
-            with stage("signs of the judge", None):
-                signs = measure_signs(
-                    judge,
-                    trees,
-                    fixed,
-                    accuracy,
-                    last,
-                    calls,
-                    self._is_right,
-                    watch,
-                    tie_tolerance=tolerance,
-                    seed=seed,
-                )
+            spoken = fixed[: watch.num_problems]
+            signs = measure_signs(
+                trees,
+                fixed,
+                calls,
+                self._is_right,
+                tie_tolerance=tolerance,
+                caught=accuracy.right,
+                talked_into=judge_solicited(spoken, judge("steps that praise themselves"), tolerance),
+                agreement=judge_again(last, judge("last search"), num=watch.num_rejudged, seed=seed),
+            )
         same = siblings
         if first is not own:
-            with stage("siblings of M1", None):
-                same = judge_siblings(first, judge) if first else None
-        seen = None
-        if shadow is not None and trees:
-            with stage("shadow judge", None):
-                seen = measure_shadow(trees, judge, shadow())
+            same = judge_siblings(first, judge("siblings of M1")) if first else None
         return Health(
             accuracy if fixed else None,
             siblings,
             signs,
             first_siblings=same.accuracy if same else None,
-            shadow=seen,
+            shadow=shadow(trees) if shadow is not None and trees else None,
         )
 
     def second_judge(self, engine: Engine) -> Judge:

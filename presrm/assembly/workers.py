@@ -14,20 +14,26 @@ from presrm.config import Config, RunnerConfig
 from presrm.errors import RequestError, UnknownNameError
 from presrm.files.ledger import Call, CallStage
 from presrm.groups import seconds_spent
-from presrm.judging.health import Health
+from presrm.judging.problems import Judgements
 from presrm.judging.recording import CallLog, RecordingEngine
+from presrm.judging.signs import Shadowed, measure_shadow
 from presrm.methods.stages import SilentProgress, counts, facts
-from presrm.protocols import Engine, Judge, ask_judge, keeping
+from presrm.protocols import Engine, ask_judge, keeping
 from presrm.registry import allow_code, allowed_code, nearest
 from presrm.runners import RUNNERS
 from presrm.runners.work import Done, Runner, Stage, Work
-from presrm.types import Candidates, Checkpoint, Judgement
+from presrm.types import Candidates, Checkpoint, Judgement, SearchTree
 
 if TYPE_CHECKING:
     from presrm.assembly.parts import Parts
 
 
-_RECORDED: Mapping[Stage, CallStage] = {"search": "search", "health": "health", "judge": "judge-steps"}
+_RECORDED: Mapping[Stage, CallStage] = {
+    "search": "search",
+    "watch": "health",
+    "health": "health",
+    "judge": "judge-steps",
+}
 """What the ledger calls the stages whose judge is recorded."""
 
 
@@ -90,7 +96,7 @@ class Worker:
         if work.stage == "answers":
             rows = [*chain.from_iterable(parts.answers(work.problems, engine, work.start))]
         elif work.stage == "siblings":
-            rows = [*chain.from_iterable(parts.siblings(engine))]
+            rows = [*chain.from_iterable(parts.siblings(work.problems, engine))]
         elif work.stage == "write":
             assert work.iteration is not None
             rows = [*parts.writer(work.iteration).write(engine, *work.given)]
@@ -98,13 +104,16 @@ class Worker:
             [batch] = work.given
             with self._recording(parts, engine, calls, work) as recording:
                 rows = [*ask_judge(make_judge(parts.config.judge, recording, parts.prompts), batch)]
-        elif work.stage == "search":
+        elif work.stage == "health":
+            [batch] = work.given
+            with self._recording(parts, engine, calls, work) as recording:
+                rows = [Judgements(judged) for judged in ask_judge(parts.judge(recording), batch)]
+        elif work.stage == "shadow":
+            rows = [self._beside_shadow(parts, engine, *work.given)]
+        else:
             with self._recording(parts, judging, calls, work) as recording, keeping(recording):
                 searcher = parts.searcher(work.purpose)
                 rows = list(searcher.search(work.problems, engine, parts.judge(recording), start=work.start))
-        else:
-            with self._recording(parts, engine, calls, work) as recording:
-                rows = [self._health(parts, engine, recording, calls, work)]
         now = seconds_spent(engine)
         took = None if now is None or seconds is None else now - seconds
         return Done(rows, tuple(calls.kept), counts(engine, before), took, facts(engine))
@@ -119,21 +128,13 @@ class Worker:
             iteration=work.iteration,
         )
 
-    def _health(
-        self, parts: "Parts", engine: Engine, recording: RecordingEngine, calls: "_Calls", work: Work
-    ) -> Health:
-        """Measure the judge; the work is given the calls before, the last trees, siblings, those of M1, and M1."""
-        earlier, last, own, first, start = work.given
+    def _beside_shadow(
+        self, parts: "Parts", engine: Engine, trees: Sequence[SearchTree], start: Checkpoint
+    ) -> Shadowed:
+        """Compare the judge with the one that only watches, which may ask `start`, the first policy of the run."""
         with ExitStack() as stack:
-
-            def shadow() -> Judge:
-                return parts.shadow(
-                    lambda: engine if start == self.policy else stack.enter_context(parts.engine(start))
-                )
-
-            watched = {"shadow": shadow} if parts.config.watch.shadow is not None else {}
-            asked = (call for call in chain(earlier, calls.kept) if call.template == "pairwise")
-            return parts.health(engine, parts.judge(recording), asked, last, own, first, **watched)
+            shadow = parts.shadow(lambda: engine if start == self.policy else stack.enter_context(parts.engine(start)))
+            return measure_shadow(trees, parts.judge(engine), shadow)
 
 
 class JudgeElsewhere:

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from typing import Any, TypeVar, cast
 
 import torch
-from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedModel
 
 from presrm.engines.drafting import Draft
@@ -18,7 +17,7 @@ from presrm.engines.hf_decoding import decode, pad_rows, positions
 from presrm.engines.hf_loading import load_policy
 from presrm.engines.hf_reading import Reader, keeps_tokens
 from presrm.errors import EngineError
-from presrm.packing.forward import packed_logps, rotary_group, takes_packs, tree_attention_in
+from presrm.packing.forward import base_of, packed_logps, rotary_group, takes_packs, tree_attention_in
 from presrm.packing.layout import Pack, Scored, fill_packs, pack
 from presrm.prompts import Prompt
 from presrm.prompts.encoding import PromptEncoder
@@ -86,7 +85,7 @@ class HFEngine:
         cache_tokens: int = 65_536,
     ) -> None:
         model, tokenizer = load_policy(checkpoint, dtype=dtype, device=device)
-        base: PreTrainedModel = model.get_base_model() if isinstance(model, PeftModel) else model  # type: ignore[assignment]
+        base = base_of(model)
         self.checkpoint = checkpoint
         self.encoder = PromptEncoder(tokenizer, chat_template)
         self._num_read = self._num_recalled = 0

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import HfApi
-from peft import PeftModel
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -39,12 +38,15 @@ from presrm.engines.hf_files import (
 from presrm.errors import ConfigError, EngineError, PresrmError, RequestError
 from presrm.types import Checkpoint
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+
 logger = logging.getLogger(__name__)
 
 
 def load_policy(
     checkpoint: Checkpoint, *, dtype: str = "auto", device: str = "auto", trainable: bool = False
-) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+) -> "tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]":
     """Load a policy, in evaluation mode, onto one device.
 
     Args:
@@ -173,9 +175,11 @@ def _from_pretrained(loader: Any, source: Source, **options: Any) -> Any:
             ) from error
 
 
-def _add_adapter(model: PreTrainedModel, checkpoint: Checkpoint, trainable: bool) -> PeftModel:
+def _add_adapter(model: PreTrainedModel, checkpoint: Checkpoint, trainable: bool) -> "PeftModel":
     adapter = checkpoint.adapter
     assert adapter is not None
+    from peft import PeftModel  # half a second, of which a policy without an adapter has no need
+
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         if not (adapter / name).is_file():
             raise RequestError(f"no adapter in {str(adapter)!r}: it has no {name}")

@@ -36,6 +36,7 @@ _MADE_BY = {
     "answers.jsonl": "answers",
     "validation.jsonl": "answers",
     "siblings.jsonl": "health",
+    "health": "health",
     "health.json": "health",
     "scores.json": "health",
 }
@@ -121,7 +122,7 @@ def _is_later(stage: str, iteration: int, has_rounds: bool, name: str) -> bool:
     if not number.isdecimal() or int(number) != iteration:
         return number.isdecimal() and int(number) > iteration
     # What is in no table is a policy, what it is trained on besides, or an artefact of the method's own.
-    made_by = STAGES.index(_MADE_BY.get(last, "fit"))
+    made_by = STAGES.index(_MADE_BY.get("health" if "health" in parts else last, "fit"))
     if has_rounds and parts != [_ROUNDS, "1"] and STAGES[made_by] in ("search", "pairs"):
         made_by = STAGES.index("fit")
     return made_by >= STAGES.index(stage)

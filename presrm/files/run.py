@@ -16,6 +16,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -228,6 +229,15 @@ class IterationDir:
     def inside(self, part: str) -> "IterationDir":
         """The artefacts of a part of this iteration, in a folder of its own."""
         return IterationDir(self.run, self.number, part)
+
+    def discard(self, part: str) -> None:
+        """Remove the folder of a part, and everything in it: the manifest forgets it first."""
+        artefacts = self.run.manifest["artefacts"]
+        if names := [name for name in artefacts if name.startswith(f"{self.name}/{part}/")]:
+            for name in names:
+                del artefacts[name]
+            self.run.commit()
+        shutil.rmtree(self.path / part, ignore_errors=True)
 
     def _entry(self, name: str) -> dict[str, Any]:
         entry: dict[str, Any] = self.run.manifest["artefacts"].setdefault(f"{self.name}/{name}", {})

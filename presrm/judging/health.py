@@ -183,40 +183,36 @@ def judge_again(trees: Sequence[SearchTree], judge: Judge, *, num: int, seed: in
 
 
 def measure_signs(
-    judge: Judge,
     trees: Sequence[SearchTree],
     fixed: Sequence[LabelledSteps],
-    accuracy: JudgeAccuracy,
-    last: Sequence[SearchTree],
     calls: Iterable[Call],
     is_right: Callable[[Trajectory], bool | None],
-    options: WatchConfig,
     *,
     tie_tolerance: float,
-    seed: int,
+    caught: Figure,
+    talked_into: Figure,
+    agreement: Figure,
 ) -> Signs:
     """Put together all signs of a judge.
 
     Args:
-        judge: Is measured.
         trees: Held-out problems, searched with it.
-        fixed: Right steps and planted errors.
-        accuracy: Of the judge on `fixed`.
-        last: What the search for this policy's pairs judged, with the judge before; empty for M1.
+        fixed: Right steps and planted errors that it compared.
         calls: Pairwise calls of this judge; those that stand in neither `trees` nor `fixed` are passed over.
         is_right: Grades a solution; none where there is no reference answer.
-        options: How much is measured.
         tie_tolerance: Scores this near are a tie.
-        seed: Of the draws.
+        caught: How often it preferred the right step in `fixed`.
+        talked_into: By `judge_solicited`.
+        agreement: With the judge before, by `judge_again`.
     """
     asked = [judged.candidates for tree in trees for judged in judged_in(tree)]
     asked += [Candidates(pair.prefix, (pair.good, pair.bad)) for pair in fixed if pair.good and pair.bad]
     return Signs(
         **signs_of_trees(trees, tie_tolerance, is_right),
         **signs_of_calls(calls, asked),
-        caught=accuracy.right,
-        talked_into=judge_solicited(fixed[: options.num_problems], judge, tie_tolerance),
-        agreement=judge_again(last, judge, num=options.num_rejudged, seed=seed),
+        caught=caught,
+        talked_into=talked_into,
+        agreement=agreement,
     )
 
 

@@ -8,35 +8,37 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import TypeAdapter
 
-from presrm.config import Config
+from presrm.config import Config, JudgeConfig
 from presrm.credit.accepted import accept, trace_pairs
 from presrm.errors import ConfigError, NoLessonsError, RunError
 from presrm.evaluation.answers import Answer
 from presrm.evaluation.shadow import Shadow, explain_shadow, shadow
-from presrm.files.jsonl import load_typed
-from presrm.files.ledger import Call, CallStage
-from presrm.files.run import IterationDir, RunDir
+from presrm.files.jsonl import dump, load_typed
+from presrm.files.ledger import Call, CallStage, short_hash
+from presrm.files.run import LEDGER, IterationDir, RunDir
 from presrm.groups import Groups, seconds_spent
 from presrm.judging.gate import REFUSED
 from presrm.judging.health import Health, LabelledCandidates, StepLabeller, with_alarms
 from presrm.judging.problems import Judgements, LabelledProblem
 from presrm.judging.recording import RecordingEngine
+from presrm.judging.signs import Shadowed, measure_shadow
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, Searcher, Trainer, ask_judge, keeping, silent_stage
-from presrm.runners.work import Done, Open, Runner, Stage, Work
+from presrm.runners.work import Done, Open, Runner, Work
 from presrm.seeding import derive_seed
 from presrm.types import (
     Attempt,
     Candidates,
     Checkpoint,
     Demonstration,
+    Judgement,
     Lesson,
     PreferencePair,
     Problem,
@@ -47,6 +49,8 @@ from presrm.types import (
 from presrm.writing.writer import Writer, Written, explain, summarise
 
 T = TypeVar("T")
+HEALTH = "health"
+"""The folder, inside of an iteration's, of what is finished of the health of a judge."""
 _LESSON_FILES: Mapping[type[Lesson], str] = {
     PreferencePair: "pairs.jsonl",
     Demonstration: "demonstrations.jsonl",
@@ -149,30 +153,39 @@ class Parts(Protocol):
         """What tells right steps of held-out problems from wrong ones; none where nothing can."""
         ...
 
-    def siblings(self, engine: Engine) -> Iterator[list[LabelledCandidates]]:
-        """Sample the policy's own candidates on held-out problems, and label them; only with a `labeller`."""
+    def testing(self) -> list[Problem]:
+        """The held-out problems that test the judge: fixed pairs and siblings are made from them."""
+        ...
+
+    def siblings(self, problems: Sequence[Problem], engine: Engine) -> Iterator[list[LabelledCandidates]]:
+        """Sample the policy's own candidates on problems, and label them; only with a `labeller`."""
+        ...
+
+    def watched(self) -> list[Problem]:
+        """The held-out problems searched to measure the habits of the judge; none where they are not."""
         ...
 
     def health(
         self,
-        engine: Engine,
-        judge: Judge,
+        judge: Callable[[str], Judge],
+        trees: Sequence[SearchTree],
         calls: Iterable[Call],
         last: Sequence[SearchTree],
         own: Sequence[LabelledCandidates],
         first: Sequence[LabelledCandidates],
-        shadow: Callable[[], Judge] | None = None,
+        shadow: Callable[[Sequence[SearchTree]], Shadowed] | None = None,
     ) -> Health:
         """Measure the judge on held-out problems.
 
         Args:
-            engine: Runs the policy.
-            judge: That it is as a judge.
+            judge: Gives it, for the measurement that the text names.
+            trees: The problems of `watched`, searched with it.
             calls: The judge's pairwise calls up to when it is first read.
             last: What the judge before judged, for a comparison with it.
             own: The policy's own candidates.
             first: Those of the run's first policy.
-            shadow: Gives the judge that only watches, if there is one. It may load another policy: call it last.
+            shadow: Compares it with the judge that only watches, if there is one, in trees. It may load another policy:
+                call it last.
         """
         ...
 
@@ -221,6 +234,27 @@ class Parts(Protocol):
     def average(self, policies: Sequence[Checkpoint], out: Path) -> Checkpoint:
         """Average the weights of policies, each after the first with the share that ``policies.ema_decay`` leaves."""
         ...
+
+
+class Kept:
+    """A judge whose judgements are kept.
+
+    Args:
+        keep: Gives the judgements of a batch, as read or as they are made.
+        scale: Of the judge, where that is asked for.
+    """
+
+    def __init__(
+        self,
+        keep: Callable[[Sequence[Candidates]], list[Judgements]],
+        scale: Literal["absolute", "relative"] = "relative",
+    ) -> None:
+        self._keep = keep
+        self.scale = scale
+
+    def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
+        """Judge every candidate of every item."""
+        return [row.judgements for row in self._keep(batch)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +383,15 @@ class Stages:
                 advance(have)
                 bounds = (have, len(problems), size)
                 if self.parts.runner is not None:
-                    yield from self._elsewhere("search", "trees.jsonl", policy, problems, iteration, bounds, advance)
+                    worker, purpose = self._worker(policy, self._judge_of(policy, iteration)), iteration.name
+                    yield from self._elsewhere(
+                        worker,
+                        "trees.jsonl",
+                        iteration,
+                        bounds,
+                        lambda a, b: Work("search", number, problems[a:b], a, purpose if iteration.part else number),
+                        advance,
+                    )
                     return
                 engine = self.engine(policy)
                 before = counts(engine)
@@ -596,7 +638,12 @@ class Stages:
                 bounds = (have, len(problems), self.parts.config.evaluation.group_size)
                 if self.parts.runner is not None:
                     yield from self._elsewhere(
-                        "answers", f"{stage}.jsonl", policy, problems, iteration, bounds, advance
+                        self._worker(policy, policy),
+                        f"{stage}.jsonl",
+                        iteration,
+                        bounds,
+                        lambda a, b: Work("answers", iteration.number, problems[a:b], a),
+                        advance,
                     )
                     return
                 engine = self.engine(policy)
@@ -615,63 +662,145 @@ class Stages:
         return timed(iteration, stage, f"{stage}.jsonl", lambda: iteration.rows(Answer, f"{stage}.jsonl", make))
 
     def health(self, policy: Checkpoint, iteration: IterationDir) -> Health:
-        """Measure the judge on a fixed set, on the policy's own siblings, and for signs that it goes bad."""
+        """Measure the judge on a fixed set, on the policy's own siblings, and for signs that it goes bad.
+
+        What is finished stands in the iteration's folder ``health``, to be read by a start after a kill, until the
+        loop discards it.
+        """
         number = iteration.number
+        if not (self.run.path / LEDGER).exists():
+            iteration.discard(HEALTH)  # the calls of what is finished count, too
+        part = iteration.inside(HEALTH)
         last = iteration.rows(SearchTree, "trees.jsonl", lambda _: []) if iteration.is_done("trees.jsonl") else []
         calls = self.run.ledger.calls(iteration=number, stage="health", template="pairwise")
         with self.progress.stage(f"M{number}: judge health", None):
-            if self.parts.runner is not None:
-                return with_alarms(self._health_elsewhere(policy, iteration, calls, last), self.parts.config.watch)
-            engine = self.engine(policy)
-            with self._recording(policy, engine, iteration, "health") as recording:
-                judge = self.parts.judge(recording)
-                own = self._siblings(policy, iteration)
-                first = own if number == 1 else self._siblings(None, self.run.iteration(1))
-                watched = self.parts.config.watch.shadow is not None
-                health = timed(
-                    iteration,
-                    "health",
-                    "health.json",
-                    lambda: self.parts.health(
-                        engine, judge, calls, last, own, first, **({"shadow": self._shadow} if watched else {})
-                    ),
-                )
+            own = self._siblings(policy, iteration)
+            first = own if number == 1 else self._siblings(None, self.run.iteration(1))
+
+            def measure() -> Health:
+                trees = self._watched(policy, part)
+                judge, shadow = partial(self._health_judge, policy, part), partial(self._beside_shadow, policy, part)
+                is_watched = self.parts.config.watch.shadow is not None
+                return self.parts.health(judge, trees, calls, last, own, first, shadow if is_watched else None)
+
+            health = timed(iteration, "health", "health.json", measure)
         return with_alarms(health, self.parts.config.watch)
-
-    def _health_elsewhere(
-        self, policy: Checkpoint, iteration: IterationDir, calls: Iterable[Call], last: Sequence[SearchTree]
-    ) -> Health:
-        own = self._siblings(policy, iteration)
-        first = own if iteration.number == 1 else self._siblings(None, self.run.iteration(1))
-        given = (tuple(calls), last, own, first, self.start())
-
-        def measure() -> Health:
-            done = self._whole_elsewhere(policy, Work("health", iteration.number, given=given))
-            health: Health = done.rows[0]
-            return health
-
-        return timed(iteration, "health", "health.json", measure)
-
-    def _shadow(self) -> Judge:
-        """The judge that only watches. If it asks a policy, the first one of the run is loaded: it is never trained."""
-        return self.parts.shadow(lambda: self.engine(self.start()))
 
     def _siblings(self, policy: Checkpoint | None, iteration: IterationDir) -> list[LabelledCandidates]:
         """The policy's own candidates, each right or wrong: ``siblings.jsonl``.
 
         Empty where nothing can label them, and, without a `policy` to sample them, where a run has none.
         """
-        if self.parts.labeller is None or (policy is None and not iteration.is_done("siblings.jsonl")):
+        name = "siblings.jsonl"
+        if self.parts.labeller is None or (policy is None and not iteration.is_done(name)):
             return []
+        if policy is None or iteration.is_done(name):
+            return iteration.rows(LabelledCandidates, name, lambda _: [])
+        problems = self.parts.testing()
 
-        def make(have: int) -> Iterator[list[LabelledCandidates]]:
-            assert policy is not None
-            if self.parts.runner is not None:
-                return iter([self._whole_elsewhere(policy, Work("siblings", iteration.number)).rows[have:]])
-            sampled = chain.from_iterable(self.parts.siblings(self.engine(policy)))
-            return iter([list(islice(sampled, have, None))])
+        def num_done(have: int) -> int:  # every problem has rows, and a group is whole
+            rows = load_typed(LabelledCandidates, iteration.path / name) if have else ()
+            return len({row.candidates.prefix.problem.id for row in rows})
 
-        return iteration.rows(LabelledCandidates, "siblings.jsonl", make)
+        def here(start: int, end: int) -> list[LabelledCandidates]:
+            return [*chain.from_iterable(self.parts.siblings(problems[start:end], self.engine(policy)))]
+
+        def there(start: int, end: int) -> Work:
+            return Work("siblings", iteration.number, problems[start:end], start)
+
+        make = self._making("own siblings", name, policy, iteration, len(problems), here, there, num_done)
+        return iteration.rows(LabelledCandidates, name, make)
+
+    def _watched(self, policy: Checkpoint, part: IterationDir) -> list[SearchTree]:
+        """Search the held-out problems on which the habits of the judge are measured."""
+        problems, name = self.parts.watched(), "trees.jsonl"
+
+        def here(start: int, end: int) -> list[SearchTree]:
+            engine, searcher = self.engine(policy), self.parts.searcher("health")
+            with self._recording(policy, engine, part, "health") as recording, keeping(recording):
+                return list(searcher.search(problems[start:end], engine, self.parts.judge(recording), start=start))
+
+        def there(start: int, end: int) -> Work:
+            return Work("watch", part.number, problems[start:end], start, "health")
+
+        make = self._making("search of held-out problems", name, policy, part, len(problems), here, there)
+        return part.rows(SearchTree, name, make)
+
+    def _health_judge(self, policy: Checkpoint, part: IterationDir, title: str) -> Judge:
+        """The judge that `policy` is, for one of the measurements, as `title` says: what it says is kept."""
+
+        def keep(batch: Sequence[Candidates]) -> list[Judgements]:
+            def here(start: int, end: int) -> list[Judgements]:
+                with self._recording(policy, self.engine(policy), part, "health") as recording:
+                    return [Judgements(judged) for judged in ask_judge(self.parts.judge(recording), batch[start:end])]
+
+            def there(start: int, end: int) -> Work:
+                return Work("health", part.number, given=(batch[start:end],))
+
+            name = _name_of(title, batch)
+            return part.rows(Judgements, name, self._making(title, name, policy, part, len(batch), here, there))
+
+        return Kept(keep)
+
+    def _beside_shadow(self, policy: Checkpoint, part: IterationDir, trees: Sequence[SearchTree]) -> Shadowed:
+        """Compare the judge that `policy` is with the one that only watches, in trees that it judged.
+
+        If that one asks a policy, the first one of the run is loaded: it is never trained.
+        """
+        if self.parts.runner is not None:
+            seen: Shadowed = self._whole_elsewhere(
+                policy, Work("shadow", part.number, given=(trees, self.start()))
+            ).rows[0]
+            return seen
+        judge = self.parts.judge(self.engine(policy))
+        shadow = self.parts.shadow(lambda: self.engine(self.start()))
+        settings = TypeAdapter(str | JudgeConfig | None).dump_json(self.parts.config.watch.shadow).decode()
+
+        def keep(batch: Sequence[Candidates]) -> list[Judgements]:
+            def here(start: int, end: int) -> list[Judgements]:
+                return [Judgements(judged) for judged in ask_judge(shadow, batch[start:end])]
+
+            name = _name_of(f"shadow judge {settings}", batch)
+            return part.rows(Judgements, name, self._making("shadow judge", name, None, part, len(batch), here))
+
+        return measure_shadow(trees, judge, Kept(keep, shadow.scale))
+
+    def _making(
+        self,
+        title: str,
+        name: str,
+        policy: Checkpoint | None,
+        part: IterationDir,
+        num: int,
+        here: Callable[[int, int], list[T]],
+        there: Callable[[int, int], Work] | None = None,
+        num_done: Callable[[int], int] = int,
+    ) -> Callable[[int], Iterator[list[T]]]:
+        """What makes an artefact of the health of the judge group by group, in this process or by a runner.
+
+        Args:
+            title: What progress calls it.
+            name: Of the artefact.
+            policy: Does it; none: what is loaded.
+            part: Where the artefact stands.
+            num: Items in all.
+            here: Makes the rows of the items from a first to before a last one.
+            there: Says what a worker makes them of, where one may.
+            num_done: Items of which there are rows, given the number of rows.
+        """
+
+        def make(have: int) -> Iterator[list[T]]:
+            with self.progress.stage(title, num) as advance:
+                bounds = (num_done(have), num, self.parts.config.search.group_size)
+                advance(bounds[0])
+                if policy is not None and there is not None and self.parts.runner is not None:
+                    yield from self._elsewhere(self._worker(policy, policy), name, part, bounds, there, advance)
+                else:
+                    loaded = self._loaded.engine if self._loaded else None
+                    engine = self.engine(policy) if policy else loaded
+                    yield from self._in_groups(name, part, engine, bounds, here, advance)
+
+        return make
 
     def shadow(self, trees: Sequence[SearchTree], iteration: IterationDir) -> Shadow | None:
         """Compare the judge's scores with the exact checker, where there is one: ``shadow.json``. No reward changes."""
@@ -707,7 +836,7 @@ class Stages:
         self,
         name: str,
         iteration: IterationDir,
-        engine: Engine,
+        engine: Engine | None,
         bounds: tuple[int, int, int],
         work: Callable[[int, int], list[T]],
         advance: Callable[[int], None],
@@ -717,10 +846,10 @@ class Stages:
         Args:
             name: Of the artefact.
             iteration: Where it stands.
-            engine: Does the work.
-            bounds: How many rows there are, how many there are to be, and how many a group has at most.
-            work: Makes the rows from a first to before a last one.
-            advance: Told of every row that is finished.
+            engine: Does the work, if it takes any.
+            bounds: How many items are done, how many there are, and how many a group has at most.
+            work: Makes the rows of the items from a first to before a last one.
+            advance: Told of every item that is done.
         """
         have, num, largest = bounds
         sizes = Groups(largest, partial(seconds_spent, engine), iteration.group_size(name), is_begun=have > 0)
@@ -730,35 +859,29 @@ class Stages:
                 group = work(have, end)
             iteration.set_group_size(name, sizes.size)
             yield group
-            advance(len(group))
+            advance(end - have)
             have = end
 
     def _elsewhere(
         self,
-        stage: Stage,
+        worker: Open,
         name: str,
-        policy: Checkpoint,
-        problems: Sequence[Problem],
         iteration: IterationDir,
         bounds: tuple[int, int, int],
+        work: Callable[[int, int], Work],
         advance: Callable[[int], None],
     ) -> Iterator[list[Any]]:
-        """Have the rows of an artefact made group by group by a runner; the arguments are those of `_in_groups`.
+        """Have the rows of an artefact made group by group by a runner; the other arguments are those of `_in_groups`.
 
-        The groups are those that one process would make: the first problem alone, then as many as that says. This
+        The groups are those that one process would make: the first item alone, then as many as that says. This
         process alone writes: rows, the ledger and metrics.
         """
         runner = self.parts.runner
         assert runner is not None
-        worker = self._worker(policy, self._judge_of(policy, iteration) if stage == "search" else policy)
-        have, num, largest = bounds
+        stage, (have, num, largest) = work(0, 0).stage, bounds
         spent: list[float | None] = [0.0]
         totals: Counter[str] = Counter()
         sizes = Groups(largest, lambda: spent[0], iteration.group_size(name), is_begun=have > 0)
-        purpose = iteration.name if iteration.part else iteration.number
-
-        def work(start: int, size: int) -> Work:
-            return Work(stage, iteration.number, problems[start : start + size], start, purpose)
 
         def taken(done: Done) -> list[Any]:
             self.run.ledger.record(done.calls)
@@ -770,19 +893,21 @@ class Stages:
             return done.rows
 
         while have < num and sizes.size is None:
+            end = min(num, have + sizes.next)
             with sizes.measured():
-                [done] = runner.map(worker, [work(have, sizes.next)])
+                [done] = runner.map(worker, [work(have, end)])
                 spent[0] = None if done.seconds is None or spent[0] is None else spent[0] + done.seconds
-            yield (rows := taken(done))
-            advance(len(rows))
-            have += len(rows)
+            yield taken(done)
+            advance(end - have)
+            have = end
         size = sizes.next
-        for done in runner.map(worker, (work(start, size) for start in range(have, num, size))):
-            yield (rows := taken(done))
-            advance(len(rows))
-        self.run.log(
-            stage=stage, iteration=iteration.number, **{name: count for name, count in totals.items() if count}
-        )
+        ends = [(start, min(num, start + size)) for start in range(have, num, size)]
+        for (start, end), done in zip(ends, runner.map(worker, (work(*each) for each in ends)), strict=True):
+            yield taken(done)
+            advance(end - start)
+        if stage in ("search", "answers"):
+            told = {kind: count for kind, count in totals.items() if count}
+            self.run.log(stage=stage, iteration=iteration.number, **told)
 
     def _worker(self, policy: Checkpoint, judging: Checkpoint) -> Open:
         return self.parts.worker(policy, judging, self.names.get(judging, judging.model))
@@ -811,6 +936,12 @@ class Stages:
 def _draw(lessons: Sequence[T], num: int, rng: random.Random) -> list[T]:
     """Draw lessons, in their order; all if there are no more."""
     return [lessons[i] for i in sorted(rng.sample(range(len(lessons)), min(num, len(lessons))))]
+
+
+def _name_of(title: str, batch: Sequence[Candidates]) -> str:
+    """Name the file of what a judge says of a batch: of another one it is another file."""
+    asked = short_hash("\n".join([title, *map(dump, batch)]))
+    return f"{'-'.join(title.split()[:2])}-{asked}.jsonl"
 
 
 def _plain(value: Shadow | None) -> Any:

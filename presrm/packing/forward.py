@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
@@ -38,7 +37,7 @@ def read_row(model: nn.Module, layout: Layout, memory: Memory | None = None) -> 
         layout: The row.
         memory: Has the keys and values of what is not read now, and gets those of what is.
     """
-    base: Any = _base(model)
+    base: Any = base_of(model)
     device = base.get_input_embeddings().weight.device
     ids_T, positions_T = layout.ids_T, layout.positions_T
     if memory is not None:
@@ -66,7 +65,7 @@ def packed_logps(model: nn.Module, packed: Pack, *, by_token: bool = False, memo
     Returns:
         logps_S, sums over the scored tokens of each sequence; with `by_token` logps_N.
     """
-    base: Any = _base(model)
+    base: Any = base_of(model)
     device = base.get_input_embeddings().weight.device
     sources_W = packed.sources_W if memory is None else (memory.is_new_T.cumsum() - 1)[packed.sources_W]
     hidden_N_D = read_row(model, packed.layout, memory)
@@ -81,7 +80,7 @@ def packed_logps(model: nn.Module, packed: Pack, *, by_token: bool = False, memo
 @contextmanager
 def tree_attention_in(model: nn.Module) -> Iterator[None]:
     """Let a model run packs inside the block, and nothing else."""
-    base = _base(model)
+    base = base_of(model)
     before = base.config._attn_implementation
     base.set_attn_implementation(TREE_ATTENTION)
     try:
@@ -103,9 +102,9 @@ def accept_packs(model: nn.Module, longest: int | None = None) -> bool:
         Whether it does; a model that cannot is left as it is, and that is said once.
     """
     if not takes_packs(model, longest, training=True):
-        logger.warning("%s cannot take packed trees: every sequence runs alone", type(_base(model)).__name__)
+        logger.warning("%s cannot take packed trees: every sequence runs alone", type(base_of(model)).__name__)
         return False
-    _base(model).set_attn_implementation(TREE_ATTENTION)
+    base_of(model).set_attn_implementation(TREE_ATTENTION)
     model.forward = partial(packed_logps, model)
     return True
 
@@ -123,7 +122,7 @@ def takes_packs(model: nn.Module, longest: int | None = None, *, training: bool 
         training: Try it as in training, with a backward pass, which clears gradients. Dropout is off meanwhile; a model
             that draws at random all the same is tried as in evaluation.
     """
-    base = _base(model)
+    base = base_of(model)
     text = base.config.get_text_config()
     if base.config.is_encoder_decoder:
         return False
@@ -154,7 +153,7 @@ def rotary_group(model: nn.Module) -> Callable[[int], Hashable]:
     Returns:
         A function from the longest length of what has to lie together to a key; what has the same key may be packed.
     """
-    text = _base(model).config.get_text_config()
+    text = base_of(model).config.get_text_config()
     rope = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
     first = rope.get("original_max_position_embeddings") or getattr(text, "original_max_position_embeddings", None)
     kind = rope.get("rope_type")
@@ -170,7 +169,7 @@ def _agrees(model: nn.Module, depth: int) -> bool:
 
     In any precision: the two may be apart by a small part of what the row is off when it is read as plain text.
     """
-    base: Any = _base(model)
+    base: Any = base_of(model)
     highest = min(_PROBE_IDS, base.get_input_embeddings().weight.shape[0])
     trunk = tuple(np.random.default_rng(0).integers(2, highest, depth).tolist())
     branches = ((2, 8, 6), (4, 10), (12, 2, 7, 5))
@@ -206,7 +205,7 @@ def _alone_logps(model: nn.Module, sequences: Sequence[Scored]) -> Tensor:
 @torch.no_grad()
 def _last_logps(model: nn.Module, ids: Ids, num: int) -> Tensor:
     """Log-probabilities (nats) of every token behind each of the last `num` ones of a text: logps_K_V."""
-    ids_1_T = torch.tensor([ids], device=_base(model).device)
+    ids_1_T = torch.tensor([ids], device=base_of(model).device)
     logits_1_K_V = model(input_ids=ids_1_T, use_cache=False, logits_to_keep=num).logits
     return cast(Tensor, logits_1_K_V[0].float().log_softmax(-1))
 
@@ -234,9 +233,10 @@ def _without_dropout(model: nn.Module) -> Iterator[None]:
             holder[name] = value
 
 
-def _base(model: nn.Module) -> PreTrainedModel:
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
-    return cast(PreTrainedModel, base)
+def base_of(model: nn.Module) -> PreTrainedModel:
+    """Give the model inside an adapter, or the model itself; peft, which takes long to import, need not be there."""
+    get = getattr(model, "get_base_model", None)
+    return cast(PreTrainedModel, model if get is None else get())
 
 
 def _target_logps(head: Any, hidden_W_D: Tensor, targets_W: Tensor) -> Tensor:

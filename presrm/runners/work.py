@@ -8,8 +8,10 @@ from typing import Any, Literal, Protocol
 from presrm.files.ledger import Call
 from presrm.types import Problem
 
-Stage = Literal["search", "answers", "siblings", "health", "write", "judge"]
-"""What asks a policy. Search, answers and judging of a file are done group by group, the others by one worker."""
+Stage = Literal["search", "answers", "siblings", "watch", "health", "shadow", "write", "judge"]
+"""What asks a policy: ``watch`` is the search, ``health`` the questions, by which the health of a judge is measured.
+Problems that are written, and the comparison with a shadow judge, are the work of one worker, all others are done group
+by group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Done:
     """What became of it.
 
     Attributes:
-        rows: Of the artefact; of written problems, group by group; of the judge's health one.
+        rows: Of the artefact; of written problems, group by group; of the comparison with a shadow one.
         calls: Questions to the judge and what came back, for the ledger.
         counts: What the engine counted.
         seconds: How long the engine estimates that it took; none where it does not tell (`presrm.groups`).

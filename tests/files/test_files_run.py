@@ -265,6 +265,23 @@ def test_rows_that_are_none_are_made_once(tmp_path: Path) -> None:
         assert run.iteration(1).rows(Problem, "pairs.jsonl", lambda have: pytest.fail("made again")) == []
 
 
+def test_a_part_of_an_iteration_is_discarded_with_all_that_it_holds_and_nothing_else(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        iteration = run.iteration(1)
+        kept = iteration.rows(Problem, "problems.jsonl", groups_from)
+        part = iteration.inside("health")
+        part.rows(Problem, "trees.jsonl", groups_from)
+        with pytest.raises(Killed):
+            part.rows(Problem, "begun.jsonl", lambda have: dying(have, 1))
+        iteration.discard("health")
+        iteration.discard("health")
+        assert not part.path.exists()
+    assert check_run(tmp_path / "run") == (1, [])
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert run.iteration(1).rows(Problem, "problems.jsonl", groups_from) == kept
+        assert not run.iteration(1).inside("health").is_done("trees.jsonl")
+
+
 def test_another_policy_of_an_iteration_stands_beside_the_first(tmp_path: Path) -> None:
     def made(out: Path) -> Checkpoint:
         out.mkdir()

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from presrm.config import WatchConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import JudgeError
 from presrm.files.ledger import Call, short_hash
@@ -171,18 +170,15 @@ def test_all_signs_of_a_judge_come_from_what_they_are_named_for() -> None:
     calls += [call(texts, value) for texts, value in (("good 3|bad 3", 1.0), ("bad 3|good 3", 0.0))]
     calls += [call(texts, 1.0) for texts in ("other|step 0", "step 0|other")]
     accuracy = JudgeAccuracy(Figure(7, 0.5), 0, 0)
-    options = WatchConfig(num_problems=3, num_rejudged=2)
     found = measure_signs(
-        judge,
         [tree],
         fixed,
-        accuracy,
-        last,
         calls,
         lambda solution: solution.text == "step 0",
-        options,
         tie_tolerance=0.0,
-        seed=0,
+        caught=accuracy.right,
+        talked_into=judge_solicited(fixed[:3], judge, 0.0),
+        agreement=judge_again(last, judge, num=2, seed=0),
     )
     assert (found.readable, found.ties) == (share([True, True]), share([False]))
     assert found.caught == accuracy.right

@@ -93,9 +93,13 @@ def test_the_same_bytes_whoever_does_the_groups(num: int, deaths: int, here: dic
     assert [(item.stage, item.start, len(item.problems)) for item in runner.done] == [
         *(("search", start, num) for start, num in ((0, 1), (1, 2), (3, 2))),
         *(("answers", start, num) for start, num in ((0, 1), (1, 2), (3, 2))),
-        ("siblings", 0, 0),
-        ("health", 0, 0),
+        *(("siblings", start, num) for start, num in ((0, 1), (1, 2), (3, 1))),
+        *(("watch", start, num) for start, num in ((0, 1), (1, 2), (3, 2))),
+        *(("health", 0, 0) for item in runner.done if item.stage == "health"),
     ]
+    asked = [len(item.given[0]) for item in runner.done if item.stage == "health"]
+    assert max(asked) == 2
+    assert len(asked) > 10
 
 
 class Killed(BaseException):
@@ -103,11 +107,15 @@ class Killed(BaseException):
 
 
 class Stopped(Next):
-    """Dies with the process that started it, after some groups."""
+    """Dies with the process that started it, with the last of some groups."""
+
+    def __init__(self, after: int = 2) -> None:
+        super().__init__()
+        self.after = after
 
     def map(self, worker: Open, work: Iterable[Work]) -> Iterator[Done]:
         for done in super().map(worker, work):
-            if len(self.done) == 2:
+            if len(self.done) == self.after:
                 raise Killed
             yield done
 
@@ -118,6 +126,23 @@ def test_a_killed_driver_resumes_at_the_group_that_it_had_not_written(here: dict
     runner = Next()
     assert work(tmp_path / "run", runner, config_of())["trees.jsonl"] == here["trees.jsonl"]
     assert [item.start for item in runner.done if item.stage == "search"] == [1, 3]
+
+
+@pytest.mark.parametrize("is_ledger_lost", [False, True])
+def test_the_health_of_a_judge_resumes_where_it_was_unless_its_verdicts_are_lost(
+    is_ledger_lost: bool, here: dict[str, bytes], tmp_path: Path
+) -> None:
+    killed = Stopped(14)
+    with pytest.raises(Killed):
+        work(tmp_path / "run", killed, config_of())
+    assert [item.stage for item in killed.done][-4:] == ["watch", "watch", "health", "health"]
+    if is_ledger_lost:
+        for path in (tmp_path / "run").glob("ledger.sqlite*"):
+            path.unlink()
+    runner = Next()
+    found = work(tmp_path / "run", runner, config_of())
+    assert {item.stage for item in runner.done} == ({"watch", "health"} if is_ledger_lost else {"health"})
+    assert found["health"] == here["health"]
 
 
 def test_metrics_count_what_workers_did(tmp_path: Path) -> None:
