@@ -257,7 +257,10 @@ class Checker(Protocol):
     """Exact labels of steps, where a kind of problem has them."""
 
     def check(self, items: Sequence[Trajectory]) -> list[list[bool | None]]:
-        """Label every step of every trajectory: right, wrong, or none where that cannot be told."""
+        """Label every step of every trajectory: right, wrong, or none where that cannot be told.
+
+        A step may be a whole solution (``search.unit: solution``): it is right if everything in it is.
+        """
         ...
 
 

@@ -332,6 +332,8 @@ def check_grader(grader: Grader, cases: Iterable[tuple[str, str, Grade]]) -> Non
 def check_checker(checker: Checker, problems: Sequence[Problem], splitter: StepSplitter) -> None:
     """Check the laws of a checker: one label a step, right ones for right solutions, none where nothing is known.
 
+    A right solution is right in one step as well as cut into several.
+
     `problems` are some that it knows, with solutions; `splitter` cuts these into steps. The first broken law raises.
     """
     solutions = [Trajectory(p, tuple(map(Step, splitter.split(p.solution or "")))) for p in problems]
@@ -339,6 +341,12 @@ def check_checker(checker: Checker, problems: Sequence[Problem], splitter: StepS
         if labels != [True] * len(solution.steps):
             raise AssertionError(
                 f"expected every step of a right solution to be right, but got {labels}: {solution.text}"
+            )
+    whole = [Trajectory(one.problem, (Step(one.text),)) for one in solutions]
+    for solution, labels in zip(whole, checker.check(whole), strict=True):
+        if labels != [True]:
+            raise AssertionError(
+                f"expected a right solution in one step to be right, but got {labels}: {solution.text}"
             )
     if [labels for one in solutions for labels in checker.check([one])] != checker.check(solutions):
         raise AssertionError("labels must not depend on the company of a solution")

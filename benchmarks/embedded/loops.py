@@ -4,12 +4,14 @@
 
 Ways: the loop with the policy's own judge (`self`); with a judge that tosses a coin (`random`, the floor) and with the
 exact checker (`checker`, the ceiling); SFT on the chosen steps instead of DPO (`sft`); no loop (`score`: more seed SFT
-at equal compute is made by `make.py` and scored so). Held-out problems derive from --seed, which no tuning has used.
+at equal compute is made by `make.py` and scored so); and the other methods, with the same problems. Held-out problems
+derive from --seed, which no tuning has used. Tokens are those drawn and read to make the policy, its measurement apart.
 """
 
 import argparse
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 from presrm.assembly.runs import train
@@ -18,13 +20,24 @@ from presrm.config import load_config
 from presrm.judges import JUDGES
 from presrm.types import Candidates, Judgement
 
-WAYS = {
-    "self": [],
-    "random": ["judge.kind=random"],
-    "checker": ["judge.kind=checker"],
-    "sft": ["objective.kind=imitation"],
-    "score": ["iterations=0"],
+LOOP, RLSR, OTHER = "embedded", "embedded-rlsr", "embedded-self-rewarding"
+STEPS = ["search.kind=greedy", "search.temperature=1.0", "search.top_p=1.0"]
+WAYS: dict[str, tuple[str, list[str]]] = {
+    "self": (LOOP, []),
+    "random": (LOOP, ["judge.kind=random"]),
+    "checker": (LOOP, ["judge.kind=checker"]),
+    "sft": (LOOP, ["objective.kind=imitation"]),
+    "score": (LOOP, ["iterations=0"]),
+    "mcts": (LOOP, ["search.kind=mcts", "search.options={num_descents: 16}", "judge.kind=pointwise", "pairs.by=worth"]),
+    "self-rewarding": (OTHER, []),
+    "self-rewarding checker": (OTHER, ["judge.kind=checker", "judge.votes=1"]),
+    "rlsr": (RLSR, []),
+    "rlsr steps": (RLSR, STEPS),
+    "rlsr checker": (RLSR, ["judge.kind=checker"]),
+    "rlsr made-up": ("embedded-rlsr-self", []),
+    "rlsr made-up checker": ("embedded-rlsr-self", ["judge.kind=checker"]),
 }
+MEASURES = ("answers", "health", "signs")
 
 
 class RandomJudge:
@@ -58,9 +71,11 @@ def main() -> None:
     options = parser.parse_args()
     for policy in options.policies:
         for way in options.ways:
-            settings = [f"model.id={policy}", f"seed={options.seed}", *WAYS[way], *options.set]
-            out = options.out / f"{policy.name}-{way}"
-            summaries = train(load_config("embedded", settings), out, RichProgress())
+            config, changes = WAYS[way]
+            settings = [f"model.id={policy}", f"seed={options.seed}", *changes, *options.set]
+            out = options.out / f"{policy.name}-{way.replace(' ', '-')}"
+            summaries = train(load_config(config, settings), out, RichProgress())
+            spent = tokens(out)
             for summary in summaries:
                 siblings, vs_first, accuracy = summary.health.siblings, summary.vs_first, summary.scores.accuracy
                 change = (vs_first and vs_first.difference.value) or 0.0
@@ -75,8 +90,20 @@ def main() -> None:
                     "siblings": siblings and siblings.accuracy.right.value,
                     "sibling_pairs": siblings and siblings.accuracy.right.num,
                     "pairs": summary.num_lessons,
+                    "steps": summary.scores.mean_steps,
+                    "tokens": spent[summary.number],
                 }
                 print(json.dumps(row), flush=True)
+
+
+def tokens(run: Path) -> Counter[int]:
+    """Tokens drawn and read in each iteration to make its policy."""
+    spent: Counter[int] = Counter()
+    for line in (run / "metrics.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        if row.get("stage") not in MEASURES and row.get("iteration"):
+            spent[row["iteration"]] += row.get("tokens_generated", 0) + row.get("tokens_read", 0)
+    return spent
 
 
 if __name__ == "__main__":

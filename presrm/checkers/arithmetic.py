@@ -17,7 +17,7 @@ class ArithmeticChecker:
     A step is judged by what stands before it: after a slip, the next step is right if it goes on from the number that
     was written. After a skipped operation, it is right if it goes on with the one behind it. Operations that do not
     need each other may come in any order, and sums and products the other way round. A line that is neither step nor
-    answer is wrong.
+    answer is wrong. A step of several lines, such as a whole solution, is right if each of its lines is.
     """
 
     def check(self, items: Sequence[Trajectory]) -> list[list[bool | None]]:
@@ -33,18 +33,24 @@ def _check(problem: Problem, steps: Sequence[str]) -> list[bool | None]:
     results: list[int | None] = [None] * len(plan.operations)
     labels: list[bool | None] = []
     for text in steps:
-        if answer := _ANSWER.fullmatch(text):
-            labels.append(results[-1] == int(answer[1]))
-        elif step := _STEP.fullmatch(text):
-            left, operator, right, result = int(step[1]), step[2], int(step[3]), int(step[4])
-            number, is_due = locate(plan, results, left, operator, right)
-            labels.append(is_due and result == apply(operator, left, right))
-            if number is not None:
-                for below in plan.under(number):
-                    results[below] = result  # what a skipped operation would have given is never asked for again
-        else:
-            labels.append(False)
+        lines = [_check_line(plan, results, line) for line in text.splitlines() if line.strip()]
+        labels.append(bool(lines) and all(lines))
     return labels
+
+
+def _check_line(plan: Plan, results: list[int | None], line: str) -> bool:
+    """Label a line, and note in `results` what was done in it."""
+    if answer := _ANSWER.fullmatch(line):
+        return results[-1] == int(answer[1])
+    step = _STEP.fullmatch(line)
+    if not step:
+        return False
+    left, operator, right, result = int(step[1]), step[2], int(step[3]), int(step[4])
+    number, is_due = locate(plan, results, left, operator, right)
+    if number is not None:
+        for below in plan.under(number):
+            results[below] = result  # what a skipped operation would have given is never asked for again
+    return is_due and result == apply(operator, left, right)
 
 
 def locate(plan: Plan, results: Sequence[int | None], left: int, operator: str, right: int) -> tuple[int | None, bool]:

@@ -131,6 +131,12 @@ class DPO(_Preference):
     label_smoothing: float = Field(
         0.0, ge=0, lt=0.5, description="Share of pairs held to be the wrong way round (conservative DPO)."
     )
+    rpo_alpha: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the chosen step's own loss (nats a token), which keeps it likely; iterative reasoning "
+        "preference optimisation (arXiv 2404.19733) has 1.",
+    )
 
     def losses(self, scores: Scores) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss (nats) of each pair, weighted."""
@@ -139,7 +145,11 @@ class DPO(_Preference):
         if scores.doubts_B is not None:  # wrong if the one is and the other is not
             doubt = scores.doubts_B * (1 - self.label_smoothing) + (1 - scores.doubts_B) * self.label_smoothing
         loss_B = step_dpo_loss(*policy_2_B, *reference_2_B, beta=self.beta, label_smoothing=doubt)
-        return scores.weights_B * loss_B, _rewards(policy_2_B, reference_2_B, self.beta)
+        logged = _rewards(policy_2_B, reference_2_B, self.beta)
+        if self.rpo_alpha:
+            nll_B = -policy_2_B[0] / scores.lengths_R_B[0]
+            loss_B, logged = loss_B + self.rpo_alpha * nll_B, {**logged, "nll_loss": nll_B}
+        return scores.weights_B * loss_B, logged
 
 
 class IPO(_Preference):

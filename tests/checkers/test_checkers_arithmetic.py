@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,18 @@ def test_the_reference_solution_is_right_at_every_step(seed: int) -> None:
     steps = problem.solution.splitlines(keepends=True)
     assert check(problem, steps) == [True] * len(steps)
     assert steps[-1] == f"#### {problem.answer}"
+
+
+@pytest.mark.parametrize("wrong", [None, 0, 1, 2, 3])
+@pytest.mark.parametrize("cuts", [(), (1,), (2,), (1, 3)])
+def test_a_step_of_several_lines_is_right_if_each_of_them_is(wrong: int | None, cuts: tuple[int, ...]) -> None:
+    lines = [
+        line.replace("=", "= 1").replace("#### ", "#### 1") if n == wrong else line for n, line in enumerate(RIGHT)
+    ]
+    labels = check(PROBLEM, lines)
+    spans = list(pairwise([0, *cuts, len(lines)]))
+    assert check(PROBLEM, ["".join(lines[a:b]) for a, b in spans]) == [all(labels[a:b]) for a, b in spans]
+    assert all(labels) == (wrong is None)
 
 
 @pytest.mark.parametrize(

@@ -168,8 +168,23 @@ def test_the_objectives_give_these_losses_weighted_and_what_trl_logs() -> None:
     assert torch.allclose(loss_B, weights_B * step_ipo_loss(*sums, *lengths, beta=0.3))
 
 
+def test_the_chosen_step_is_imitated_beside_it_by_the_token() -> None:
+    """Chosen: -1 and -2 nats in two tokens, and -1.5 in one; the reference does not matter to this part."""
+    policy_N, weights_B = torch.tensor([-1.0, -2.0, -3.0, -1.5, -4.0], requires_grad=True), torch.tensor([1.0, 0.5])
+    scores = Scores(policy_N, torch.tensor([-2.0, -2.0, -2.5, -1.5, -3.0]), None, [(2, 1), (1, 1)], weights_B)
+
+    plain_B, _ = DPO(beta=0.3).losses(scores)
+    loss_B, seen = DPO(beta=0.3, rpo_alpha=2.0).losses(scores)
+
+    assert (loss_B - plain_B).tolist() == pytest.approx([2.0 * 1.5, 0.5 * 2.0 * 1.5])
+    assert seen["nll_loss"].tolist() == pytest.approx([1.5, 1.5])
+    (gradient_N,) = torch.autograd.grad((loss_B - plain_B).sum(), policy_N)
+    assert gradient_N.tolist() == pytest.approx([-1.0, -1.0, 0.0, -1.0, 0.0])
+    assert "nll_loss" not in DPO().losses(scores)[1]
+
+
 def test_pairs_count_alike_and_are_as_sure_as_they_say_unless_it_is_set() -> None:
-    assert DPO() == DPO(beta=0.1, label_smoothing=0.0, weight="equal")
+    assert DPO() == DPO(beta=0.1, label_smoothing=0.0, rpo_alpha=0.0, weight="equal")
     assert IPO() == IPO(beta=0.1, weight="equal")
 
 
@@ -181,6 +196,7 @@ def test_pairs_count_alike_and_are_as_sure_as_they_say_unless_it_is_set() -> Non
         (IPO, {"beta": 0}),
         (DPO, {"label_smoothing": -0.1}),
         (DPO, {"label_smoothing": 0.5}),
+        (DPO, {"rpo_alpha": -1.0}),
         (DPO, {"weight": "length"}),
         (IPO, {"label_smoothing": 0.1}),
     ],
