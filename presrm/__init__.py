@@ -10,7 +10,7 @@ Every public name can be imported from here; each is loaded when it is first use
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
     "presrm.types": (

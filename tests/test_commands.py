@@ -27,7 +27,7 @@ EXAMPLES = ROOT / "examples"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(EXAMPLES.glob("*.py"))]
 READ_PAGES = [*sorted((ROOT / "benchmarks").glob("*/*.md")), *sorted((ROOT / "presrm/cli").glob("*.py"))]
 COMMAND = re.compile(r"^ *(?:\$ )?(?:[\w. ]+\| )?(presrm [a-z].*)$", re.MULTILINE)
-ONLY_READ = re.compile(r"https?://|my\.yaml|--judge prm|\bmy\.py|my_package")
+ONLY_READ = re.compile(r"https?://|--push-to-hub|my\.yaml|--judge prm|\bmy\.py|my_package")
 ON_A_RUN = re.compile(r"\bruns/.*|pairs\.jsonl")
 REGISTRIES: dict[str, Any] = {"judge": JUDGES, "method": METHODS, "searcher": SEARCHERS, "splitter": SPLITTERS}
 # What is shown -> what is there.

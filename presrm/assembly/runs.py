@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from presrm.assembly.inputs import hash_inputs
 from presrm.assembly.parts import Parts
 from presrm.config import Config
 from presrm.engines.hf_files import policy_at
-from presrm.errors import RequestError
+from presrm.errors import PresrmError, RequestError
 from presrm.files.aside import end_rerun, set_aside
 from presrm.files.run import RunDir, replace_file
 from presrm.iteration import IterationSummary
@@ -60,7 +60,7 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
         parts.held_out()
         if config.iterations:
             parts.source(2)  # a misspelt file is reported at once, not after M1 has been assessed
-        drawing, trackers = _Drawing(out), open_trackers(config, out)
+        drawing, trackers = _Drawing(out, progress.note), open_trackers(config, out)
 
         def report(rows: Sequence[IterationSummary]) -> None:
             write_report(config, run, rows)
@@ -147,8 +147,9 @@ class _Drawing:
     Without clocks: equal runs give equal pages. ``presrm report`` adds time and tokens.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, note: Callable[[str], None]) -> None:
         self._run = run
+        self._note = note
         self._seconds = 0.0
         self._is_behind = False
 
@@ -162,7 +163,10 @@ class _Drawing:
         """Draw, if there is something new."""
         if self._is_behind:
             began = time.monotonic()
-            write_run_page(self._run, clocks=False, plots=False)
+            try:
+                write_run_page(self._run, clocks=False, plots=False)
+            except PresrmError as error:  # whoever needs what cannot be read refuses it, and says how to go on
+                self._note(f"the page of the run is not drawn: {error}")
             self._seconds, self._is_behind = time.monotonic() - began, False
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from presrm.types import PreferencePair
 
 _THRESHOLD = 0.5
+_HUB = "hub"
 
 
 def export(
@@ -28,8 +29,10 @@ def export(
             "or judged solutions.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="With --merge a new folder; with --to a file.")],
-    merge: Annotated[bool, typer.Option("--merge", help="Add the adapter to its base: one whole model.")] = False,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="PATH", help="With --merge or --to hub a new folder; else a new file.")
+    ],
+    merge: Annotated[bool, typer.Option("--merge", help="Add adapters to their base: whole models.")] = False,
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"],
         typer.Option("--dtype", help="With --merge: number format of the weights. float32 rounds nothing."),
@@ -39,12 +42,19 @@ def export(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="Write pairs for step-dpo, trl, openrlhf or llama-factory, or judged steps as prm800k, "
-            "math-shepherd or trl-stepwise.",
+            help="Write pairs for step-dpo, trl, openrlhf or llama-factory, judged steps as prm800k, math-shepherd or "
+            "trl-stepwise, or a run for the hub.",
         ),
     ] = None,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option("--push-to-hub", metavar="USER/NAME", help="With --to hub: upload what is written."),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="With --push-to-hub: a new repository can be seen by everybody.")
+    ] = False,
 ) -> None:
-    """Write a policy, preference pairs or judged steps for other tools.
+    """Write a policy, preference pairs or judged steps for other tools, or a run for the Hub.
 
     A policy of a run (RUN/iterations/3/policy) or of fit is a folder that transformers or PEFT load as it is. An
     adapter also needs its base; with --merge the two become one model, with tokenizer, chat template and card.
@@ -56,11 +66,22 @@ def export(
     Judged steps are those of a run's search, or of a file that judge-steps wrote. A step is right if its score is at
     least judge.threshold of the run (0.5 for a file). A step without a score gets no label.
 
+    --to hub writes a run as it is handed on: every policy with a model card, and its lessons with a data-set card.
+    Nothing is uploaded unless --push-to-hub names a repository: then the model goes to USER/NAME and the lessons to
+    USER/NAME-lessons, private if they are new, with a revision M2, M3, ... for every iteration. The token is taken from
+    HF_TOKEN or 'hf auth login'.
+
     \b
       $ presrm export runs/mine/iterations/3/policy --merge --out whole
       $ presrm export runs/mine --to step-dpo --out pairs.jsonl
       $ presrm export checked.jsonl --to math-shepherd --out shepherd.jsonl
+      $ presrm export runs/mine --to hub --out published
     """
+    if ((push_to_hub or public) and to != _HUB) or (public and not push_to_hub):
+        raise RequestError("--push-to-hub goes with --to hub, and --public with --push-to-hub")
+    if to == _HUB:
+        _export_run(Path(source), out, push_to_hub, public=public, merge=merge, dtype=dtype)
+        return
     if merge is (to is not None):
         raise RequestError("say what to export: --merge makes one model of a policy, --to FORMAT writes pairs or steps")
     if to is not None:
@@ -76,12 +97,25 @@ def export(
     print(f"The model is in {out}" + ("" if policy.adapter else f"; {source} has no adapter, so it is a copy"))
 
 
+def _export_run(run: Path, out: Path, repository: str | None, *, public: bool, merge: bool, dtype: str) -> None:
+    from presrm.assembly.publishing import check_repository, is_publication, push, write_publication
+    from presrm.cli.fit import new_folder
+
+    if repository:
+        check_repository(repository)
+    if not (repository and is_publication(run, out)):
+        numbers = write_publication(run, new_folder(out), merge=merge, dtype=dtype)
+        print(f"{', '.join(f'M{number}' for number in numbers)} of {run} with cards, and the lessons, are in {out}")
+    if repository:
+        push(out, repository, print, public=public)
+
+
 def _export_rows(source: Path, to: str, out: Path) -> None:
     from presrm.formats.exports import WRITERS
     from presrm.formats.step_exports import STEP_WRITERS
     from presrm.registry import nearest
 
-    known = [*WRITERS, *STEP_WRITERS]
+    known = [*WRITERS, *STEP_WRITERS, _HUB]
     if to not in known:
         raise RequestError(f"--to {to}: no such format; {nearest(to, known)}")
     if out.exists():

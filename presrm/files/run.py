@@ -134,6 +134,8 @@ class RunDir:
         self.write("config.yaml", text)
         if self._lock is not None:
             _cut_torn_line(self.path / "metrics.jsonl")
+            if (self.path / f"{LEDGER}-wal").exists():
+                _ = self.ledger  # of a killed writer: closing it makes one file of it again
 
     def _check(self, config: Config, inputs: Mapping[str, str]) -> None:
         if not any(self.manifest["artefacts"].values()):

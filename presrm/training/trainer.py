@@ -3,13 +3,15 @@
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 
+import torch
 from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from transformers import TrainingArguments
@@ -75,7 +77,8 @@ class _Frozen:
         belongs_to = json.dumps([weights, sorted(reads), compute_dtype(self.model), rows])
         name = f"reference-{sha256(belongs_to.encode()).hexdigest()[:16]}"
         is_main = trainer.is_world_process_zero()
-        stored = [_read_stored(self.out.parent, name) if is_main else None]
+        num = sum(sum(lesson.lengths) for lesson in trainer.lessons)
+        stored = [_read_stored(self.out.parent, name, reads, num) if is_main else None]
         broadcast_object_list(stored)  # other machines may not see the file
         if stored[0] is not None:
             return {name: logps_M.to(trainer.args.device) for name, logps_M in load(stored[0]).items()}
@@ -92,15 +95,27 @@ class _Frozen:
         return found
 
 
-def _read_stored(folder: Path, name: str) -> bytes | None:
-    """Read log-probabilities that were stored, if they still are what the name of their file says."""
+def _read_stored(folder: Path, name: str, reads: Set[str], num: int) -> bytes | None:
+    """Read log-probabilities that were stored, if they are what the name of their file says, of all `num` tokens."""
     for path in folder.glob(f"{name}-*.safetensors"):
         data = path.read_bytes()
-        if path.stem == f"{name}-{_short_hash(data)}":
+        if path.stem == f"{name}-{_short_hash(data)}" and _fits(data, reads, num):
             return data
         logger.warning("%s is not what was written there: it is computed anew", path)
         path.unlink()
     return None
+
+
+def _fits(data: bytes, reads: Set[str], num: int) -> bool:
+    """Whether these are the log-probabilities that are read: a finite float32 for each token."""
+    try:
+        found = load(data)
+    except SafetensorError:
+        return False
+    return found.keys() == reads and all(
+        logps_M.dtype == torch.float32 and logps_M.shape == (num,) and bool(logps_M.isfinite().all())
+        for logps_M in found.values()
+    )
 
 
 def _short_hash(data: bytes) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -466,6 +468,19 @@ def test_a_damaged_ledger_is_told_with_what_to_do(tmp_path: Path) -> None:
         (tmp_path / "run/ledger.sqlite").write_text("no ledger" * 1000)
         with pytest.raises(RunError, match=r"cannot open the verdict ledger .*ledger\.sqlite"):
             _ = run.ledger
+
+
+def test_what_a_killed_writer_left_of_the_ledger_becomes_one_file(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from presrm.config import Config; from presrm.files.run import RunDir\n"
+        "RunDir(Path(sys.argv[1]), Config()).ledger.record([]); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "run"], check=False)
+    assert (tmp_path / "run/ledger.sqlite-wal").exists()
+    with RunDir(tmp_path / "run", Config()):
+        pass
+    assert [path.name for path in (tmp_path / "run").glob("ledger*")] == ["ledger.sqlite"]
 
 
 LINKS = [

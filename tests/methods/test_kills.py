@@ -1,93 +1,75 @@
 """A run of the embedded policy, killed with SIGKILL again and again, comes out as if it had never been stopped.
 
-Four kills of each method; ``PRESRM_KILLS=60`` makes it sixty. Kills come in all stages, training included: a start is
-killed after so many events of its progress, and a little time that is drawn.
+Four kills of each method, here and with two workers; ``PRESRM_KILLS=60`` makes it sixty. Kills come in all stages,
+training included: a start is killed after a number of events of its progress, and a little time, that are drawn. With
+workers every other kill takes one of them, and the run has to go on by itself.
 """
 
-import multiprocessing
+import logging
 import os
 import random
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing.sharedctypes import Synchronized
+from collections import Counter
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from embedded_runs import METHODS, RUNNERS, Kill, config_of, start
 from scripted_run import bytes_of
 
-from presrm.assembly import runs
-from presrm.config import Config, load_config
 from presrm.files.run import check_run
-from presrm.methods.stages import SilentProgress
 
+logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.slow
 NUM_KILLS = int(os.environ.get("PRESRM_KILLS", "4"))
-SMALL = [
-    "iterations=1",
-    "threads=1",
-    "problems.num_train=6",
-    "problems.num_held_out=4",
-    "evaluation.num_judge_problems=2",
-    "evaluation.group_size=2",
-    "search.group_size=2",
-    "watch.num_problems=2",
-]
-CONFIGS = {"presrm": "embedded", "self-rewarding": "embedded-self-rewarding", "rlsr": "embedded-rlsr"}
+_MANY = 40
 
 
-class Counting(SilentProgress):
-    """Counts stages, and what is done in them."""
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The bytes of a run that nobody stopped, and the number of its events."""
 
-    def __init__(self, count: "Synchronized[int]") -> None:
-        self.count = count
+    @cache
+    def make(method: str, runner: str) -> tuple[dict[str, bytes], int]:
+        out = tmp_path_factory.mktemp("whole") / "run"
+        num_events = start(config_of(method, runner), out).num_events
+        return bytes_of(out), num_events
 
-    def _tick(self, _: object = None) -> None:
-        with self.count.get_lock():
-            self.count.value += 1
-
-    @contextmanager
-    def stage(self, name: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        self._tick()
-        yield self._tick
-        self._tick()
+    return make
 
 
-def start(config: Config, out: Path, kill_after: int | None, patience: float = 0.0) -> int | None:
-    """Run in a process of its own; give the number of events, or none if it was killed after so many of them."""
-    context = multiprocessing.get_context("fork")
-    count: Synchronized[int] = context.Value("i", 0)
-    process = context.Process(target=runs.train, args=(config, out, Counting(count)))
-    process.start()
-    while process.is_alive() and (kill_after is None or count.value < kill_after):
-        time.sleep(0.002)
-    if process.is_alive() and kill_after is not None:
-        time.sleep(patience)
-        process.kill()
-    process.join()
-    if process.exitcode == -9:
-        return None
-    assert process.exitcode == 0
-    return count.value
+def made(files: dict[str, bytes]) -> dict[str, bytes]:
+    """What does not tell who made it."""
+    return {name: content for name, content in files.items() if name.startswith("iterations/")}
 
 
-@pytest.mark.parametrize("method", CONFIGS)
-def test_a_run_that_is_killed_again_and_again_comes_out_the_same(method: str, tmp_path: Path) -> None:
-    config, rng = load_config(CONFIGS[method], SMALL), random.Random(method)
-    num_events = start(config, tmp_path / "whole", None)
-    assert num_events is not None
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_is_killed_again_and_again_comes_out_the_same(
+    method: str, runner: str, whole, tmp_path: Path
+) -> None:
+    if runner != "here" and find_spec("ray") is None:
+        pytest.skip("Ray is not installed")
+    config, rng = config_of(method, runner), random.Random(method)
+    expected, num_events = whole(method, runner)
     assert num_events > 10
-    expected = bytes_of(tmp_path / "whole")
     assert any(name.endswith("policy/model.safetensors") for name in expected)
+    assert made(expected) == made(whole(method, "here")[0])
 
-    killed, folder = 0, 0
-    while killed < NUM_KILLS:
+    stages: Counter[str] = Counter()
+    folder = 0
+    while stages.total() < NUM_KILLS:
         out = tmp_path / f"killed-{folder}"
-        if start(config, out, rng.randint(1, max(2, 2 * num_events // NUM_KILLS)), rng.random() / 20) is None:
-            killed += 1
-        else:
+        worker = runner != "here" and stages.total() % 2 == 1
+        ended = start(config, out, Kill(rng.randint(1, num_events), rng.random() / 20, worker))
+        stages[ended.stage if ended.was_killed else "a worker"] += ended.num_killed
+        if not ended.was_killed:
             assert bytes_of(out) == expected
             folder += 1
-    assert start(config, tmp_path / f"killed-{folder}", None) is not None
+    assert start(config, tmp_path / f"killed-{folder}").was_killed is False
     assert bytes_of(tmp_path / f"killed-{folder}") == expected
     assert check_run(tmp_path / f"killed-{folder}")[1] == []
+    logger.info("kills: %s", dict(stages))
+    if NUM_KILLS >= _MANY:
+        assert any("train" in stage or "fit" in stage for stage in stages), stages
+        assert len(stages) > 4, stages

@@ -382,6 +382,33 @@ def test_a_stored_reference_that_was_changed_is_computed_anew(
     assert stored.read_bytes() == data
 
 
+@pytest.mark.parametrize("damage", ["shorter", "named", "not-finite", "wide", "two-dimensional"])
+def test_a_stored_reference_of_another_shape_is_computed_anew_whatever_its_name_says(
+    tiny_policy: Path, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy, pairs = Checkpoint(str(tiny_policy)), make_pairs(2)
+    _, first = fit(pairs, policy, tmp_path / "first")
+    (stored,) = tmp_path.glob("reference-*.safetensors")
+    (logps_M,) = load_file(stored).values()
+    other = {
+        "shorter": {"reference": logps_M[:-1]},
+        "named": {"start": logps_M},
+        "not-finite": {"reference": logps_M / 0},
+        "wide": {"reference": logps_M.double()},
+        "two-dimensional": {"reference": logps_M[None]},
+    }
+    data = save(other[damage])
+    planted = tmp_path / f"{stored.stem.rpartition('-')[0]}-{sha256(data).hexdigest()[:16]}.safetensors"
+    stored.rename(planted)
+    planted.write_bytes(data)
+
+    _, again = fit(pairs, policy, tmp_path / "again")
+
+    assert f"{planted} is not what was written there: it is computed anew" in caplog.text
+    assert steps_of(again) == steps_of(first)
+    assert list(tmp_path.glob("reference-*.safetensors")) == [stored]
+
+
 def test_a_policy_has_one_writer_and_no_link_is_followed(tiny_policy: Path, tmp_path: Path) -> None:
     with lock_beside(tmp_path / "out"), pytest.raises(RunError, match=r"process \d+ on .* is working on .*out; wait"):
         fit(make_pairs(1), Checkpoint(str(tiny_policy)), tmp_path / "out")
