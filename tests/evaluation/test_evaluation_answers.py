@@ -241,10 +241,16 @@ def test_best_of_n_keeps_all_solutions_and_a_search_by_steps_the_one_it_ends_wit
     best = search("best-of-n", write)
     assert {len(answer.solutions) for answer in best} == {4}
     for answer in best:
+        scores = [None if one.text == "huh" else 1 / (1 + len(one.text)) for one in answer.solutions]
+        assert [one.score for one in answer.solutions] == scores, "the judge's, unknown ones too"
         readable = [one.text for one in answer.solutions if one.score is not None]
         assert answer.solution is None or not readable or answer.solution.text == min(readable, key=len)
     assert {answer.is_search for answer in best} == {False}
     assert {len(answer.solutions) for answer in search("beam", write)} <= {0, 1}
+
+
+def test_what_nobody_judged_has_no_score() -> None:
+    assert {one.score for answer in solve(by_reply(), num=2) for one in answer.solutions} == {None}
 
 
 def test_a_path_is_one_solution_with_the_tokens_of_all_its_steps() -> None:
