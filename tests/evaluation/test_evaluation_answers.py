@@ -135,6 +135,15 @@ def test_solutions_are_drawn_as_asked(num: int) -> None:
     assert len({request.seed for request in engine.requests}) == 4, "every problem has draws of its own"
 
 
+def test_unless_told_each_problem_is_solved_once_from_the_first_on() -> None:
+    def write(prompt: Prompt, rng: random.Random) -> str:
+        return f"#### {rng.randrange(1000)}"
+
+    parts = (PromptSet("compact"), GRADERS.create("gsm8k"))
+    drawn = evaluate(SUMS, ScriptedEngine(write), *parts, sampling=SHORT, splitter=NEWLINE, group_size=2)
+    assert [answer for group in drawn for answer in group] == solve(ScriptedEngine(write), SUMS, num=1, seed=0, start=0)
+
+
 def test_other_seeds_draw_otherwise() -> None:
     first, second = (Replays(Completion("", (), None)) for _ in range(2))
     solve(first, seed=1)

@@ -100,6 +100,11 @@ def test_a_search_that_begins_in_the_middle_gives_the_trees_of_the_whole_one(kin
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_unless_told_the_first_problem_given_is_the_first_of_all(kind: str) -> None:
+    assert list(make(kind).search(SAME, Recording(wander), DigitJudge())) == search(kind, start=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_groups_begin_with_the_first_problem_given(kind: str) -> None:
     engine = Recording(wander)
     trees = make(kind).search(SAME[:5], engine, DigitJudge(), 2)
