@@ -149,6 +149,9 @@ ENDS_IN_YES = [
     "Die Antwort muss [[yes]] oder [[no]] sein. Der Schritt stimmt: [[yes]]",
     "First look: [[no]]\nFinal look: [[yes]]",
     "[[no]]\nWait, [[yes]]",
+    "The first look: [[no]]\nThe final look: [[yes]]",
+    "Verdict: [[no]]\nVerdict, now that I see it: [[yes]]",
+    "Verdict: [[no]] was too early.\nVerdict: [[yes]]",
     "Correctness of the sum: [[no]]. The whole is what counts.\nVerdict: [[yes]]",
 ]
 ENDS_IN_NO_VERDICT = [
