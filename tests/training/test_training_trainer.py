@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -131,6 +132,44 @@ def test_a_model_that_cannot_take_packs_is_trained_pair_by_pair_to_the_same_grad
 
     for name, gradient in naive_gradients(tiny_policy).items():
         torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def pairs_trainer(folder: Path, tmp_path: Path) -> LessonTrainer:
+    """A trainer of one optimiser step, with as many tokens in a pack as it likes."""
+    pairs = tokenise(make_pairs(4), folder)
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to=[], disable_tqdm=True)
+    return LessonTrainer(load(folder), arguments, pairs, [tuple(range(len(pairs)))], pack_tokens=10_000)
+
+
+@pytest.mark.parametrize("packs", [True, False])
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_processes_share_a_step_so_that_every_lesson_counts_once_and_none_is_idle(
+    tiny_policy: Path, tmp_path: Path, world: int, packs: bool
+) -> None:
+    trainer = pairs_trainer(tiny_policy, tmp_path)
+    step = range(len(trainer.lessons))
+    shares: list[list[Any]] = []
+    for rank in range(world):
+        trainer.accelerator = SimpleNamespace(num_processes=world, process_index=rank)
+        shares.append(trainer._share(step, packs))
+
+    counted = [
+        [(i, share) for micro in micros for i, share in zip(micro["indices"], micro["shares"], strict=True) if share]
+        for micros in shares
+    ]
+    assert sorted(i for of_process in counted for i, _ in of_process) == [*step]
+    assert all(counted)
+    assert {share for of_process in counted for _, share in of_process} == {world / len(step)}
+    assert len({len(micros) for micros in shares}) == 1, "as many micro-batches in each, as collectives have to meet"
+    assert all(("pack" in micro) is packs for micros in shares for micro in micros)
+
+
+def test_what_only_fills_up_comes_into_no_mean(tiny_policy: Path, tmp_path: Path) -> None:
+    trainer = pairs_trainer(tiny_policy, tmp_path)
+    trainer._observe({"seen": torch.tensor([3.0, 5.0]), "step/sum": torch.tensor([1.0, 2.0])}, torch.tensor([0.5, 0.0]))
+    trainer._observe({"seen": torch.tensor([7.0])}, torch.tensor([0.5]))
+    trainer._observe({"never": torch.tensor([9.0])}, torch.tensor([0.0]))
+    assert trainer._summarise() == {"seen": 5.0, "step/sum": 1.0, "step/lessons": 2.0}
 
 
 @pytest.mark.parametrize("packs", [True, False])
