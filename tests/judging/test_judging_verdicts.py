@@ -1,11 +1,22 @@
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
 from presrm.engines.scripted import ScriptedEngine
-from presrm.judging.verdicts import BRACKETS, Reading, ask_direct, ask_explained, read_end, word_of
+from presrm.judging.verdicts import (
+    BRACKETS,
+    Reading,
+    ask_direct,
+    ask_explained,
+    read_end,
+    read_first_error,
+    read_points,
+    read_scores,
+    word_of,
+)
 from presrm.prompts import Part, Prompt
 from presrm.protocols import Completion, Sampling
 from presrm.types import Status, Stop, Verdict
@@ -236,6 +247,62 @@ def test_a_reply_that_ends_with_a_verdict_gives_it_cut_off_or_not(text: str) -> 
 def test_a_reply_that_ends_otherwise_gives_none(text: str) -> None:
     assert read(text, Stop.EOS) == (None, Status.UNREADABLE)
     assert read(text, Stop.MAX_TOKENS) == (None, Status.TRUNCATED)
+
+
+def value(read: Callable[..., tuple[Any, Status]], text: str, *more: Any) -> Any:
+    return read(Completion(text, (), Stop.EOS), *more)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "num", "scores"),
+    [
+        ("[[3, 10]]", 2, (3, 10)),
+        ("[[3,10]]", None, (3, 10)),
+        ("[[3]]", 1, (3,)),
+        ("[[3]]", None, None),  # a single number may be anything
+        ("[[3, 10]]", 3, None),
+        ("[[3, 10, 1]]", 2, None),
+        ("[[3, x, 10]]", 2, None),
+        ("[[3, x, 10]]", None, None),
+        ("[[3, 10,]]", 2, None),
+        ("[[3, 11]]", 2, None),
+        ("[[0, 3]]", 2, None),
+        ("[[3.5, 3]]", 2, None),
+    ],
+)
+def test_scores_are_whole_numbers_from_one_to_ten_one_a_candidate(
+    text: str, num: int | None, scores: tuple[int, ...] | None
+) -> None:
+    assert value(read_scores, text, num) == scores
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [("[[0]]", 0), ("[[5]]", 5), ("[[ 4 ]]", 4), ("[[6]]", None), ("[[-1]]", None), ("[[4/5]]", None), ("[[]]", None)],
+)
+def test_points_are_whole_numbers_from_none_to_five(text: str, points: int | None) -> None:
+    assert value(read_points, text) == points
+
+
+@pytest.mark.parametrize(
+    ("text", "num_steps", "index"),
+    [
+        (r"\boxed{0}", 1, 0),
+        (r"\boxed{-1}", 1, -1),
+        (r"\boxed{1}", 1, None),  # off the solution
+        (r"\boxed{2}", 3, 2),
+        (r"\boxed{3}", 3, None),
+        (r"\boxed{3}", None, 3),
+        (r"\boxed{-2}", 3, None),
+        (r"\boxed{\text{paragraph } 2}", 3, 2),
+        (r"\boxed{paragraph_2}", 3, 2),
+        (r"\boxed{two}", 3, None),
+    ],
+)
+def test_the_first_error_is_an_index_of_the_solution_or_none(
+    text: str, num_steps: int | None, index: int | None
+) -> None:
+    assert value(read_first_error, text, num_steps) == index
 
 
 @pytest.mark.parametrize("stop", [Stop.NO_ROOM, Stop.FILTERED])
