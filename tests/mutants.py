@@ -205,6 +205,10 @@ def main() -> int:
                 sys.exit(f"the tests of {path} fail on the module as it is: tests/{tests}")
             timeout = 30 + 5 * (time.monotonic() - start)
             found = list(mutants(path))
+            names = tuple(f"{name}:" for mutant in found for name in mutant.names())
+            for line in explained.splitlines():
+                if line.startswith(f"{path} ") and not line.startswith(names):
+                    print(f"  explains nothing any more: {line}", flush=True)
             tried = random.Random(f"{options.seed} {module}").sample(found, min(options.num, len(found)))
             known = [mutant for mutant in tried if any(f"{line}:" in explained for line in mutant.names())]
             noticed = 0
