@@ -176,6 +176,14 @@ def is_noticed(copy: Path, tests: str, timeout: float | None) -> bool:
     return process.exitcode != 0
 
 
+def idle(found: list[Mutant], explained: str) -> list[str]:
+    """The lines of ``mutants.txt`` about a module that are about none of its mutants: its text is another by now."""
+    names = tuple(f"{name}:" for mutant in found for name in mutant.names())
+    return [
+        line for line in explained.splitlines() if line.startswith(f"{found[0].path} ") and not line.startswith(names)
+    ]
+
+
 def main() -> int:
     """Try the mutants, print those that no test noticed, and the share of each module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -205,10 +213,7 @@ def main() -> int:
                 sys.exit(f"the tests of {path} fail on the module as it is: tests/{tests}")
             timeout = 30 + 5 * (time.monotonic() - start)
             found = list(mutants(path))
-            names = tuple(f"{name}:" for mutant in found for name in mutant.names())
-            for line in explained.splitlines():
-                if line.startswith(f"{path} ") and not line.startswith(names):
-                    print(f"  explains nothing any more: {line}", flush=True)
+            print("".join(f"  explains nothing: {line}\n" for line in idle(found, explained)), end="", flush=True)
             tried = random.Random(f"{options.seed} {module}").sample(found, min(options.num, len(found)))
             known = [mutant for mutant in tried if any(f"{line}:" in explained for line in mutant.names())]
             noticed = 0
