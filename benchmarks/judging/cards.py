@@ -60,6 +60,8 @@ CASES = (
     Case("no model", "callable", BIGBENCH, None, RECOMPUTE),
     Case("no model", "callable", PROCESSBENCH, None, RECOMPUTE),
     Case("embedded", "pointwise", ARITHMETIC, None, ("judge.verdict=explained",)),
+    Case("embedded", "pointwise", ARITHMETIC, None, ("judge.verdict=direct",)),
+    Case("embedded", "first-error", ARITHMETIC, None, ("judge.max_tokens=96",)),
     Case(SMOL, "pointwise", BIGBENCH, 80, DIRECT),
     Case(SMOL, "pointwise", PROCESSBENCH, 60, DIRECT),
     Case(SMOL, "pointwise", BIGBENCH, 16, WRITTEN),

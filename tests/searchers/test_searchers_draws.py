@@ -208,3 +208,16 @@ def test_where_a_search_is_given_up_later_on_the_reason_is_that_of_its_last_step
 
     (tree,) = search(kind, SAME[:1], engine=ScriptedEngine(reply), max_step_tokens=10)
     assert (tree.solutions, tree.given_up) == ((), "all candidates were cut off")
+
+
+@pytest.mark.parametrize("kind", ["beam", "greedy"])
+def test_the_limit_of_steps_ends_what_nothing_else_ends(kind: str) -> None:
+    class Ends(ScriptedEngine):
+        def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+            ends = {"5": None, "6": Stop.EOS, "7 #### 7": None, "8": Stop.MAX_TOKENS}
+            return [[Completion(text, (1,), stop) for text, stop in ends.items()] for _ in requests]
+
+    options = {"max_steps": 1, "num_candidates": 4, "answer_marks": ("####",)}
+    (tree,) = make(kind, **options).search(SAME[:1], Ends(wander), DigitJudge())
+    stops = [candidate.step.stop for candidate in tree.expansions[0].candidates]
+    assert stops == [Stop.MAX_STEPS, Stop.EOS, Stop.ANSWER, Stop.MAX_TOKENS]
