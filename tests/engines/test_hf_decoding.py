@@ -82,10 +82,12 @@ def make_prompts(num: int, shared: int = 20) -> list[tuple[int, ...]]:
     return sorted(prompts, key=len, reverse=True)
 
 
-def write(model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], how: Sampling = GREEDY) -> list[tuple[int, ...]]:
+def write(
+    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], how: Sampling = GREEDY, *, by_reader: bool = True
+) -> list[tuple[int, ...]]:
     drafts = [Draft(how.max_tokens, None, str, ENDS) for _ in prompts]
     with torch.inference_mode():
-        decode(model, prompts, drafts, how, range(len(prompts)), reader=reader_of(model))
+        decode(model, prompts, drafts, how, range(len(prompts)), reader=reader_of(model) if by_reader else None)
     return [draft.completion().tokens for draft in drafts]
 
 
@@ -99,11 +101,12 @@ def write_alone(model: PreTrainedModel, prompt: tuple[int, ...]) -> tuple[int, .
     return tuple(drawn[:end])
 
 
+@pytest.mark.parametrize("by_reader", [True, False])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_row_is_written_as_it_would_be_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_is_written_as_it_would_be_alone(name: str, by_reader: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hf_decoding, "_READ_AT_ONCE", 100)
     model, prompts = make_model(name), make_prompts(16)
-    written = write(model, prompts)
+    written = write(model, prompts, by_reader=by_reader)
     assert written == [write_alone(model, prompt) for prompt in prompts]
     assert len(set(map(len, written))) > 3, "rows should leave at different times"
 

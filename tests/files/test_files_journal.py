@@ -189,6 +189,14 @@ def test_an_edited_state_is_told(tmp_path: Path) -> None:
         Journal(path, {})
 
 
+def test_a_state_whose_keys_were_put_in_another_order_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    Journal(path, {"seed": 0, "model": "m"}).append(ROWS)
+    state = json.loads(state_of(path).read_text())
+    state_of(path).write_text(json.dumps(dict(reversed(state.items()))))
+    assert Journal(path, {"seed": 0, "model": "m"}).num_rows == 2
+
+
 def test_an_output_has_one_writer_and_the_second_is_told_whose_it_is(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     first = Journal(path, {})
