@@ -44,6 +44,7 @@ def test_the_share_of_votes_is_the_label_and_nothing_else_changes() -> None:
     assert vote_doubt(0.0) == 0.5
 
 
+@pytest.mark.parametrize(("least", "spread"), [(0.0, 1.0), (0.3, 0.6), (0.5, 0.1)])
 @pytest.mark.parametrize(
     ("share", "chosen", "rejected"),
     [
@@ -53,9 +54,12 @@ def test_the_share_of_votes_is_the_label_and_nothing_else_changes() -> None:
         (0.4, "good", "a long low one"),  # upper from 0.6 on, lower up to 0.4
     ],
 )
-def test_length_decides_within_tiers_of_the_scores(share: float | None, chosen: str, rejected: str) -> None:
+def test_length_decides_within_tiers_of_the_scores(
+    share: float | None, chosen: str, rejected: str, least: float, spread: float
+) -> None:
     scores = {"the best one": 1.0, "near best": 0.95, "good": 0.65, "a longer one between": 0.5}
     scores |= {"a long low one": 0.35, "low": 0.0}
+    scores = {text: least + spread * score for text, score in scores.items()}
     (pair,) = mine_pairs([tree(scores)], PairsConfig(length_tier=share)).pairs
     assert (pair.chosen.text, pair.rejected.text) == (chosen, rejected)
     assert pair.margin == pytest.approx(scores[chosen] - scores[rejected])

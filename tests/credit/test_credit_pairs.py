@@ -181,6 +181,19 @@ def test_of_several_paths_only_those_to_a_solution_give_pairs_and_the_others_are
     assert mined.dropped == {"left": 1}
 
 
+def test_a_path_is_left_and_not_tied_where_only_some_of_its_candidates_have_a_worth() -> None:
+    beam = SearchTree(
+        PROBLEM,
+        (
+            replace(expansion(None, {"a": 0.9, "b": 0.8}, 0), kept=(0, 1)),
+            weighed(expansion((0, 0), {"a1": 0.9, "a2": 0.5}, 0, {"a1": Stop.EOS}), 0.9),
+            weighed(expansion((0, 1), {"b1": 0.3, "b2": 0.2, "b3": None}, None), 0.8),
+        ),
+        solutions=((1, 0),),
+    )
+    assert mine_pairs([beam], PairsConfig()).dropped == {"left": 1}
+
+
 def weighed(made: Expansion, worth: float) -> Expansion:
     def weigh(candidate: Candidate) -> Candidate:
         score = candidate.judgement.score
