@@ -463,6 +463,23 @@ def test_a_lost_ledger_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert "ledger.sqlite is gone" in caplog.text
 
 
+def test_no_ledger_is_missed_where_no_tree_was_searched(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        run.iteration(1).rows(Problem, "answers.jsonl", groups_from)
+        with pytest.raises(Killed):
+            run.iteration(2).rows(Problem, "trees.jsonl", lambda have: dying(have, 0))
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert run.ledger
+    assert not caplog.records
+
+
+def test_a_row_of_the_metrics_has_its_keys_in_order(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        run.log(stage="search", iteration=2, zeal=0, answers=1)
+    (row,) = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert [*json.loads(row)] == ["answers", "iteration", "stage", "time", "zeal"]
+
+
 def test_a_damaged_ledger_is_told_with_what_to_do(tmp_path: Path) -> None:
     with RunDir(tmp_path / "run", Config()) as run:
         (tmp_path / "run/ledger.sqlite").write_text("no ledger" * 1000)
