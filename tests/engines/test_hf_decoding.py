@@ -1,6 +1,7 @@
 """Writing in batches: whatever is shared, padded, or leaves early, each row is written as it would be alone."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -140,6 +141,20 @@ def test_rows_that_are_done_are_not_run_any_more() -> None:
     rows_run = sum(sizes[-len(max(written, key=len)) :])
     assert sizes[-1] < 32
     assert rows_run < 1.3 * sum(len(tokens) + 1 for tokens in written)
+
+
+def test_rows_leave_once_an_eighth_of_those_that_are_left_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, prompts = make_model("llama"), make_prompts(32)
+    generate, sizes = model.generate, []
+
+    def count(ids: torch.Tensor, **options: Any) -> torch.Tensor:
+        sizes.append(len(ids))
+        return generate(ids, **options)
+
+    monkeypatch.setattr(model, "generate", count)
+    write(model, prompts)
+    assert sizes[0] == 32
+    assert all(before - after >= before / 8 for before, after in pairwise(sizes))
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2", "mpt", "mamba"])
