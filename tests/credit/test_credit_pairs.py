@@ -219,6 +219,12 @@ def test_no_pairs_are_explained_in_one_line_with_counts() -> None:
         "no preference pairs from 3 problems and 3 expansions: 2 tied, 1 with one distinct candidate; "
         "given up: 2 for a tie at the first step; raise search.temperature, or lower judge.tie_tolerance"
     )
+    for others in ([tied, alone, alone], [alone, tied, alone]):
+        assert "expansions: 2 with one distinct candidate, 1 tied" in explain_no_pairs(
+            mine_pairs(others, PairsConfig())
+        )
+    for equal in ([tied, alone], [alone, tied]):
+        assert "expansions: 1 tied, 1 with one distinct candidate" in explain_no_pairs(mine_pairs(equal, PairsConfig()))
     assert explain_no_pairs(mine_pairs([], PairsConfig())) == "no preference pairs from 0 problems and 0 expansions"
 
 
