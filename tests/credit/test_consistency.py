@@ -65,6 +65,18 @@ def test_length_decides_within_tiers_of_the_scores(
     assert pair.margin == pytest.approx(scores[chosen] - scores[rejected])
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_among_equally_long_ones_the_score_decides_and_among_equal_scores_the_first(order: int) -> None:
+    options = PairsConfig(length_tier=0.4)
+    scores = {"best": 1.0, "good": 0.9, "fine": 0.8, "low?": 0.2, "poor": 0.1, "base": 0.0}
+    (pair,) = mine_pairs([tree(dict([*scores.items()][::order]), 0 if order == 1 else 5)], options).pairs
+    assert (pair.chosen.text, pair.rejected.text) == ("best", "base")
+
+    alike = [*{"one": 1.0, "two": 1.0, "yes": 0.0, "no!": 0.0}.items()][::order]
+    (pair,) = mine_pairs([tree(dict(alike), 0 if order == 1 else 2)], options).pairs
+    assert (pair.chosen.text, pair.rejected.text) == (("one", "yes") if order == 1 else ("two", "no!"))
+
+
 def test_length_is_counted_in_tokens_where_they_are_known() -> None:
     few = Candidate(Step("long to read", tokens=(1,)), Judgement(0.9))
     many = Candidate(Step("short", tokens=(1, 2, 3)), Judgement(1.0))

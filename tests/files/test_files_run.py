@@ -473,6 +473,23 @@ def test_no_ledger_is_missed_where_no_tree_was_searched(tmp_path: Path, caplog: 
     assert not caplog.records
 
 
+def test_the_ledger_is_closed_with_the_run(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        ledger = run.ledger
+        assert list(ledger.calls()) == []
+    with pytest.raises(RunError, match="closed"):
+        list(ledger.calls())
+
+
+def test_versions_and_inputs_of_the_first_start_stand_in_the_manifest(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config(), {"presrm": "1"}, {"problems.train": "hash"}) as run:
+        run.iteration(1).value("scores.json", dict)
+    with RunDir(tmp_path / "run", Config(), {"presrm": "2"}, {"problems.train": "hash"}):
+        pass
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert (manifest["versions"], manifest["inputs"]) == ({"presrm": "1"}, {"problems.train": "hash"})
+
+
 def test_a_row_of_the_metrics_has_its_keys_in_order(tmp_path: Path) -> None:
     with RunDir(tmp_path / "run", Config()) as run:
         run.log(stage="search", iteration=2, zeal=0, answers=1)
