@@ -47,7 +47,7 @@ TESTS = {
     "evaluation/decontamination": "evaluation/test_evaluation_decontamination.py",
     "training/preference": "training/test_preference.py training/test_training_trainer.py",
     "training/packed": "training/test_training_trainer.py training/test_saving.py",
-    "engines/hf": "engines/test_engines_hf.py engines/test_hf_laws.py",
+    "engines/hf": "engines/test_engines_hf.py engines/test_hf_laws.py engines/test_hf_reading.py",
     "engines/hf_decoding": "engines/test_hf_decoding.py",
     "packing/forward": "packing/test_packing_forward.py packing/test_packing_attention.py",
 }

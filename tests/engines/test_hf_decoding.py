@@ -131,6 +131,18 @@ def test_a_model_that_takes_no_packs_reads_every_prompt_whole(name: str) -> None
     assert num_read == sum(map(len, set(prompts)))
 
 
+@pytest.mark.parametrize("by_reader", [True, False])
+def test_prompts_of_one_token_have_nothing_to_be_read_before(by_reader: bool) -> None:
+    model, prompts = make_model("llama"), [(5,), (7,), (5,)]
+    assert write(model, prompts, by_reader=by_reader) == [write_alone(model, prompt) for prompt in prompts]
+    read: list[int] = []
+    drafts = [Draft(1, None, str, ENDS) for _ in prompts]
+    with torch.inference_mode():
+        reader = reader_of(model) if by_reader else None
+        decode(model, prompts, drafts, Sampling(max_tokens=1), range(3), reader=reader, on_read=read.append)
+    assert sum(read) == 2
+
+
 def test_rows_that_are_done_are_not_run_any_more() -> None:
     model, prompts = make_model("llama"), make_prompts(32)
     sizes: list[int] = []

@@ -9,7 +9,7 @@ import pytest
 
 from presrm.errors import RunConfigError, RunError
 from presrm.files import journal
-from presrm.files.journal import Journal
+from presrm.files.journal import Journal, read_request
 from presrm.files.jsonl import BadRow
 
 ROWS = [{"n": 1}, {"n": 2}]
@@ -309,3 +309,13 @@ def test_what_was_set_aside_stays_through_groups_that_set_nothing_aside(tmp_path
 def test_what_was_never_begun_can_be_discarded(tmp_path: Path) -> None:
     Journal(tmp_path / "rows.jsonl", {}).discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_rows_depend_on_is_read_back_and_is_nothing_where_it_cannot_be(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    assert read_request(path) == {}
+    Journal(path, {"seed": 0, "model": "m"}).append(ROWS)
+    assert read_request(path) == {"seed": 0, "model": "m"}
+    for text in ('{"request": ["seed"]}', "{}", "[]", "{"):
+        state_of(path).write_text(text)
+        assert read_request(path) == {}

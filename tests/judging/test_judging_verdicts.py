@@ -314,9 +314,9 @@ def test_what_was_never_written_or_is_withheld_is_refused(stop: Stop) -> None:
     "text", ["[[yes]] " * 20_000, "[[" * 50_000, "<think>" * 20_000, "must be " * 20_000 + "[[yes]]"]
 )
 def test_a_long_reply_is_read_at_once(text: str) -> None:
-    start = time.monotonic()
+    began = time.process_time()  # of a machine with other work, too
     read(text, Stop.EOS)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(("yes", "no", "word"), [(0.6, 0.4, "yes"), (0.4, 0.6, "no"), (0.5, 0.5, "yes or no")])
