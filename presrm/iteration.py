@@ -16,7 +16,9 @@ from presrm.evaluation.answers import Answer, Comparison, Scores, compare, score
 from presrm.files.run import IterationDir, RunDir
 from presrm.judging.health import Health, with_alarms
 from presrm.judging.signs import Alarm
-from presrm.methods.stages import HEALTH, Parts, Progress, Stages
+from presrm.methods.checkup import HEALTH
+from presrm.methods.parts import Parts, Progress
+from presrm.methods.stages import Stages
 from presrm.protocols import Method
 from presrm.types import Checkpoint
 

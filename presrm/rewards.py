@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from presrm.assembly.parts import Parts
 from presrm.config import Config, load_config
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 from presrm.protocols import Judge, StepSplitter
 from presrm.searchers.best_of_n import judge_solutions
 from presrm.types import Checkpoint, Judgement, Problem, Status, Step, Stop

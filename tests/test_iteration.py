@@ -29,8 +29,8 @@ from presrm.iteration import IterationSummary, train
 from presrm.judges import JUDGES
 from presrm.judging.health import Health, LabelledCandidates, judge_pairs, judge_siblings, sample_siblings
 from presrm.judging.signs import Shadowed
+from presrm.methods.parts import SilentProgress
 from presrm.methods.presrm import Presrm
-from presrm.methods.stages import SilentProgress
 from presrm.problems.arithmetic import load_arithmetic, plan_of
 from presrm.prompts import Prompt, PromptSet
 from presrm.protocols import Completion, Engine, Judge, Request, Sampling, Searcher
@@ -132,7 +132,7 @@ def describe(lesson: Lesson) -> str:
 
 
 class FakeParts:
-    """`presrm.methods.stages.Parts` without a model."""
+    """`presrm.methods.parts.Parts` without a model."""
 
     def __init__(self, bomb: Bomb, slips: float = 0.4, config: Config = CONFIG) -> None:
         self.config = config

@@ -20,7 +20,7 @@ from presrm.evaluation.benchmark import Benchmark, Result, file_label, run_bench
 from presrm.evaluation.examples import Examples, draw_examples
 from presrm.graders import GRADERS
 from presrm.judges import JUDGES
-from presrm.methods.stages import Progress, SilentProgress
+from presrm.methods.parts import Progress, SilentProgress
 from presrm.problems import load_problems, split_source
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import TurnSplitter

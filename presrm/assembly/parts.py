@@ -49,7 +49,7 @@ from presrm.judging.problems import (
 )
 from presrm.judging.signs import Shadowed
 from presrm.methods import METHODS
-from presrm.methods.stages import Progress
+from presrm.methods.parts import Progress
 from presrm.problems import PROBLEMS, RECOGNISERS, load_problems, split_source
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import TurnSplitter
@@ -89,7 +89,7 @@ def check_source(source: str, options: Mapping[str, Any], where: str) -> None:
 
 @dataclass
 class Parts:
-    """The parts of one run: `presrm.methods.stages.Parts`."""
+    """The parts of one run: `presrm.methods.parts.Parts`."""
 
     config: Config
     progress: Progress

@@ -9,7 +9,7 @@ from presrm.assembly.engines import open_encoder, require_weights
 from presrm.assembly.parts import Parts
 from presrm.assembly.probe import is_here
 from presrm.config import Config
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 from presrm.prompts import Prompt
 from presrm.types import Attempt, Problem, Step, Trajectory
 

@@ -9,7 +9,7 @@ from presrm.config import Config
 from presrm.engines.hf_files import locate, policy_at
 from presrm.errors import RequestError
 from presrm.judging.labels import perturbed
-from presrm.methods.stages import Progress
+from presrm.methods.parts import Progress
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, ask_judge

@@ -18,7 +18,7 @@ from presrm.files.aside import end_rerun, set_aside
 from presrm.files.run import RunDir, replace_file
 from presrm.iteration import IterationSummary
 from presrm.iteration import train as run_loop
-from presrm.methods.stages import Progress
+from presrm.methods.parts import Progress
 from presrm.prompts import PromptSet
 from presrm.protocols import Tracker
 from presrm.report import to_json, to_markdown

@@ -18,7 +18,7 @@ from presrm.files.ledger import Ledger
 from presrm.files.run import LEDGER
 from presrm.groups import Groups, seconds_spent
 from presrm.judging.recording import RecordingEngine
-from presrm.methods.stages import Progress
+from presrm.methods.parts import Progress
 from presrm.protocols import Engine
 from presrm.types import Checkpoint, Problem
 

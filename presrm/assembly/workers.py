@@ -17,7 +17,8 @@ from presrm.groups import seconds_spent
 from presrm.judging.problems import Judgements
 from presrm.judging.recording import CallLog, RecordingEngine
 from presrm.judging.signs import Shadowed, measure_shadow
-from presrm.methods.stages import SilentProgress, counts, facts
+from presrm.methods.parts import SilentProgress
+from presrm.methods.workplace import counts, facts
 from presrm.protocols import Engine, ask_judge, keeping
 from presrm.registry import allow_code, allowed_code, nearest
 from presrm.runners import RUNNERS

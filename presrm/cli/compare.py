@@ -79,7 +79,7 @@ def _print_win_rate(first: Path, second: Path, model: str, overrides: Sequence[s
     from presrm.assembly.parts import Parts
     from presrm.evaluation.outcomes import read_texts
     from presrm.evaluation.win_rate import compare_answers
-    from presrm.methods.stages import SilentProgress
+    from presrm.methods.parts import SilentProgress
     from presrm.report.figures import interval_text, value_text
     from presrm.types import Checkpoint, Problem
 

@@ -16,7 +16,7 @@ from presrm.assembly.runs import train
 from presrm.config import load_config
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import RunConfigError
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Request
 

@@ -9,7 +9,7 @@ from presrm.assembly.plan import Planned, plan
 from presrm.assembly.runs import train
 from presrm.config import load_config
 from presrm.errors import DataError, RequestError
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 
 
 def test_the_plan_names_every_stage_and_loads_no_policy() -> None:

@@ -33,7 +33,7 @@ from presrm.engines.vllm import VLLMEngine
 from presrm.errors import ConfigError, EngineError, RequestError
 from presrm.files.run import RunDir
 from presrm.judging.verdicts import ask_direct
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 from presrm.problems import load_problems
 from presrm.prompts import Part, Prompt, PromptSet
 from presrm.prompts.encoding import PromptEncoder

@@ -13,7 +13,7 @@ from presrm.config import Config, load_config
 from presrm.errors import RequestError, RunError
 from presrm.files import aside
 from presrm.files.run import RunDir, check_run
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 
 SMALL = [
     "problems.num_train=4",

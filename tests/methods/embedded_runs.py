@@ -13,7 +13,7 @@ from typing import Any
 
 from presrm.assembly import runs
 from presrm.config import Config, load_config
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 
 METHODS = {
     "presrm": ["embedded"],

@@ -9,7 +9,7 @@ from presrm.config import Config
 from presrm.engines.scripted import ScriptedEngine
 from presrm.files.run import RunDir
 from presrm.iteration import IterationSummary, train
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Engine, Request
 from presrm.types import Attempt, Checkpoint, Lesson, PreferencePair

@@ -14,7 +14,7 @@ from scripted_run import bytes_of
 
 from presrm.assembly import runs
 from presrm.errors import RunError
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 
 pytestmark = pytest.mark.slow
 Runs = Callable[[str], tuple[Path, Path]]

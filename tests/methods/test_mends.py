@@ -11,7 +11,7 @@ from scripted_run import check_kills, name_of, run
 from presrm.assembly.parts import Parts
 from presrm.config import Config, load_config
 from presrm.credit.consistency import rank_agreement
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 from presrm.prompts import Prompt
 from presrm.types import Checkpoint, PreferencePair
 

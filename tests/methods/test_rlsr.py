@@ -12,7 +12,7 @@ from presrm.assembly.parts import Parts
 from presrm.assembly.runs import note_sampling
 from presrm.config import Config, load_config
 from presrm.errors import ConfigError, NoLessonsError
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 from presrm.prompts import Prompt
 from presrm.types import Attempt, Checkpoint
 

@@ -10,7 +10,7 @@ from scripted_run import check_kills, run
 from presrm.assembly.parts import Parts
 from presrm.config import load_config
 from presrm.errors import ConfigError
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 from presrm.prompts import Prompt
 from presrm.types import Checkpoint, PreferencePair
 

@@ -12,7 +12,7 @@ from scripted_run import Bomb, check_kills, run
 from presrm.assembly.parts import Parts
 from presrm.config import Config, load_config
 from presrm.errors import ConfigError, NoLessonsError, RequestError
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 from presrm.prompts import Prompt
 from presrm.types import Checkpoint
 

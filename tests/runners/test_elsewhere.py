@@ -20,7 +20,8 @@ from presrm.files.run import RunDir
 from presrm.groups import seconds_spent
 from presrm.judging.recording import RecordingEngine
 from presrm.judging.solutions import judge_file
-from presrm.methods.stages import SilentProgress, Stages
+from presrm.methods.parts import SilentProgress
+from presrm.methods.stages import Stages
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, silent_stage
 from presrm.runners.work import Done, Open, Work

@@ -13,7 +13,8 @@ from presrm.assembly.parts import Parts
 from presrm.config import load_config
 from presrm.errors import DataError, RunnerError
 from presrm.files.run import RunDir
-from presrm.methods.stages import SilentProgress, Stages
+from presrm.methods.parts import SilentProgress
+from presrm.methods.stages import Stages
 from presrm.runners.work import Done, Work
 from presrm.types import Checkpoint, Problem
 
