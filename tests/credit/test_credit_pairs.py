@@ -194,6 +194,39 @@ def test_a_path_is_left_and_not_tied_where_only_some_of_its_candidates_have_a_wo
     assert mine_pairs([beam], PairsConfig()).dropped == {"left": 1}
 
 
+def test_a_path_that_kept_a_step_and_was_left_later_is_not_given_up() -> None:
+    beam = SearchTree(
+        PROBLEM,
+        (
+            replace(expansion(None, {"a": 0.9, "b": 0.8}, 0), kept=(0, 1)),
+            expansion((0, 0), {"a1": 0.9, "a2": 0.5}, 0, {"a1": Stop.EOS}),
+            expansion((0, 1), {"b1": 0.3, "b2": 0.2}, 0),
+        ),
+        solutions=((1, 0),),
+    )
+    assert mine_pairs([beam], PairsConfig()).dropped == {"left": 1}
+    assert mine_pairs([replace(beam, solutions=(), given_up="why")], PairsConfig()).dropped == {"given_up": 3}
+
+
+def test_by_worth_a_candidate_without_any_is_neither_chosen_nor_rejected() -> None:
+    made = expansion(None, {"a": 0.1, "b": 0.2, "c": 0.9, "d": 0.0}, 0, {"a": Stop.EOS})
+    worths = dict(zip("abcd", (0.8, 0.5, 0.3, None), strict=True))
+    candidates = tuple(replace(one, worth=worths[one.step.text]) for one in made.candidates)
+    tree = SearchTree(PROBLEM, (replace(made, candidates=candidates),), solutions=((0, 0),))
+    (pair,) = mine_pairs([tree], PairsConfig(by="worth")).pairs
+    assert (pair.chosen.text, pair.rejected.text, pair.margin) == ("a", "c", pytest.approx(0.5))
+
+
+def test_what_was_mined_from_two_parts_is_what_is_mined_from_both() -> None:
+    tied = SearchTree(PROBLEM, (expansion(None, {"a": 0.5, "b": 0.5}, None),), given_up="a tie at the first step")
+    asked = [tree_of(("low",), (), ("best",)), tree_of((), (), ())]
+    parts = [tied, TREE], [TREE, *asked, tied]
+    one, other = (mine_pairs(part, PairsConfig()) for part in parts)
+    both = mine_pairs([*parts[0], *parts[1]], PairsConfig())
+    assert one + other == both
+    assert sorted(both.both_orders) == [False, True]
+
+
 def weighed(made: Expansion, worth: float) -> Expansion:
     def weigh(candidate: Candidate) -> Candidate:
         score = candidate.judgement.score

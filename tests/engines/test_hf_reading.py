@@ -126,6 +126,18 @@ def test_kept_or_read_again_it_writes_and_scores_the_same(name: str, budget: int
         assert engine.tokens_recalled > 0 or budget == 0
 
 
+@pytest.mark.parametrize("lacking", ["takes_packs", "keeps_tokens"])
+def test_what_can_be_one_but_not_the_other_keeps_nothing(
+    lacking: str, make_engine: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"presrm.engines.hf.{lacking}", lambda model: False)
+    engine = make_engine("llama")
+    with engine.keeping():
+        kept = work(engine, range(3))
+    assert engine.tokens_recalled == 0
+    assert kept == work(make_engine("llama"), range(3))
+
+
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2"])
 def test_tokens_read_at_a_step_do_not_grow_with_the_depth(name: str, make_engine: Maker) -> None:
     engine = make_engine(name)

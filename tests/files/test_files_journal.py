@@ -306,6 +306,16 @@ def test_what_was_set_aside_stays_through_groups_that_set_nothing_aside(tmp_path
     assert [json.loads(line)["line"] for line in again.rejected.read_text().splitlines()] == [3, 9]
 
 
+def test_an_output_without_rows_is_there_and_empty(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = Journal(path, {})
+    rows.append([], [BadRow(1, "no question", "{}")])
+    rows.append([])
+    rows.finish()
+    assert path.read_bytes() == b""
+    assert Journal(path, {}).is_done
+
+
 def test_what_was_never_begun_can_be_discarded(tmp_path: Path) -> None:
     Journal(tmp_path / "rows.jsonl", {}).discard()
     assert list(tmp_path.iterdir()) == []

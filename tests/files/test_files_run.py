@@ -639,3 +639,10 @@ def test_what_is_missing_or_outside_is_found(tmp_path: Path) -> None:
     assert "scores.json: missing" in differences[1]
     with pytest.raises(RunError, match="holds no run"):
         check_run(tmp_path)
+
+
+def test_a_run_that_holds_a_link_is_not_compared(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / "iterations/1/more.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(RunError, match="is a symbolic link"):
+        check_run(run)
