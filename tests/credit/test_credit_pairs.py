@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presrm.config import PairsConfig
-from presrm.credit.pairs import explain_no_pairs, mine_pairs
+from presrm.credit.pairs import MinedPairs, explain_no_pairs, mine_pairs
 from presrm.files.ledger import short_hash
 from presrm.types import Candidate, Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
 
@@ -223,6 +223,7 @@ def test_what_was_mined_from_two_parts_is_what_is_mined_from_both() -> None:
     parts = [tied, TREE], [TREE, *asked, tied]
     one, other = (mine_pairs(part, PairsConfig()) for part in parts)
     both = mine_pairs([*parts[0], *parts[1]], PairsConfig())
+    assert MinedPairs((), {}) + both == both
     assert one + other == both
     assert sorted(both.both_orders) == [False, True]
 

@@ -490,6 +490,13 @@ def test_versions_and_inputs_of_the_first_start_stand_in_the_manifest(tmp_path: 
     assert (manifest["versions"], manifest["inputs"]) == ({"presrm": "1"}, {"problems.train": "hash"})
 
 
+def test_settings_are_written_as_people_read_them(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config(name="größer")):
+        pass
+    text = (tmp_path / "run/config.yaml").read_text("utf-8")
+    assert text.splitlines()[0] == "name: größer"
+
+
 def test_a_row_of_the_metrics_has_its_keys_in_order(tmp_path: Path) -> None:
     with RunDir(tmp_path / "run", Config()) as run:
         run.log(stage="search", iteration=2, zeal=0, answers=1)
