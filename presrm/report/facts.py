@@ -20,6 +20,8 @@ from presrm.iteration import IterationSummary, read
 from presrm.judging.health import with_alarms
 
 ANSWERS, LESSONS, TREES = "answers.jsonl", ("pairs.jsonl", "demonstrations.jsonl", "attempts.jsonl"), "trees.jsonl"
+SEARCHES = (TREES, "traces.jsonl")
+"""Trees of solutions, and of judgements, where these are what is drawn."""
 STAGES = {
     "seed": "seed stage",
     "write": "writing problems",

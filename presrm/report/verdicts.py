@@ -11,7 +11,7 @@ from presrm.iteration import IterationSummary
 from presrm.judging.card import JudgeCard
 from presrm.judging.health import JudgeAccuracy
 from presrm.report.figures import figure_text
-from presrm.statistics import CONFIDENCE, Figure
+from presrm.statistics import CONFIDENCE, Figure, share
 
 _CHANCE = 0.5
 _DO_NOT = "do not train on this judge"
@@ -48,10 +48,14 @@ def judge_verdict(summary: IterationSummary) -> str:
         (fixed, "of the fixed set"),
     ):
         if accuracy and accuracy.right.num:
-            figure = figure_text(accuracy.right, "share", with_num=True)
+            figure, side, decided = figure_text(accuracy.right, "share", with_num=True), _side(accuracy.right), ""
+            num = accuracy.right.num - accuracy.ties - accuracy.unreadable
+            if side != "above" and num < accuracy.right.num:
+                # A pair that is not decided is not right, but no sign of a judge that prefers the wrong step either.
+                told = share([True] * accuracy.right.num_hits + [False] * (num - accuracy.right.num_hits))
+                side, decided = _side(told), f", and in {figure_text(told, 'share')} of the {num:,} that it decides"
             return (
-                f"Judge of {summary.name}: prefers the right step in {figure} pairs {pairs}: "
-                f"{_MEANING[_side(accuracy.right)]}."
+                f"Judge of {summary.name}: prefers the right step in {figure} pairs {pairs}{decided}: {_MEANING[side]}."
             )
     return f"Judge of {summary.name}: its accuracy was not measured, so nothing says that it can be trusted."
 

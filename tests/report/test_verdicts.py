@@ -9,7 +9,7 @@ from presrm.judging.card import JudgedSolution, make_card
 from presrm.judging.health import Health, JudgeAccuracy, Siblings
 from presrm.report import to_markdown
 from presrm.report.verdicts import card_verdict, judge_verdict, siblings_verdict
-from presrm.statistics import Figure
+from presrm.statistics import Figure, share
 from presrm.types import Judgement
 
 
@@ -83,6 +83,22 @@ def test_a_figure_that_does_not_fall_needs_no_reason_and_one_policy_has_none() -
 def test_the_judge_of_a_policy_has_a_verdict(accuracy: Figure, meaning: str) -> None:
     row = replace(FIRST, health=Health(None, Siblings(JudgeAccuracy(accuracy, 0, 0), 700, 67)))
     assert judge_verdict(row).endswith(f"of 67 pairs of its policy's own siblings: {meaning}")
+
+
+@pytest.mark.parametrize(
+    ("right", "ties", "unreadable", "verdict"),
+    [
+        (33, 46, 0, "and in 50.8 % [38.9, 62.5] of the 65 that it decides: not told from chance; do not train"),
+        (40, 30, 31, "and in 80.0 % [67.0, 88.8] of the 50 that it decides: better than chance."),
+        (5, 46, 0, "and in 7.7 % [3.3, 16.8] of the 65 that it decides: worse than chance; do not train"),
+        (0, 111, 0, "and in - of the 0 that it decides: not told from chance; do not train"),
+        (90, 21, 0, "81.1 % [72.8, 87.3] of 111 pairs of its policy's own siblings: better than chance."),
+    ],
+)
+def test_a_pair_that_is_not_decided_is_no_sign_of_a_wrong_judge(right, ties, unreadable, verdict) -> None:
+    accuracy = JudgeAccuracy(share([n < right for n in range(111)]), ties, unreadable)
+    row = replace(FIRST, health=Health(None, Siblings(accuracy, 700, 67)))
+    assert verdict in judge_verdict(row)
 
 
 def test_without_a_measure_nothing_says_that_a_judge_can_be_trusted() -> None:

@@ -7,7 +7,7 @@ import yaml
 from markupsafe import Markup
 
 from presrm.iteration import SIGNIFICANT
-from presrm.report.facts import LESSONS, TREES, RunFacts, read_facts
+from presrm.report.facts import LESSONS, SEARCHES, RunFacts, read_facts
 from presrm.report.figures import figure_text, p_text, value_text
 from presrm.report.html.page import ShownLesson, View, sections_of, write_page, write_plots
 from presrm.report.html.run_plots import run_plots
@@ -53,7 +53,7 @@ def write_run_page(run: Path, out: Path | None = None, *, clocks: bool = True, p
         View(
             "trees",
             "Search trees",
-            note(trees, "trees", _files((TREES,), facts)),
+            note(trees, "trees", _files(SEARCHES, facts)),
             "All trees are in the files of the run.",
         ),
     ]

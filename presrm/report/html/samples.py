@@ -17,7 +17,7 @@ from markupsafe import Markup
 from presrm.errors import RunError
 from presrm.files.ledger import Call, Ledger, short_hash
 from presrm.files.run import LEDGER
-from presrm.report.facts import LESSONS, TREES, Artefact, RunFacts
+from presrm.report.facts import LESSONS, SEARCHES, Artefact, RunFacts
 from presrm.report.html.text import Run, markup, runs
 
 MAX_TREES, MAX_LESSONS = 2_000, 10_000
@@ -131,7 +131,7 @@ def note(sample: Sample, what: str, names: Sequence[str]) -> str:
 
 def sample_trees(facts: RunFacts, texts: Texts, max_bytes: int = MAX_BYTES) -> Sample:
     """Draw the trees of the page: strata are the iteration and how the search ended."""
-    index = Index(facts.artefacts(TREES), lambda artefact, row: (artefact.iteration, _ending(row)))
+    index = Index(facts.artefacts(*SEARCHES), lambda artefact, row: (artefact.iteration, _ending(row)))
     drawn = index.draw(MAX_TREES)
     return Sample(
         fill(index, drawn, lambda artefact, _, row: tree(artefact, row, texts), texts, max_bytes),
