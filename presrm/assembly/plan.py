@@ -1,13 +1,13 @@
 """The plan of a run: what it would do, without doing it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
 from presrm.assembly.engines import open_encoder, require_weights
 from presrm.assembly.parts import Parts
-from presrm.assembly.probe import is_here
+from presrm.assembly.probe import TRAINING, Unit, is_here
 from presrm.config import Config
 from presrm.methods.parts import SilentProgress
 from presrm.prompts import Prompt
@@ -16,8 +16,6 @@ from presrm.types import Attempt, Problem, Step, Trajectory
 _STEPS = 6
 _SAMPLED = 16
 _LETTERS_A_TOKEN = 4
-_TRAINING = 4
-"""Reading a token, in training: once for the log-probabilities to start from, forwards, and twice as much backwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,7 @@ class Planned:
         amount: Of what is no token.
         num_read: Prompt tokens read at most; those of training as often as they are computed.
         num_written: Tokens written at most.
+        work: How many units of what the stage is made of, as far as they are known.
     """
 
     stage: str
@@ -37,6 +36,7 @@ class Planned:
     amount: str = ""
     num_read: int = 0
     num_written: int = 0
+    work: Mapping[Unit, float] = field(default_factory=dict)
 
 
 def plan(config: Config) -> list[Planned]:
@@ -53,14 +53,15 @@ def plan(config: Config) -> list[Planned]:
     stages.check()
     lengths = _Lengths(config, stages)
     held_out = stages.held_out()
-    assess = _assess(config, held_out, lengths)
+    assess = _assess(config, stages, lengths)
     rows = [Planned("policy", config.model.id, f"{config.model.dtype} on {config.model.device}")]
     if config.seed_stage is not None:
         seed = config.seed_stage
         what = f"{seed.ift or config.problems.given[0]}, {seed.eft}"
         num = seed.num_ift + 2 * seed.num_eft
-        read = round(num * min(seed.max_tokens, 2 * lengths.solve(held_out)) * seed.epochs * _TRAINING)
-        rows.append(Planned("M1: seed stage", what, f"{seed.num_ift} + {seed.num_eft}", read))
+        read = round(num * min(seed.max_tokens, 2 * lengths.solve(held_out)) * seed.epochs * TRAINING)
+        work: Mapping[Unit, float] = {"load": 2, "read": read}
+        rows.append(Planned("M1: seed stage", what, f"{seed.num_ift} + {seed.num_eft}", read, work=work))
     rows.append(Planned("M1: assess", *assess))
     for number in range(2, config.iterations + 2):
         rows += [*_iteration(config, stages, lengths, number), Planned(f"M{number}: assess", *assess)]
@@ -89,14 +90,31 @@ def _iteration(config: Config, stages: Parts, lengths: "_Lengths", number: int) 
     verdicts = num * num_questions * judge.votes * (1 if is_direct else judge.max_tokens)
     trained = f"up to {num_drawn} attempts" if takes_attempts else f"up to {num} pairs"
     replies = search.num_candidates if takes_attempts else 2
+    drawn: Mapping[Unit, float] = {"draw": num_problems}
     return [
         *(
-            [Planned(f"M{number}: write", f"problems like those of {config.problems.seeds}", f"{num_problems}")]
+            [
+                Planned(
+                    f"M{number}: write",
+                    f"problems like those of {config.problems.seeds}",
+                    f"{num_problems}",
+                    work=drawn,
+                )
+            ]
             if stages.writes
             else []
         ),
-        Planned(f"M{number}: search", f"problems of {config.problems.train}", "", num * before, num_drawn * longest),
-        Planned(f"M{number}: judge", f"{judge.kind}, {judge.verdict}", "", num * asked, verdicts),
+        Planned(
+            f"M{number}: search", f"problems of {config.problems.train}", "", num * before, num_drawn * longest, drawn
+        ),
+        Planned(
+            f"M{number}: judge",
+            f"{judge.kind}, {judge.verdict}",
+            "",
+            num * asked,
+            verdicts,
+            {"judge": num_problems},
+        ),
         Planned(
             f"M{number}: train",
             stages.objective.name,
@@ -104,7 +122,8 @@ def _iteration(config: Config, stages: Parts, lengths: "_Lengths", number: int) 
             num_problems
             * (lengths.solve(problems) + num_steps * replies * longest)
             * config.training.epochs
-            * _TRAINING,
+            * TRAINING,
+            work={"load": 2, "lesson": num_problems * config.training.epochs},
         ),
     ]
 
@@ -141,19 +160,24 @@ def _judging(config: Config, stages: Parts, lengths: "_Lengths", number: int) ->
             f"M{number}: train",
             stages.objective.name,
             f"up to {drawn} judgements",
-            num_asked * (question + search.num_candidates * judge.max_tokens) * config.training.epochs * _TRAINING,
+            num_asked * (question + search.num_candidates * judge.max_tokens) * config.training.epochs * TRAINING,
         ),
     ]
 
 
-def _assess(config: Config, held_out: Sequence[Problem], lengths: "_Lengths") -> tuple[str, str, int, int]:
+def _assess(config: Config, stages: Parts, lengths: "_Lengths") -> tuple[str, str, int, int, Mapping[Unit, float]]:
     """Plan the answers to held-out problems, and what the health of the judge writes."""
-    num, evaluation, search = len(held_out), config.evaluation, config.search
+    held_out, evaluation, search = stages.held_out(), config.evaluation, config.search
+    num = len(held_out)
     num_judged = min(num, evaluation.num_judge_problems) + min(num, config.watch.num_problems)
     drawn = num_judged * min(search.max_steps, _STEPS) * search.num_candidates * search.max_step_tokens
     read = (num + num_judged * min(search.max_steps, _STEPS)) * lengths.solve(held_out)
     what = f"{num} of {config.problems.held_out}"
-    return what, f"{num_judged} test the judge", read, num * evaluation.max_tokens + drawn
+    tested, watched = len(stages.testing()), len(stages.watched())
+    sampled = tested if stages.labeller is not None else 0
+    work: dict[Unit, float] = {"load": 1, "answer": num + config.problems.num_validation, "draw": sampled + watched}
+    work |= {"judge": watched, "question": tested + 2 * sampled + 2 * watched + config.watch.num_rejudged}
+    return what, f"{num_judged} test the judge", read, num * evaluation.max_tokens + drawn, work
 
 
 class _Lengths:

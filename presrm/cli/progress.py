@@ -24,6 +24,10 @@ from presrm.files.live import end_live, write_live
 from presrm.protocols import Worker
 
 _SECONDS_BETWEEN_LINES = 5.0
+_SLOW = 10.0
+"""Seconds from which on one unit, worked alone, says how long many together take."""
+_WRITTEN = 4
+"""Tokens that are read in the time that one is written, about."""
 _WINDOW = 20.0
 """Seconds over which tokens a second are counted."""
 _COUNTED = {"steps": "steps written", "solutions": "solutions written", "questions": "questions judged"}
@@ -84,8 +88,8 @@ class RichProgress:
 
         def advance(units: int) -> None:
             if stage.add(units) and (left := stage.seconds_left or 0.0) > _SECONDS_BETWEEN_LINES:
-                pace = f"{units} took {duration(stage.seconds)}; about {duration(left)} for the rest at this pace"
-                self.note(f"{stage.name}: {pace}")
+                done = f"{stage.num_units} took {duration(stage.seconds)}"
+                self.note(f"{stage.name}: {done}; about {duration(left)} for the rest at this pace")
 
         return advance
 
@@ -145,6 +149,7 @@ class _Stage:
         self._work = work
         self._before: int | None = None
         self._done = 0
+        self._is_known = False
         self._began = self._counting_since = time.monotonic()
         self._spinner = Spinner("dots")
         self.count_anew()
@@ -152,21 +157,25 @@ class _Stage:
     def count_anew(self) -> None:
         """Count what is done from now on."""
         self._at_start = dict(self._work())
-        self._tokens_at_unit = 0
+        self._work_at_unit = 0
+        self._alone: tuple[float, float] | None = None
         self._seen: deque[tuple[float, int, int]] = deque()
         self._changed = time.monotonic(), time.process_time()
 
     def add(self, units: int) -> bool:
-        """Count units; say whether they are the first ones of this start."""
+        """Count units; say whether they are the first ones of this start that tell how long the rest takes."""
         if self._before is None:
             self._before = self._done = units
             self._counting_since = time.monotonic()
             self.count_anew()
             return False
-        is_first = units > 0 and not self._num_units
+        was_known = self._is_known
+        if units == 1 and not self.num_units:
+            self._alone = time.monotonic(), self.seconds
         self._done += units
-        self._tokens_at_unit = sum(self._tokens)
-        return is_first
+        self._work_at_unit = self._work_done
+        self._is_known = was_known or self.seconds_left is not None
+        return self._is_known and not was_known
 
     @property
     def seconds(self) -> float:
@@ -175,13 +184,24 @@ class _Stage:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the pace so far, units that are begun included by their tokens; none where that cannot be told."""
-        if self._total is None or not self._num_units:
+        """At the pace so far, units that are begun included by their tokens; none where that cannot be told.
+
+        A first unit is worked alone, and many together are faster: its own time counts only as long as nothing else is
+        known, and only if it is long.
+        """
+        if self._total is None or not self.num_units:
             return None
         left, begun = self._total - self._done, 0.0
-        if self._tokens_at_unit:
-            begun = min(left, self._num_units * (sum(self._tokens) / self._tokens_at_unit - 1))
-        return (left - begun) * self.seconds / (self._num_units + begun)
+        if self._work_at_unit:
+            begun = min(left, self.num_units * (self._work_done / self._work_at_unit - 1))
+        done, seconds = self.num_units + begun, self.seconds
+        if self._alone is not None:
+            ended, took = self._alone
+            if done > 1 and time.monotonic() - ended >= _SECONDS_BETWEEN_LINES / 2:
+                done, seconds = done - 1, time.monotonic() - ended
+            elif took < _SLOW:
+                return None
+        return (left - begun) * seconds / done
 
     @property
     def text(self) -> str:
@@ -204,7 +224,7 @@ class _Stage:
         return grid
 
     @property
-    def _num_units(self) -> int:
+    def num_units(self) -> int:
         """Units done in this start."""
         return self._done - (self._before or 0)
 
@@ -231,6 +251,12 @@ class _Stage:
         """Tokens written and read since the stage began."""
         now = self._since_start()
         return now.get("tokens written", 0), now.get("tokens read", 0)
+
+    @property
+    def _work_done(self) -> float:
+        """Tokens since the stage began, by the time that they take."""
+        written, read = self._tokens
+        return _WRITTEN * written + read
 
     def _speed(self) -> list[str]:
         """Tokens a second; where none came for a while, for how long, and whether the process works at all."""

@@ -22,7 +22,7 @@ from presrm.config import load_config, shipped_configs
 
 if TYPE_CHECKING:
     from presrm.assembly.plan import Planned
-    from presrm.assembly.probe import Speed
+    from presrm.assembly.probe import Pace
     from presrm.iteration import IterationSummary
 
 _OTHER_MODEL = (
@@ -98,10 +98,10 @@ def train(
         progress.note(_OTHER_MODEL)
     from presrm.assembly import runs
     from presrm.assembly.plan import plan
-    from presrm.assembly.probe import probe_speed
+    from presrm.assembly.probe import probe_pace
 
     if dry_run:
-        _print_plan(plan(resolved), probe_speed(resolved, progress))
+        _print_plan(plan(resolved), probe_pace(resolved, progress))
         return
     run = out or Path("runs") / resolved.name
     progress.run = run
@@ -117,18 +117,22 @@ def print_summaries(summaries: "Sequence[IterationSummary]", run: Path) -> None:
     print(f"The report is {run / 'report.html'}")
 
 
-def _print_plan(planned: "Sequence[Planned]", speed: "Speed | None") -> None:
-    """Print the plan: tokens at most, and how long they take at a speed."""
-    rows, total = [], 0.0
+def _print_plan(planned: "Sequence[Planned]", pace: "Pace | None") -> None:
+    """Print the plan: tokens at most, and about how long they take."""
+    rows, total, is_bound = [], 0.0, False
     for row in planned:
-        seconds = speed.seconds(row.num_read, row.num_written) if speed else 0.0
-        total += seconds
+        seconds = 0.0
+        if pace is not None:
+            seconds = pace.of(row.work) if row.work else pace.of_tokens(row.num_read, row.num_written)
+        total, is_bound = total + seconds, is_bound or bool(seconds and not row.work)
         counts = [f"{num:,}" if num else "" for num in (row.num_read, row.num_written)]
         rows.append((row.stage, row.what, row.amount, *counts, duration(seconds) if seconds else ""))
     print_table(Console(), ("stage", "what", "amount", "tokens read", "written", "time"), rows)
-    print("Tokens and times are upper bounds, at the limits of the settings.")
-    if speed is None:
+    print("Tokens are upper bounds, at the limits of the settings.")
+    if pace is None:
         print("The model is not on this machine, so no time was measured.")
-    else:
-        pace = f"{speed.read:,.0f} tokens read and {speed.written:,.0f} written a second"
-        print(f"At the speed of a small batch on this machine ({pace}) that is {duration(total)} at most.")
+        return
+    solved, searched = pace.tried
+    print(f"Times are estimates from a trial on this machine, the last with {solved} problems solved at once and")
+    at_most = "; where a method learns to judge, at most" if is_bound else ""
+    print(f"{searched} searched{at_most}. In all that is about {duration(total)}.")

@@ -250,29 +250,38 @@ def test_train_hands_over_what_was_asked_and_prints_the_table(run, monkeypatch):
 @pytest.mark.parametrize("settings", [[], ["embedded", "--model", "./m"], ["--model", "embedded"]])
 def test_the_settings_of_embedded_are_no_news_where_they_were_meant(run, monkeypatch, settings):
     monkeypatch.setattr("presrm.assembly.plan.plan", lambda config: [])
-    monkeypatch.setattr("presrm.assembly.probe.probe_speed", lambda config, progress: None)
+    monkeypatch.setattr("presrm.assembly.probe.probe_pace", lambda config, progress: None)
     assert run("train", "--dry-run", *settings).err == ""
 
 
 def test_a_dry_run_prints_tokens_and_the_time_that_they_take_on_this_machine(run, monkeypatch):
-    from presrm.assembly.probe import Speed
+    from presrm.assembly.probe import Pace
 
     small = ["problems.num_train=5", "problems.num_held_out=7", "iterations=1", "evaluation.num_judge_problems=0"]
     call = ("train", "--dry-run", *(part for setting in small for part in ("--set", setting)))
-    monkeypatch.setattr("presrm.assembly.probe.probe_speed", lambda config, progress: Speed(1000.0, 10.0))
-    told = [" ".join(line.split()) for line in run(*call, "--set", "watch.num_problems=0").out.splitlines()]
+    seconds = {"load": 2.0, "answer": 10.0, "draw": 3.0, "judge": 4.0, "question": 0.0, "read": 0.0, "lesson": 1.0}
+    monkeypatch.setattr(
+        "presrm.assembly.probe.probe_pace", lambda config, progress: Pace(seconds, 1000.0, 10.0, (7, 5))
+    )
+    out = run(*call, "--set", "watch.num_problems=0").out
+    told = [" ".join(line.split()) for line in out.splitlines()]
     (assessed,) = [line for line in told if line.startswith("M2: assess")]
     assert " 448 " in assessed, "seven solutions of 64 tokens"
-    assert assessed.endswith(" s"), "and what they take"
-    assert any("(1,000 tokens read and 10 written a second)" in line for line in told)
-    monkeypatch.setattr("presrm.assembly.probe.probe_speed", lambda config, progress: None)
+    times = {line[:9]: line.split("  ")[-1].strip() for line in out.splitlines() if line.startswith("M2: ")}
+    assert assessed.endswith("1 min 12 s"), "a load and seven solutions"
+    assert times["M2: judge"] == "20.0 s"
+    assert times["M2: searc"] == "15.0 s"
+    assert times["M2: train"] == "9.0 s", "five problems, and two loads"
+    assert "with 7 problems solved at once" in " ".join(told)
+    assert told[-1].endswith("In all that is about 3 min 08 s.")
+    monkeypatch.setattr("presrm.assembly.probe.probe_pace", lambda config, progress: None)
     assert "no time was measured" in run(*call).out
 
 
 @pytest.mark.parametrize("other", [["--model", "./m"], ["--set", "model.id=./m"]])
 def test_another_model_without_config_is_told_whose_settings_it_gets(run, monkeypatch, other):
     monkeypatch.setattr("presrm.assembly.plan.plan", lambda config: [])
-    monkeypatch.setattr("presrm.assembly.probe.probe_speed", lambda config, progress: None)
+    monkeypatch.setattr("presrm.assembly.probe.probe_pace", lambda config, progress: None)
     ended = run("train", "--dry-run", *other)
     assert ended.code == 0
     assert ended.err.count("\n") == 1
@@ -285,7 +294,7 @@ def test_dry_run_shows_the_plan_and_does_nothing(run, monkeypatch):
 
     planned = [Planned("M2: search", "200 problems", num_written=288_000)]
     monkeypatch.setattr("presrm.assembly.plan.plan", lambda config: planned)
-    monkeypatch.setattr("presrm.assembly.probe.probe_speed", lambda config, progress: None)
+    monkeypatch.setattr("presrm.assembly.probe.probe_pace", lambda config, progress: None)
     monkeypatch.setattr("presrm.assembly.runs.train", None)
     ended = run("train", "--dry-run")
     assert ended.code == 0, ended.err
@@ -294,7 +303,7 @@ def test_dry_run_shows_the_plan_and_does_nothing(run, monkeypatch):
 
 @pytest.mark.parametrize("method", ["self-rewarding", "rlsr"])
 def test_a_method_without_a_config_takes_the_shipped_one_of_its_name(run, monkeypatch, method):
-    monkeypatch.setattr("presrm.assembly.probe.probe_speed", lambda config, progress: None)
+    monkeypatch.setattr("presrm.assembly.probe.probe_pace", lambda config, progress: None)
     ended = run("train", "--dry-run", "--method", method)
 
     assert ended.code == 0

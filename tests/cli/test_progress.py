@@ -129,9 +129,35 @@ def test_the_first_unit_gives_an_estimate(clock):
         advance(1)
         clock.now = 12.0
         advance(1)
+        clock.now = 24.0
         advance(1)
     told = [line for line in console.file.getvalue().splitlines() if "at this pace" in line]
     assert told == ["judge steps: 1 took 12.0 s; about 36.0 s for the rest at this pace"]
+
+
+def test_a_first_unit_that_is_worked_alone_says_nothing_of_batches(clock):
+    console, worker = lines(), Worker()
+    watching = RichProgress(console)
+    watching.watch(worker)
+    with watching.stage("judge steps", 401) as advance:
+        advance(0)
+        clock.now = 6.0
+        worker.do(tokens_read=1000)
+        advance(1)
+        (stage,) = watching._stages
+        assert stage.seconds_left is None, "400 times 6 s would be far too much"
+        clock.now = 11.0
+        worker.do(tokens_read=50_000)
+        assert stage.seconds_left == pytest.approx(35.0), "of 400 units 50 are begun, in 5 s"
+        clock.now = 16.0
+        worker.do(tokens_read=50_000)
+        advance(100)
+        clock.now = 26.0
+        worker.do(tokens_read=100_000)
+        advance(100)
+        assert stage.seconds_left == pytest.approx(20.0), "what the first one took does not count"
+    told = [line for line in console.file.getvalue().splitlines() if "at this pace" in line]
+    assert told == ["judge steps: 101 took 16.0 s; about 30.0 s for the rest at this pace"]
 
 
 def test_without_a_terminal_a_line_comes_every_few_seconds_while_nothing_is_counted(monkeypatch):
