@@ -150,12 +150,14 @@ class _Stage:
         self._before: int | None = None
         self._done = 0
         self._is_known = False
-        self._began = self._counting_since = time.monotonic()
+        self._began = time.monotonic()
         self._spinner = Spinner("dots")
         self.count_anew()
 
     def count_anew(self) -> None:
-        """Count what is done from now on."""
+        """Count what is done from now on; the clock starts, too, as long as no unit is done: a policy was loaded."""
+        if not self.num_units:
+            self._counting_since = time.monotonic()
         self._at_start = dict(self._work())
         self._work_at_unit = 0
         self._alone: tuple[float, float] | None = None

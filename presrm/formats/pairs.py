@@ -191,6 +191,11 @@ def _is_value(text: str) -> bool:
 
 
 def _own(row: Mapping[str, Any]) -> PreferencePair:
+    for name, what in (("reply", "a demonstration"), ("completion", "an attempt")):
+        if name in row and "rejected" not in row:
+            raise DataError(
+                f"expected a pair, chosen and rejected, found {what} of a run: pairs alone are learned from"
+            )
     if unknown := [name for name in row if name not in PreferencePair.__dataclass_fields__]:
         raise DataError(f"{unknown[0]}: expected no such field in a pair of a run")
     try:

@@ -34,6 +34,8 @@ _PROMPT = ("prompt", "question", "instruction", "query", "conversations", "traje
 _CHOSEN = ("chosen", "chosen_response", "preferred_output", "response")
 _REJECTED = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
 _SYSTEM = ("system", "system_prompt", "system_message")
+_ALONE = ("completion", "output", "response", "reply", "solution", "answer")
+"""What a reply is called that stands alone: in demonstrations (TRL, Alpaca, problems) and attempts."""
 _NO_TURN = re.compile(
     r"(?:chosen_|rejected_)?(?:tools|functions|images?|videos?|audios?|objects|documents|context)|chosen_system"
     r"|rejected_system"
@@ -93,6 +95,7 @@ def read_preference(row: Mapping[str, Any]) -> Preference:
     Raises:
         DataError: naming the field and what was expected, also where more is to be shown than turns of text.
     """
+    _refuse_what_is_no_pair(row)
     _refuse_what_is_no_turn(row)
     names = tuple(_first(row, names) for names in (_PROMPT, _CHOSEN, _REJECTED))
     so_far_name = next((name for name in _SO_FAR if name in row), None)
@@ -166,6 +169,21 @@ def _history(value: Any) -> tuple[tuple[str, str], ...]:
         for place, text in enumerate((asked, reply)):
             require_text({"text": text}, "text", f"history.{number}.{place}")
     return tuple((asked, reply) for asked, reply in value)
+
+
+def _refuse_what_is_no_pair(row: Mapping[str, Any]) -> None:
+    """Say what a row is that shows one reply alone."""
+    if any(name in row for name in (*_CHOSEN, *_REJECTED) if name != "response"):
+        return
+    named = [name for name in (*_ALONE, *_PROMPT, "messages") if name in row]
+    if not any(name in row for name in (*_ALONE, "messages")):
+        return
+    has_reward = any(name in row for name in ("reward", "rewards", "label", "score", "advantage"))
+    what = "one reply and what it got" if has_reward else "one reply to imitate"
+    raise DataError(
+        f"expected a pair of replies, chosen and rejected, found {what} ({', '.join(named)}): pairs alone are learned "
+        "from; docs/formats.md has a row of each format"
+    )
 
 
 def _refuse_what_is_no_turn(row: Mapping[str, Any]) -> None:

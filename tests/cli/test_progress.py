@@ -135,6 +135,19 @@ def test_the_first_unit_gives_an_estimate(clock):
     assert told == ["judge steps: 1 took 12.0 s; about 36.0 s for the rest at this pace"]
 
 
+def test_loading_a_policy_is_no_work_on_the_first_unit(clock):
+    watching, console = RichProgress(lines()), lines()
+    watching._console = console
+    with watching.stage("judge steps", 5) as advance:
+        advance(0)
+        clock.now = 60.0
+        watching.watch(Worker())
+        clock.now = 72.0
+        advance(1)
+    told = [line for line in console.file.getvalue().splitlines() if "at this pace" in line]
+    assert told == ["judge steps: 1 took 12.0 s; about 48.0 s for the rest at this pace"]
+
+
 def test_a_first_unit_that_is_worked_alone_says_nothing_of_batches(clock):
     console, worker = lines(), Worker()
     watching = RichProgress(console)

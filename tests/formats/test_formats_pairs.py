@@ -190,6 +190,13 @@ def test_a_row_of_ours_that_was_damaged_is_named_too(changed: dict[str, Any], re
         pair(json.loads(dump(replace(OWN, **changed))))
 
 
+@pytest.mark.parametrize(("name", "what"), [("reply", "a demonstration"), ("completion", "an attempt")])
+def test_other_lessons_of_a_run_are_named_as_what_they_are(name: str, what: str) -> None:
+    row = {"id": "a", "prefix": {"problem": {"id": "p", "question": "?"}, "steps": []}, name: {"text": "2"}}
+    with pytest.raises(DataError, match=f"expected a pair, chosen and rejected, found {what} of a run"):
+        pair_of(row, 1, Terminal.AUTO)
+
+
 def test_a_row_of_ours_loses_nothing_that_is_not_known() -> None:
     with pytest.raises(DataError, match="chosen_stop: expected no such field in a pair of a run"):
         pair({**json.loads(dump(OWN)), "chosen_stop": "eos"})

@@ -219,7 +219,11 @@ def test_the_same_question_behind_other_turns_is_another_problem() -> None:
         ({"messages": [user(Q)], "rejected_response": BAD}, "messages: expected one assistant turn at their end"),
         ({"messages": [], "rejected_response": BAD}, "messages: expected one assistant turn at their end"),
         ({"messages": [assistant(GOOD)], "rejected_response": BAD}, "messages: expected turns of user and assistant"),
-        ({"messages": [user(Q), assistant(GOOD)]}, "rejected: expected a list of messages, found no such field"),
+        ({"messages": [user(Q), assistant(GOOD)]}, "chosen and rejected, found one reply to imitate (messages)"),
+        ({"prompt": Q, "completion": GOOD}, "found one reply to imitate (completion, prompt): pairs alone are learned"),
+        ({"instruction": Q, "input": "", "output": GOOD}, "found one reply to imitate (output, instruction, input)"),
+        ({"prompt": Q, "completion": GOOD, "label": True}, "found one reply and what it got (completion, prompt)"),
+        ({"prompt": Q, "response": GOOD, "reward": 0.5}, "found one reply and what it got (response, prompt)"),
         ({"messages": [user(Q), assistant(GOOD)], "rejected_response": None}, "rejected_response: expected a list"),
         (
             {"prompt": Q, "chosen": [user(Q), assistant("A"), user("and?"), assistant(GOOD)], "rejected": [user(Q)]},
