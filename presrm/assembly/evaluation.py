@@ -11,7 +11,7 @@ from presrm.assembly.engines import limit_threads, open_engine, versions
 from presrm.assembly.inputs import hash_code
 from presrm.assembly.judges import tie_tolerance
 from presrm.assembly.parts import Parts
-from presrm.config import Config, ModelConfig
+from presrm.config import Config
 from presrm.engines.hf_files import policy_at, policy_hash
 from presrm.errors import DataError, RequestError
 from presrm.evaluation.answers import Answer, evaluate_search
@@ -108,7 +108,6 @@ def evaluate_policies(
     Raises:
         PresrmError: with one plain line that says what to do.
     """
-    limit_threads(config.threads)
     labels = [file_label(model) for model in models]
     if len(set(labels)) < len(labels):
         raise RequestError(f"two of the models would share a folder of {out}: {', '.join(labels)}")
@@ -153,7 +152,7 @@ def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Par
         f"{way.name}-{num_shots}-shot" if num_shots else way.name,
         folder,
         request,
-        partial(_watched_engine, policy, model, parts.progress),
+        partial(_watched_engine, policy, parts.config, parts.progress),
         partial(way.solve, GRADERS.create(benchmark.grader)),
         parts.progress.stage,
         way.group_size,
@@ -161,10 +160,11 @@ def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Par
     )
 
 
-def _watched_engine(policy: Checkpoint, model: ModelConfig, progress: Progress) -> Engine:
+def _watched_engine(policy: Checkpoint, config: Config, progress: Progress) -> Engine:
     """Load a policy, whose work is then shown."""
     with progress.stage("load the policy", None):
-        engine = open_engine(policy, model)
+        limit_threads(config.threads)
+        engine = open_engine(policy, config.model)
     progress.watch(engine)
     return engine
 

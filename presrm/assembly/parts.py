@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from presrm.assembly.engines import check_engine, open_engine
+from presrm.assembly.engines import check_engine, limit_threads, open_engine
 from presrm.assembly.judges import asks_policy, check_judge, make_judge, tie_tolerance
 from presrm.assembly.options import arguments_of
 from presrm.assembly.workers import Worker, make_runner
@@ -185,6 +185,7 @@ class Parts:
             return LaunchedTrainer(self.config, **how)
         from presrm.training.trainer import PackedTrainer
 
+        limit_threads(self.config.threads)
         return PackedTrainer(self.config.training, self.objective, self.config.model, self.prompts, **how)
 
     @cached_property
@@ -311,6 +312,7 @@ class Parts:
         solved = [problem for problem in problems if problem.solution]
         if not solved:
             raise DataError(f"seed stage: no problem of {source} has a solution to imitate")
+        limit_threads(self.config.threads)
         stage = SeedStage(
             options,
             self.config.model,
@@ -330,6 +332,7 @@ class Parts:
 
     def engine(self, policy: Checkpoint) -> Engine:
         """Load a policy."""
+        limit_threads(self.config.threads)  # imports torch: not before a policy is needed
         lora = self.config.training.lora
         return open_engine(policy, self.config.model, lora_rank=lora.r if lora is not None else None)
 

@@ -106,7 +106,6 @@ def rerun(config: Config, out: Path, stage: str, iteration: int, progress: Progr
 def _prepare(config: Config, progress: Progress) -> None:
     """Refuse what cannot work, before the run folder is touched."""
     require_weights(config.model.id)
-    limit_threads(config.threads)
     Parts(config, progress, lambda **_: None).check()
 
 
@@ -227,15 +226,17 @@ def fit_pairs(
     Raises:
         PresrmError: with one plain line that says what to do.
     """
-    from presrm.training.pair_files import adopt_pairs, hold_out
-    from presrm.training.tokens import name_limit
-    from presrm.training.trainer import PackedTrainer
-
     require_weights(config.model.id)
-    limit_threads(config.threads)
-    objective = make_objective(config.objective)
-    start = policy_at(config.model.id)
-    ours = adopt_pairs(pairs, open_encoder(start.model, config.model.chat_template), progress.note)
+    with progress.stage("load the tokenizer", None):  # and torch
+        from presrm.training.pair_files import adopt_pairs, hold_out
+        from presrm.training.tokens import name_limit
+        from presrm.training.trainer import PackedTrainer
+
+        limit_threads(config.threads)
+        objective = make_objective(config.objective)
+        start = policy_at(config.model.id)
+        encoder = open_encoder(start.model, config.model.chat_template)
+    ours = adopt_pairs(pairs, encoder, progress.note)
     trained, aside = hold_out(ours, share_held_out, derive_seed(config.seed, "held out pairs"))
     if share_held_out and not aside:
         progress.note("no pairs are held out to measure on: there are too few problems")

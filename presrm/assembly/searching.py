@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from presrm.assembly.engines import limit_threads
 from presrm.assembly.inputs import hash_inputs
 from presrm.assembly.parts import Parts
 from presrm.config import Config
@@ -59,7 +58,6 @@ def search_problems(config: Config, out: Path, progress: Progress, iteration: in
         RequestError: if the policy is to write the problems, which only a run can have it do.
         RunConfigError: if `out` was begun with other settings.
     """
-    limit_threads(config.threads)
     parts = Parts(config, progress, lambda **_: None)
     parts.check()
     if parts.writes:

@@ -159,7 +159,7 @@ class _Stage:
         if not self.num_units:
             self._counting_since = time.monotonic()
         self._at_start = dict(self._work())
-        self._work_at_unit = 0
+        self._work_at_unit = 0.0
         self._alone: tuple[float, float] | None = None
         self._seen: deque[tuple[float, int, int]] = deque()
         self._changed = time.monotonic(), time.process_time()
