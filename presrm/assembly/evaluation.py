@@ -264,21 +264,22 @@ def draw_question(config: Config) -> str:
     return problem.question
 
 
-def solve_one(question: str, config: Config, watch: Watch | None = None) -> Solved:
+def solve_one(question: str, config: Config, watch: Watch | None = None, progress: Progress | None = None) -> Solved:
     """Solve one question by the search that `config` names.
 
     Args:
         question: The problem.
         config: Model, search, judge and prompts.
         watch: Told of every item judged, with its judgements, as soon as they are there.
+        progress: Where to tell what is going on; none: nowhere.
 
     Raises:
         PresrmError: with one plain line that says what to do.
     """
     _require_end(config)
-    limit_threads(config.threads)
-    parts = Parts(config, SilentProgress(), _drop)
-    with open_engine(policy_at(config.model.id), config.model) as engine:
+    progress = progress or SilentProgress()
+    parts = Parts(config, progress, _drop)
+    with _watched_engine(policy_at(config.model.id), config, progress) as engine, progress.stage("search", None):
         judge = parts.judge(engine)
         watched = judge if watch is None else _Watched(judge, watch)
         (tree,) = parts.searcher("solve").search([Problem("question", question)], engine, watched)

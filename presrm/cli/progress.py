@@ -40,13 +40,15 @@ class RichProgress:
 
     Args:
         console: Where; none: standard error.
+        is_brief: Say nothing of a stage that is over within seconds.
 
     Attributes:
         run: A run folder in which it is written, too, what is being done, for ``presrm status``; or none.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, is_brief: bool = False) -> None:
         self._console = console or Console(stderr=True)
+        self._is_brief = is_brief
         self.run: Path | None = None
         self._worker: Worker | None = None
         self._stages: list[_Stage] = []
@@ -77,13 +79,14 @@ class RichProgress:
                     yield self._advance(stage)
         finally:
             self._stages.remove(stage)
-        self.note(f"{stage.name}: done, {stage.summary}")
+        if not self._is_brief or stage.age > _SECONDS_BETWEEN_LINES:
+            self.note(f"{stage.name}: done, {stage.summary}")
 
     def _work(self) -> Mapping[str, int]:
         return {} if self._worker is None else self._worker.work()
 
     def _advance(self, stage: "_Stage") -> Callable[[int], None]:
-        if not self._console.is_terminal:
+        if not self._console.is_terminal and not self._is_brief:
             self.note(f"{stage.name} ...")
 
         def advance(units: int) -> None:
@@ -214,7 +217,7 @@ class _Stage:
     def summary(self) -> str:
         """What was done in all, and how long it took."""
         counted = f"{self._done} in " if self._done else ""
-        return counted + duration(self._age)
+        return counted + duration(self.age)
 
     def draw(self) -> RenderableType:
         """Draw it as a line of a live view."""
@@ -231,7 +234,8 @@ class _Stage:
         return self._done - (self._before or 0)
 
     @property
-    def _age(self) -> float:
+    def age(self) -> float:
+        """Seconds since the stage began."""
         return time.monotonic() - self._began
 
     @property
@@ -243,7 +247,7 @@ class _Stage:
         left, now = self.seconds_left, self._since_start()
         told = [f"{duration(left)} left"] if left else []
         told += [f"{now[name]:,} {what}" for name, what in _COUNTED.items() if now.get(name)]
-        return [*told, *self._speed()] or [f"{duration(self._age)} so far"]
+        return [*told, *self._speed()] or [f"{duration(self.age)} so far"]
 
     def _since_start(self) -> dict[str, int]:
         return {name: num - self._at_start.get(name, 0) for name, num in self._work().items()}

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from presrm.cli.progress import RichProgress
 from presrm.cli.settings import (
     EMBEDDED,
     EngineOption,
@@ -78,7 +79,7 @@ def solve(
     if not as_json and not tree:
         console.print(Text(visible(text), style="bold"), soft_wrap=True)
     warn_outside(model, [text])
-    solved = solve_one(text, config, live.show if live else None)
+    solved = solve_one(text, config, live.show if live else None, RichProgress(is_brief=True))
     found = solved.tree
     if as_json:
         print(dump(found))

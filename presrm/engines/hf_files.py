@@ -71,13 +71,18 @@ def policy_at(model: str) -> Checkpoint:
     """Find a policy: a model by whatever name, or the folder of an adapter that says what it was trained on.
 
     Raises:
-        RequestError: if it is an address and malformed; a password in it would be told with what is named by it.
+        RequestError: if it is an address and malformed; a password in it would be told with what is named by it. Or if
+            it is a run, which holds several.
     """
     if Checkpoint(model).is_remote:
         split_address(model)
         return Checkpoint(model)
     base = read_base(Path(model))
-    return Checkpoint(model) if base is None else Checkpoint(base.model, Path(model))
+    if base is not None:
+        return Checkpoint(base.model, Path(model))
+    if policies := sorted(Path(model).glob("iterations/[0-9]*/policy"), key=lambda path: int(path.parent.name)):
+        raise RequestError(f"{model!r} is a run, not a model: its last policy is {policies[-1]}")
+    return Checkpoint(model)
 
 
 def weights_hash(checkpoint: Checkpoint) -> str | None:

@@ -267,7 +267,7 @@ def test_a_dry_run_prints_tokens_and_the_time_that_they_take_on_this_machine(run
     told = [" ".join(line.split()) for line in out.splitlines()]
     (assessed,) = [line for line in told if line.startswith("M2: assess")]
     assert " 448 " in assessed, "seven solutions of 64 tokens"
-    times = {line[:9]: line.split("  ")[-1].strip() for line in out.splitlines() if line.startswith("M2: ")}
+    times = {line[:9]: line.rstrip().split("  ")[-1].strip() for line in out.splitlines() if line.startswith("M2: ")}
     assert assessed.endswith("1 min 12 s"), "a load and seven solutions"
     assert times["M2: judge"] == "20.0 s"
     assert times["M2: searc"] == "15.0 s"

@@ -197,6 +197,21 @@ def test_a_stage_inside_another_is_told_by_its_own_name(monkeypatch):
     assert text.splitlines()[-1].startswith("M2: train: done")
 
 
+def test_where_brief_only_what_takes_long_is_told(clock, monkeypatch):
+    console = lines()
+    watching = RichProgress(console, is_brief=True)
+    with watching.stage("load the policy", None):
+        clock.now = 4.0
+    assert console.file.getvalue() == ""
+    with watching.stage("search", None):
+        clock.now = 10.0
+    assert console.file.getvalue() == "search: done, 6.0 s\n"
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.01)
+    with watching.stage("search", None):
+        time.sleep(0.1)
+    assert "search: 0.0 s so far" in console.file.getvalue(), "while it takes long"
+
+
 def test_a_stage_that_fails_is_not_called_done():
     console = lines()
     with pytest.raises(ZeroDivisionError), RichProgress(console).stage("search", 2):

@@ -46,6 +46,7 @@ def test_steps_appear_with_their_scores_and_the_runners_up(run):
     assert lines[1].startswith("> 0.500  half")
     assert lines[2].startswith("  0.400  two")
     assert "the only one" in lines[3]
+    assert ended.err == "", "what is over in a moment is not told"
 
 
 def test_nothing_that_a_policy_writes_is_obeyed_by_the_terminal(run):

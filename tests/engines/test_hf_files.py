@@ -8,7 +8,8 @@ from shutil import copytree
 
 import pytest
 
-from presrm.engines.hf_files import weights_hash
+from presrm.engines.hf_files import policy_at, weights_hash
+from presrm.errors import RequestError
 from presrm.types import Checkpoint
 
 
@@ -59,6 +60,14 @@ def test_what_is_no_file_here_has_none(policy: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     for model in ("somebody/tiny", "http://localhost:8000/v1#name", "mine://x", str(tmp_path / "gone.gguf")):
         assert weights_hash(Checkpoint(model)) is None
+
+
+def test_a_run_is_no_model_and_its_last_policy_is_named(tmp_path: Path) -> None:
+    for number in (2, 9, 10):
+        (tmp_path / f"run/iterations/{number}/policy").mkdir(parents=True)
+    with pytest.raises(RequestError, match=r"is a run, not a model: its last policy is .*iterations/10/policy$"):
+        policy_at(str(tmp_path / "run"))
+    assert policy_at(str(tmp_path)) == Checkpoint(str(tmp_path))
 
 
 def test_it_loads_no_torch() -> None:
