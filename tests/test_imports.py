@@ -35,6 +35,26 @@ print(*({HEAVY!r} & set(sys.modules)), file=sys.stderr)
     assert ended.stderr.splitlines()[-1] == ""
 
 
+def test_a_policy_without_an_adapter_needs_no_peft() -> None:
+    program = "import sys, presrm.engines.hf, presrm.packing.forward; assert 'peft' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_run_begins_without_transformers(tmp_path) -> None:
+    """What is refused is refused at once, and a finished run is shown at once."""
+    program = """
+import sys
+from presrm.assembly import runs
+from presrm.config import load_config
+from presrm.methods.stages import SilentProgress
+
+runs.run_loop = lambda *args: []
+runs.train(load_config("embedded", ["threads=1"]), __import__("pathlib").Path("run"), SilentProgress())
+assert "transformers" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+
+
 JUDGE = """
 from presrm import Judgement
 
