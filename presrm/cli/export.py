@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from presrm.cli.files import output_rows, rejected_path, report_rejected, telling_rejected
+from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED
 from presrm.errors import DataError, RequestError, UnknownNameError
 from presrm.files.jsonl import BadRow, NoGoodRowError
@@ -89,11 +90,13 @@ def export(
         return
     from presrm.cli.fit import new_folder
     from presrm.engines.hf_files import policy_at
-    from presrm.training.merging import merge_adapter
 
     new_folder(out)
     policy = policy_at(source)
-    merge_adapter(policy, out, dtype)
+    with RichProgress().stage("load and write the model", None):
+        from presrm.training.merging import merge_adapter  # and torch
+
+        merge_adapter(policy, out, dtype)
     print(f"The model is in {out}" + ("" if policy.adapter else f"; {source} has no adapter, so it is a copy"))
 
 
