@@ -53,7 +53,6 @@ def plan(config: Config) -> list[Planned]:
     stages.check()
     lengths = _Lengths(config, stages)
     held_out = stages.held_out()
-    assess = _assess(config, stages, lengths)
     rows = [Planned("policy", config.model.id, f"{config.model.dtype} on {config.model.device}")]
     if config.seed_stage is not None:
         seed = config.seed_stage
@@ -62,9 +61,12 @@ def plan(config: Config) -> list[Planned]:
         read = round(num * min(seed.max_tokens, 2 * lengths.solve(held_out)) * seed.epochs * TRAINING)
         work: Mapping[Unit, float] = {"load": 2, "read": read}
         rows.append(Planned("M1: seed stage", what, f"{seed.num_ift} + {seed.num_eft}", read, work=work))
-    rows.append(Planned("M1: assess", *assess))
+    rows.append(Planned("M1: assess", *_assess(config, stages, lengths, 1)))
     for number in range(2, config.iterations + 2):
-        rows += [*_iteration(config, stages, lengths, number), Planned(f"M{number}: assess", *assess)]
+        rows += [
+            *_iteration(config, stages, lengths, number),
+            Planned(f"M{number}: assess", *_assess(config, stages, lengths, number)),
+        ]
     num_policies = config.iterations + (config.seed_stage is not None)
     return [*rows, Planned("disk", *_disk(config, num_policies))]
 
@@ -165,8 +167,10 @@ def _judging(config: Config, stages: Parts, lengths: "_Lengths", number: int) ->
     ]
 
 
-def _assess(config: Config, stages: Parts, lengths: "_Lengths") -> tuple[str, str, int, int, Mapping[Unit, float]]:
-    """Plan the answers to held-out problems, and what the health of the judge writes."""
+def _assess(
+    config: Config, stages: Parts, lengths: "_Lengths", number: int
+) -> tuple[str, str, int, int, Mapping[Unit, float]]:
+    """Plan the answers of M(number) to held-out problems, and what the health of the judge writes."""
     held_out, evaluation, search = stages.held_out(), config.evaluation, config.search
     num = len(held_out)
     num_judged = min(num, evaluation.num_judge_problems) + min(num, config.watch.num_problems)
@@ -176,7 +180,10 @@ def _assess(config: Config, stages: Parts, lengths: "_Lengths") -> tuple[str, st
     tested, watched = len(stages.testing()), len(stages.watched())
     sampled = tested if stages.labeller is not None else 0
     work: dict[Unit, float] = {"load": 1, "answer": num + config.problems.num_validation, "draw": sampled + watched}
-    work |= {"judge": watched, "question": tested + 2 * sampled + 2 * watched + config.watch.num_rejudged}
+    num_steps = 1 if search.unit == "solution" else min(search.max_steps, _STEPS)
+    rejudged = min(config.watch.num_rejudged, config.problems.num_train * num_steps) if watched and number > 1 else 0
+    again = 1 if number == 1 else 2  # on the siblings of M1, too
+    work |= {"judge": watched, "question": tested + again * sampled + 2 * watched + rejudged}
     return what, f"{num_judged} test the judge", read, num * evaluation.max_tokens + drawn, work
 
 

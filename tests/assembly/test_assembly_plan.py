@@ -27,6 +27,13 @@ def test_tokens_read_and_written_are_counted_by_hand() -> None:
     assert rows["M2: search"].num_written == 5 * 2 * 3 * 10, "problems, steps, candidates, tokens of a step"
     assert rows["M2: judge"].num_written == 5 * 2 * 6 * 4, "every two candidates in both orders"
     assert rows["M1: assess"].num_written == 7 * 11
+    assert rows["M1: assess"].work == {"load": 1, "answer": 7, "draw": 0, "judge": 0, "question": 0}
+    assert rows["M2: search"].work == {"draw": 5}
+    assert rows["M2: train"].work == {"load": 2, "lesson": 5}
+    watched = [*overrides[:-2], "evaluation.num_judge_problems=4", "watch.num_problems=3", "watch.num_rejudged=64"]
+    judged = {row.stage: row.work for row in plan(load_config("embedded", watched))}
+    assert judged["M1: assess"] == {"load": 1, "answer": 7, "draw": 4 + 3, "judge": 3, "question": 4 + 4 + 2 * 3}
+    assert judged["M2: assess"]["question"] == 4 + 2 * 4 + 2 * 3 + 5 * 2, "the judge before, and the siblings of M1"
     assert rows["M2: judge"].num_read > rows["M2: search"].num_read > 5 * 2 * 10
     direct = {row.stage: row for row in plan(load_config("embedded", [*overrides, "judge.verdict=direct"]))}
     assert direct["M2: judge"].num_written == 5 * 2 * 6
