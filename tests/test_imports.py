@@ -46,7 +46,7 @@ def test_a_run_begins_without_transformers(tmp_path) -> None:
 import sys
 from presrm.assembly import runs
 from presrm.config import load_config
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 
 runs.run_loop = lambda *args: []
 runs.train(load_config("embedded", ["threads=1"]), __import__("pathlib").Path("run"), SilentProgress())

@@ -6,7 +6,7 @@ from presrm.assembly import probe
 from presrm.assembly.plan import plan
 from presrm.assembly.probe import probe_pace
 from presrm.config import load_config
-from presrm.methods.stages import SilentProgress
+from presrm.methods.parts import SilentProgress
 
 SMALL = ["problems.num_train=12", "problems.num_held_out=12", "evaluation.num_judge_problems=4", "iterations=1"]
 
