@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 class Trainer(StrEnum):
-    """Whose training is meant; ``trl-text`` is TRL on texts, ``trl`` on conversations."""
+    """Whose training is meant; ``trl-text`` is TRL on texts, ``trl`` and ``openrlhf`` are on conversations."""
 
     PRESRM = "presrm"
     TRL = "trl"
     TRL_TEXT = "trl-text"
+    OPENRLHF = "openrlhf"
 
 
 def check_pairs(
@@ -62,7 +63,8 @@ def check_pairs(
 
     The file may have any format that fit reads (docs/formats.md). --for trl stands for TRL's DPOTrainer on
     conversations, as 'presrm export --to trl' writes them; trl-text for texts, where the prompt ends with the steps
-    before.
+    before; openrlhf for OpenRLHF's DPO with its apply_chat_template. What LLaMA-Factory trains on
+    depends on a template of its own, so nothing is said about it.
 
     \b
       $ presrm check-pairs pairs.jsonl --tokenizer DIR

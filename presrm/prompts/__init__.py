@@ -12,7 +12,7 @@ all content as `_show` shows it.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
@@ -120,6 +120,7 @@ class _Shown:
         return (Part(self.head, is_content=True), told, Part(self.tail, is_content=True))
 
 
+@lru_cache(maxsize=4096)
 def _show(text: str) -> _Shown:
     """Show text to a judge: control characters spelt out, and what no honest step or question reaches left out."""
     half = _LONGEST_SHOWN // 2

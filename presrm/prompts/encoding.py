@@ -41,6 +41,7 @@ PLAIN = (
     "{% endfor %}"
 )
 """For a base model: no markup. lm-evaluation-harness puts GSM8K so, with the same blank line between examples."""
+_LONGEST_KEPT = 4096  # characters of a text whose ids are kept
 _SECONDS = 20.0  # a chat template takes milliseconds; one that does not end is somebody's trap
 TEMPLATES = {"chatml": CHATML, "plain": PLAIN}
 
@@ -79,6 +80,9 @@ class PromptEncoder:
             raise ConfigError(f"the tokenizer of {tokenizer.name_or_path!r} has no chat template; {_HOW_TO_SET}")
         self._has_system_role = True
         self._scaffold = lru_cache(maxsize=1024)(self._tokenise_scaffold)  # the same few texts in every prompt
+        self._content = lru_cache(maxsize=16384)(
+            self._tokenise_content
+        )  # a step stands in the prompts of all later ones
         added = self.tokenizer.added_tokens_decoder.items()
         # Not every control token is marked as special: <think> of Qwen3 is not. Runs of spaces are added tokens too.
         self._control = {i for i, token in added if token.special or _TAG.fullmatch(token.content)}
@@ -106,10 +110,13 @@ class PromptEncoder:
 
     def content(self, text: str) -> list[int]:
         """Tokenise text from outside: what looks like a control token stays text."""
+        return list((self._content if len(text) <= _LONGEST_KEPT else self._tokenise_content)(text))
+
+    def _tokenise_content(self, text: str) -> tuple[int, ...]:
         ids = self._tokenise_as_text(text)
-        if self._control.isdisjoint(ids):
-            return ids
-        return [i for letter in text for i in self._tokenise_as_text(letter)]  # unigram models know them as words
+        if not self._control.isdisjoint(ids):
+            ids = [i for letter in text for i in self._tokenise_as_text(letter)]  # unigram models know them as words
+        return tuple(ids)
 
     def _tokenise_as_text(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])

@@ -6,7 +6,9 @@ the policy reads and writes. `TRAINERS` says what each trainer trains on, id by 
 what the pair says.
 
 ``trl`` and ``trl-text`` are TRL's `DPOTrainer`: conversations as `presrm.formats.exports.to_trl` writes them, and texts
-(prompt and steps before in one, the steps as replies).
+(prompt and steps before in one, the steps as replies). ``openrlhf`` is OpenRLHF's DPO on conversations, with its
+``apply_chat_template``. LLaMA-Factory is missing: it writes conversations by templates of its own, which a tokenizer
+does not tell.
 """
 
 import re
@@ -16,7 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from presrm.config import ObjectiveConfig
-from presrm.formats.exports import to_trl
+from presrm.formats.exports import to_openrlhf, to_trl
 from presrm.judging.verdicts import BRACKETS
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
@@ -42,6 +44,7 @@ CAUSES: Mapping[str, str] = MappingProxyType(
 _VERDICTS = frozenset({"a", "b", "yes", "no", "tie"})
 _NUM_SHOWN = 3
 _WIDTH = 6
+_OPENRLHF_ROOM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def check_pairs(pairs: Sequence[PreferencePair], trainer: str, setup: Setup) -> 
             checks.num_left_out += 1
             continue
         found: dict[str, str] = {}
-        for cause, shown in _problems(pair, trained, setup, reads_text=trainer != "presrm"):
+        for cause, shown in _problems(pair, trained, setup, trainer):
             found.setdefault(cause, shown)
         checks.num_corrupted += bool(found)
         for cause, shown in found.items():
@@ -167,11 +170,37 @@ def as_trl_text(pair: PreferencePair, setup: Setup) -> TrainedPair | None:
     return _divide(ids(before), chosen, rejected, setup.limit)
 
 
+def as_openrlhf(pair: PreferencePair, setup: Setup) -> TrainedPair | None:
+    """Give what OpenRLHF trains on where the pair is two conversations, as ``export --to openrlhf`` writes them."""
+    row, tokenizer = to_openrlhf(pair), setup.tokenizer
+    end = str(tokenizer.eos_token)
+
+    def text(messages: list[dict[str, str]], **options: Any) -> str:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer(text=text, add_special_tokens=False)["input_ids"])
+
+    prompt = text(row["chosen"][:-1], add_generation_prompt=True)
+    num = len(ids(prompt))
+    if num >= setup.limit - _OPENRLHF_ROOM:
+        return None
+    whole = []
+    for side in ("chosen", "rejected"):
+        shown = (prompt + text(row[side])[len(prompt) :]).rstrip("\n")
+        whole.append(ids(shown if shown.endswith(end) else f"{shown} {end}"))
+        whole[-1][-1] = int(tokenizer.eos_token_id)
+    (*before,) = whole[0][:num]
+    if whole[1][:num] != before:  # the end of the prompt is read with what follows it: the loss begins in its midst
+        return TrainedPair((), tuple(whole[0]), tuple(whole[1]))
+    return TrainedPair(tuple(before), tuple(whole[0][num:]), tuple(whole[1][num:]))
+
+
 TRAINERS: Mapping[str, Callable[[PreferencePair, Setup], TrainedPair | None]] = MappingProxyType(
-    {"presrm": as_presrm, "trl": as_trl, "trl-text": as_trl_text}
+    {"presrm": as_presrm, "trl": as_trl, "trl-text": as_trl_text, "openrlhf": as_openrlhf}
 )
 """What a trainer trains on, by its name."""
-LIMITS: Mapping[str, int] = MappingProxyType({"presrm": 2048, "trl": 1024, "trl-text": 1024})
+LIMITS: Mapping[str, int] = MappingProxyType({"presrm": 2048, "trl": 1024, "trl-text": 1024, "openrlhf": 512})
 """Tokens in a sequence at most, where nothing else is set."""
 
 
@@ -189,25 +218,29 @@ def _num_common(first: Sequence[int], second: Sequence[int]) -> int:
     )
 
 
-def _problems(
-    pair: PreferencePair, trained: TrainedPair, setup: Setup, *, reads_text: bool
-) -> Iterator[tuple[str, str]]:
+def _problems(pair: PreferencePair, trained: TrainedPair, setup: Setup, trainer: str) -> Iterator[tuple[str, str]]:
     """Give what is wrong with a pair: the cause, and what it comes to; those of both sides."""
+
+    def kept(reply: Sequence[int]) -> int:
+        """Tokens that are not cut off; OpenRLHF puts an end token in the place of the last one."""
+        is_cut = len(trained.prompt) + len(reply) > setup.limit
+        return setup.limit - 1 if is_cut and trainer == "openrlhf" else setup.limit
+
     for step, reply in ((pair.chosen, trained.chosen), (pair.rejected, trained.rejected)):
-        yield from _problems_of(pair, step, (*trained.prompt, *reply), setup)
-        if reads_text:
+        yield from _problems_of(pair, step, (*trained.prompt, *reply), setup.encoder, kept(reply))
+        if trainer != "presrm":
             yield from _control_tokens(pair, step, setup.encoder)
         verdicts = [found for found in BRACKETS.findall(step.text) if found.strip().casefold() in _VERDICTS]
         if verdicts:
             yield "verdict", f"[[{verdicts[0]}]] in {_shown(step.text)}"
-    if (trained.prompt + trained.chosen)[: setup.limit] == (trained.prompt + trained.rejected)[: setup.limit]:
+    chosen, rejected = ((trained.prompt + reply)[: kept(reply)] for reply in (trained.chosen, trained.rejected))
+    if chosen == rejected:
         yield "alike", f"{_shown(pair.chosen.text)} and {_shown(pair.rejected.text)}"
 
 
 def _problems_of(
-    pair: PreferencePair, step: Step, sequence: tuple[int, ...], setup: Setup
+    pair: PreferencePair, step: Step, sequence: tuple[int, ...], encoder: PromptEncoder, limit: int
 ) -> Iterator[tuple[str, str]]:
-    encoder, limit = setup.encoder, setup.limit
     written = [i for each in (*pair.prefix.steps, step) for i in encoder.step(each)]
     begin = _find_last(sequence, written)
     if begin is None:

@@ -101,6 +101,24 @@ def test_the_trunk_does_not_depend_on_the_tail(encoder: PromptEncoder) -> None:
     assert encoder.tail(pairs[0]) != encoder.tail(pairs[1])
 
 
+def test_steps_that_stand_in_many_prompts_are_tokenised_once(tokenizer: PreTrainedTokenizerBase) -> None:
+    class Counting(PromptEncoder):
+        num = 0
+
+        def _tokenise_as_text(self, text: str) -> list[int]:
+            Counting.num += 1
+            return super()._tokenise_as_text(text)
+
+    encoder, prompts = Counting(tokenizer), PromptSet("compact")
+    steps = tuple(Step(f"{number} + 1 = {number + 1}\n") for number in range(60))
+    asked = [prompts.pointwise(Trajectory(Problem("p", "1?"), steps[:number]), steps[number]) for number in range(60)]
+    first, again = ([encoder.encode(prompt) for prompt in asked] for _ in range(2))
+    assert Counting.num <= len(steps) + 2
+    assert first == again == [PromptEncoder(tokenizer).encode(prompt) for prompt in asked]
+    first[0].append(7)
+    assert encoder.encode(asked[0]) == again[0]
+
+
 def test_a_step_keeps_the_ids_it_was_generated_with(encoder: PromptEncoder) -> None:
     letters = tuple(i for letter in "Step 1" for i in encoder.content(letter))
 

@@ -1,12 +1,15 @@
 """What a trainer makes of pairs: as TRL's own preparation and collator make it, id by id; ours corrupts none."""
 
+import sys
 from dataclasses import replace
-from types import SimpleNamespace
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from presrm.engines.hf_loading import load_tokenizer
-from presrm.formats.exports import to_trl
+from presrm.formats.exports import to_openrlhf, to_trl
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.training.pair_checks import TRAINERS, Setup, check_pairs
@@ -82,6 +85,67 @@ def test_trl_trains_on_just_these_ids(trainer, setup):
             assert batch["input_ids"][side][:num].tolist() == [*trained.prompt, *reply][:LIMIT], name
             mask = [0] * len(trained.prompt) + [1] * len(reply)
             assert batch["completion_mask"][side][:num].tolist() == mask[:LIMIT], name
+
+
+@pytest.fixture
+def prepared_by_openrlhf(monkeypatch):
+    """What OpenRLHF's data set gives for each row, and from where on it trains; none for a row that it leaves out.
+
+    Its package asks for many others (``pip install --no-deps openrlhf``), so the file of the data set is read alone.
+    """
+    package = find_spec("openrlhf")
+    if package is None or package.origin is None:
+        pytest.skip("OpenRLHF is not installed")
+    helpers = {
+        "openrlhf.datasets.utils": {"exist_and_not_none": lambda row, key: row.get(key) is not None},
+        "openrlhf.utils.utils": {"zero_pad_sequences": None},
+    }
+    for name, members in helpers.items():
+        for parent in (name.rpartition(".")[0], name):
+            module = ModuleType(parent)
+            vars(module).update(members)
+            monkeypatch.setitem(sys.modules, parent, module)
+    monkeypatch.setitem(sys.modules, "openrlhf", ModuleType("openrlhf"))
+    path = Path(package.origin).parent / "datasets/reward_dataset.py"
+    spec = spec_from_file_location("reward_dataset", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def prepare(rows, tokenizer):
+        from datasets import Dataset
+
+        keys = SimpleNamespace(prompt_key=None, chosen_key="chosen", rejected_key="rejected", apply_chat_template=True)
+        strategy = SimpleNamespace(args=SimpleNamespace(data=keys))
+        for row in rows:
+            data = module.RewardDataset(Dataset.from_list([row]), tokenizer, LIMIT, strategy, None, True, None)
+            if len(data) == 0:
+                yield None
+                continue
+            chosen, _, rejected, _, num = data[0]
+            yield [int(i) for i in chosen[0]], [int(i) for i in rejected[0]], num
+
+    return prepare
+
+
+def test_openrlhf_trains_on_just_these_ids(setup, prepared_by_openrlhf):
+    prepared = list(prepared_by_openrlhf(map(to_openrlhf, PAIRS.values()), setup.tokenizer))
+    assert prepared.count(None) < len(prepared)
+    for (name, pair), theirs in zip(PAIRS.items(), prepared, strict=True):
+        trained = TRAINERS["openrlhf"](pair, setup)
+        assert (trained is None) == (theirs is None), name
+        for side, reply in enumerate((trained.chosen, trained.rejected) if trained else ()):
+            ids = [*trained.prompt, *reply]
+            if len(ids) > LIMIT:
+                ids = [*ids[: LIMIT - 1], setup.tokenizer.eos_token_id]
+            assert ids == theirs[side], name
+            assert len(trained.prompt) in (0, theirs[2]), name
+
+
+def test_what_openrlhf_does_to_a_pair(setup):
+    assert found(ENDED, "openrlhf", setup) == set()
+    assert "end_inside" in found(PAIR, "openrlhf", setup)
+    assert "cut_off" in found(PAIRS["long"], "openrlhf", setup)
+    assert "alike" in found(PAIRS["long"], "openrlhf", setup)
 
 
 def found(pair, trainer, setup):
