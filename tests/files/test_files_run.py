@@ -95,6 +95,20 @@ def test_a_changed_artefact_is_refused_by_name(tmp_path: Path) -> None:
         run.iteration(2).value("scores.json", lambda: pytest.fail("made again"))
 
 
+def test_changed_rows_and_policies_are_refused_by_name_too(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    with RunDir(run, Config()) as opened:
+        opened.iteration(1).rows(Problem, "trees.jsonl", groups_from)
+    trees = run / "iterations/1/trees.jsonl"
+    trees.write_text(trees.read_text().replace("question 3", "question 4"))
+    (run / "iterations/2/policy/model.safetensors").write_bytes(b"others")
+    with RunDir(run, Config()) as opened:
+        with pytest.raises(RunError, match=r"trees\.jsonl is not what the run wrote"):
+            opened.iteration(1).rows(Problem, "trees.jsonl", lambda have: pytest.fail("made again"))
+        with pytest.raises(RunError, match="policy is not what the run wrote"):
+            opened.iteration(2).policy(lambda folder: pytest.fail("made again"))
+
+
 def test_a_changed_fixed_setting_is_refused_by_name_and_a_free_one_is_not(tmp_path: Path) -> None:
     with RunDir(tmp_path / "run", Config()) as run:
         run.iteration(1).value("scores.json", dict)
