@@ -259,6 +259,10 @@ def test_no_pairs_are_explained_in_one_line_with_counts() -> None:
         )
     for equal in ([tied, alone], [alone, tied]):
         assert "expansions: 1 tied, 1 with one distinct candidate" in explain_no_pairs(mine_pairs(equal, PairsConfig()))
+    for without_advice in ("rolled_back", "left"):
+        mined = MinedPairs((), {without_advice: 3, "min_margin": 1})
+        assert explain_no_pairs(mined).endswith("; lower pairs.min_margin"), "the advice is that of the next cause"
+        assert "; " not in explain_no_pairs(MinedPairs((), {without_advice: 3}))
     assert explain_no_pairs(mine_pairs([], PairsConfig())) == "no preference pairs from 0 problems and 0 expansions"
 
 

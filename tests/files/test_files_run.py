@@ -298,6 +298,13 @@ def test_a_part_of_an_iteration_is_discarded_with_all_that_it_holds_and_nothing_
         assert not run.iteration(1).inside("health").is_done("trees.jsonl")
 
 
+@pytest.mark.parametrize("until", [0, 6])
+def test_the_manifest_says_how_many_rows_there_are(tmp_path: Path, until: int) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        run.iteration(1).rows(Problem, "trees.jsonl", lambda have: groups_from(have, until))
+        assert run.manifest["artefacts"]["1/trees.jsonl"]["rows"] == until
+
+
 def test_another_policy_of_an_iteration_stands_beside_the_first(tmp_path: Path) -> None:
     def made(out: Path) -> Checkpoint:
         out.mkdir()
