@@ -159,10 +159,12 @@ def test_a_policy_is_found_again_whether_whole_or_adapter(tmp_path: Path) -> Non
         return Checkpoint("base", out)
 
     for number, make in ((2, full), (3, adapter)):
+        folder = tmp_path / f"run/iterations/{number}/policy"
+        expected = Checkpoint(str(folder)) if number == 2 else Checkpoint("base", folder)
         with RunDir(tmp_path / "run", Config()) as run:
-            made = run.iteration(number).policy(make)
+            assert run.iteration(number).policy(make) == expected
         with RunDir(tmp_path / "run", Config()) as run:
-            assert run.iteration(number).policy(lambda out: pytest.fail("made again")) == made
+            assert run.iteration(number).policy(lambda out: pytest.fail("made again")) == expected
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +304,16 @@ def test_a_part_of_an_iteration_is_discarded_with_all_that_it_holds_and_nothing_
 def test_the_manifest_says_how_many_rows_there_are(tmp_path: Path, until: int) -> None:
     with RunDir(tmp_path / "run", Config()) as run:
         run.iteration(1).rows(Problem, "trees.jsonl", lambda have: groups_from(have, until))
-        assert run.manifest["artefacts"]["1/trees.jsonl"]["rows"] == until
+        entry = run.manifest["artefacts"]["1/trees.jsonl"]
+        assert entry["rows"] == until
+        assert "sha256_begun" not in entry, "it is finished"
+
+
+def test_a_value_has_its_keys_in_order(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config()) as run:
+        run.iteration(1).value("scores.json", lambda: {"b": 1, "a": {"d": 2, "c": 3}})
+    text = (tmp_path / "run/iterations/1/scores.json").read_text()
+    assert text == '{\n "a": {\n  "c": 3,\n  "d": 2\n },\n "b": 1\n}\n'
 
 
 def test_another_policy_of_an_iteration_stands_beside_the_first(tmp_path: Path) -> None:
