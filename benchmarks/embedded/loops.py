@@ -21,7 +21,6 @@ from presrm.judges import JUDGES
 from presrm.types import Candidates, Judgement
 
 LOOP, RLSR, OTHER = "embedded", "embedded-rlsr", "embedded-self-rewarding"
-STEPS = ["search.kind=greedy", "search.temperature=1.0", "search.top_p=1.0"]
 WAYS: dict[str, tuple[str, list[str]]] = {
     "self": (LOOP, []),
     "random": (LOOP, ["judge.kind=random"]),
@@ -32,10 +31,9 @@ WAYS: dict[str, tuple[str, list[str]]] = {
     "self-rewarding": (OTHER, []),
     "self-rewarding checker": (OTHER, ["judge.kind=checker", "judge.votes=1"]),
     "rlsr": (RLSR, []),
-    "rlsr steps": (RLSR, STEPS),
+    "rlsr steps": (RLSR, ["search.kind=greedy"]),
     "rlsr checker": (RLSR, ["judge.kind=checker"]),
     "rlsr made-up": ("embedded-rlsr-self", []),
-    "rlsr made-up checker": ("embedded-rlsr-self", ["judge.kind=checker"]),
 }
 MEASURES = ("answers", "health", "signs")
 
