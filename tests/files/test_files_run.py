@@ -309,6 +309,17 @@ def test_the_manifest_says_how_many_rows_there_are(tmp_path: Path, until: int) -
         assert "sha256_begun" not in entry, "it is finished"
 
 
+def test_the_size_of_groups_is_remembered_with_the_next_group_and_none_changes_nothing(tmp_path: Path) -> None:
+    with RunDir(tmp_path / "run", Config()) as run, pytest.raises(Killed):
+        iteration = run.iteration(1)
+        assert iteration.group_size("trees.jsonl") is None
+        iteration.set_group_size("trees.jsonl", 2)
+        iteration.set_group_size("trees.jsonl", None)
+        iteration.rows(Problem, "trees.jsonl", lambda have: dying(have, 2))
+    with RunDir(tmp_path / "run", Config()) as run:
+        assert run.iteration(1).group_size("trees.jsonl") == 2
+
+
 def test_a_value_has_its_keys_in_order(tmp_path: Path) -> None:
     with RunDir(tmp_path / "run", Config()) as run:
         run.iteration(1).value("scores.json", lambda: {"b": 1, "a": {"d": 2, "c": 3}})
