@@ -310,12 +310,13 @@ def test_the_manifest_says_how_many_rows_there_are(tmp_path: Path, until: int) -
 
 
 def test_the_size_of_groups_is_remembered_with_the_next_group_and_none_changes_nothing(tmp_path: Path) -> None:
-    with RunDir(tmp_path / "run", Config()) as run, pytest.raises(Killed):
+    with RunDir(tmp_path / "run", Config()) as run:
         iteration = run.iteration(1)
         assert iteration.group_size("trees.jsonl") is None
         iteration.set_group_size("trees.jsonl", 2)
         iteration.set_group_size("trees.jsonl", None)
-        iteration.rows(Problem, "trees.jsonl", lambda have: dying(have, 2))
+        with pytest.raises(Killed):
+            iteration.rows(Problem, "trees.jsonl", lambda have: dying(have, 2))
     with RunDir(tmp_path / "run", Config()) as run:
         assert run.iteration(1).group_size("trees.jsonl") == 2
 
