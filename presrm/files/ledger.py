@@ -6,6 +6,7 @@ what determinism covers.
 """
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -21,6 +22,7 @@ from presrm.types import Status
 CallStage = Literal["search", "health", "judge-steps", "again", "label"]
 _FORMAT = 1
 _PATIENCE = 10.0
+_ROOM = 1 << 16  # bytes: SQLite asks for half of that to open a file in WAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,11 @@ class Ledger:
         try:
             yield
         except sqlite3.Error as error:
+            if shutil.disk_usage(self.path.parent).free < _ROOM:  # told in many ways, such as "disk I/O error"
+                raise RunError(
+                    f"the disk is full; nothing already computed is lost: free some space for {self.path} and run the "
+                    "same command again to resume"
+                ) from error
             raise RunError(
                 f"cannot {verb} the verdict ledger {self.path}: {error}; nothing finished is lost, run the same "
                 "command again when that is mended"

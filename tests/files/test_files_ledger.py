@@ -6,6 +6,7 @@ import signal
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -142,6 +143,17 @@ def test_a_reader_sees_what_a_writer_has_recorded_so_far(tmp_path: Path) -> None
     with Ledger(path) as writer, Ledger(path, read_only=True) as reader:
         writer.record([CALL])
         assert list(reader.calls()) == [CALL]
+
+
+def test_whatever_sqlite_says_on_a_full_disk_reads_as_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ledger.sqlite").write_text("no ledger" * 1000)
+    with pytest.raises(RunError, match=r"cannot open the verdict ledger .*: file is not a database"):
+        Ledger(tmp_path / "ledger.sqlite")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=4096))
+    with pytest.raises(RunError, match="the disk is full; nothing already computed is lost: free some space"):
+        Ledger(tmp_path / "ledger.sqlite")
 
 
 def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
