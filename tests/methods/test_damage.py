@@ -90,7 +90,7 @@ def test_an_unfinished_artefact_that_was_deleted_is_made_anew(method, half, expe
 
 
 def command(method: str, out: Path, config: Path) -> list[str]:
-    settings = yaml.safe_dump(config_of(method).model_dump(mode="json"))
+    settings = yaml.safe_dump(config_of(method).model_dump(mode="json"), sort_keys=False)
     config.write_text(settings)
     return [sys.executable, "-m", "presrm", "train", str(config), "--out", str(out)]
 
