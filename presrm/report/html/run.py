@@ -87,9 +87,11 @@ def _what_was_run(facts: RunFacts) -> Markup:
     asks_policy = config.judge.kind not in ("checker", "prm", "callable")
     drawn = "solutions a problem" if config.search.unit == "solution" else "candidates a step"
     verdicts = f", {config.judge.verdict} verdicts" if asks_policy else ""
+    model = Path(config.model.id).name if Path(config.model.id).is_absolute() else config.model.id
+    turns = "in one iteration" if config.iterations == 1 else f"in each of {config.iterations} iterations"
     told = (
-        f"Method {config.method.kind}: {config.model.id}{weights} works {config.problems.num_train:,} problems of "
-        f"{config.problems.train} in each of {config.iterations} iterations, with {config.search.num_candidates} "
+        f"Method {config.method.kind}: {model}{weights} works {config.problems.num_train:,} problems of "
+        f"{config.problems.train} {turns}, with {config.search.num_candidates} "
         f"{drawn}, judged by {'the policy itself' if asks_policy else 'another judge'} ({config.judge.kind}{verdicts})."
     )
     return Markup("<strong>What was run.</strong> ") + plain(told)

@@ -120,6 +120,8 @@ def changes(facts: RunFacts) -> Plot | None:
                 f"\u2212{-gone}", (place, gone), (0, -12), textcoords="offset points", ha="center", fontsize=9.5
             )
         axis.margins(y=0.18)
+        low, high = axis.get_ylim()
+        axis.set_ylim(min(low, -1.0), max(high, 1.0))  # where nothing changed there is still one problem to see
         axis.set_xlim(-0.6, len(names) - 0.4)
         axis.set_ylabel("problems")
         legend_below(figure, axis, columns=3)

@@ -107,6 +107,11 @@ def test_trees_carry_every_candidate_and_roll_back(page: Path) -> None:
     assert len([text for text in data["texts"] if text == STEPS[0]]) == 1
 
 
+def test_one_iteration_is_one(tmp_path: Path) -> None:
+    page = write_run_page(make_run(tmp_path / "run", iterations=1, num_assessed=1), plots=False)
+    assert "works 200 problems of arithmetic in one iteration, with" in text_of(page)
+
+
 def test_a_run_in_progress_is_drawn_up_to_what_is_finished(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", num_assessed=2)
     page = write_run_page(run, plots=False)
