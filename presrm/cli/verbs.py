@@ -22,7 +22,10 @@ VERBS = {
         "presrm.cli.fit_prm:fit_prm",
         "Train a process reward model that scores steps, with a head of two classes.",
     ),
-    "export": ("presrm.cli.export:export", "Write a policy, preference pairs or judged steps for other tools."),
+    "export": (
+        "presrm.cli.export:export",
+        "Write a policy, preference pairs or judged steps for other tools, or a run for the Hub.",
+    ),
     "check-pairs": ("presrm.cli.check_pairs:check_pairs", "Count the pairs that a trainer would corrupt."),
     "split": ("presrm.cli.split:split", "Cut solutions into steps."),
     "judge-steps": ("presrm.cli.judge_steps:judge_steps", "Judge every step of the solutions in a file."),

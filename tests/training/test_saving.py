@@ -135,7 +135,8 @@ def test_the_card_says_base_lessons_settings_and_figures(adapter: Path) -> None:
     assert r"| lessons | my \| pairs .jsonl |" in body
     assert json.loads((adapter / "base.json").read_text())["sha256"] in body
     settings = yaml.safe_load(body.partition("```yaml\n")[2].partition("```")[0])
-    assert settings["objective"] == {"kind": "dpo", "options": {"weight": "equal", "beta": 0.1, "label_smoothing": 0.0}}
+    options = {"weight": "equal", "beta": 0.1, "label_smoothing": 0.0, "rpo_alpha": 0.0}
+    assert settings["objective"] == {"kind": "dpo", "options": options}
     assert settings["training"]["lora"]["r"] == 2
     assert "held out: loss | 0.6931 |" in body
 
