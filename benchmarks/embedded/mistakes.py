@@ -10,10 +10,11 @@ import argparse
 import json
 import re
 from collections import Counter
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from world import put
+from world import Results, states
 
 from presrm.checkers.arithmetic import locate
 from presrm.problems.arithmetic import plan_of
@@ -21,7 +22,6 @@ from presrm.problems.arithmetic.plan import Plan, apply
 from presrm.types import Problem
 
 STEP, ANSWER = re.compile(r"\s*(\d+) ([-+*/]) (\d+) = (\d+)\s*"), re.compile(r"\s*#### (\d+)\s*")
-Results = tuple[int | None, ...]
 
 
 def main() -> None:
@@ -37,7 +37,8 @@ def count(trees: Any) -> dict[str, dict[str, int]]:
     for tree in trees:
         plan = plan_of(Problem(tree["problem"]["id"], tree["problem"]["question"]))
         for expansion in tree["expansions"]:
-            known = follow(plan, path_of(tree["expansions"], expansion))
+            path = list(takewhile(STEP.fullmatch, path_of(tree["expansions"], expansion)))
+            known = states(plan, path)[-1]
             scores = {}
             for candidate in expansion["candidates"]:
                 text = candidate["step"]["text"]
@@ -58,16 +59,6 @@ def path_of(expansions: list[Any], expansion: Any) -> list[str]:
         expansion = expansions[parent[0]]
         texts.insert(0, expansion["candidates"][parent[1]]["step"]["text"])
     return texts
-
-
-def follow(plan: Plan, texts: list[str]) -> Results:
-    """What is known behind some steps, right or wrong."""
-    known: Results = (None,) * len(plan.operations)
-    for text in texts:
-        if known[-1] is None and (step := STEP.fullmatch(text)):
-            number, _ = locate(plan, known, int(step[1]), step[2], int(step[3]))
-            known = known if number is None else put(plan, known, number, int(step[4]))
-    return known
 
 
 def kind_of(plan: Plan, known: Results, text: str) -> str:
