@@ -337,16 +337,11 @@ def check_checker(checker: Checker, problems: Sequence[Problem], splitter: StepS
     `problems` are some that it knows, with solutions; `splitter` cuts these into steps. The first broken law raises.
     """
     solutions = [Trajectory(p, tuple(map(Step, splitter.split(p.solution or "")))) for p in problems]
-    for solution, labels in zip(solutions, checker.check(solutions), strict=True):
+    whole = [Trajectory(one.problem, (Step(one.text),)) for one in solutions]
+    for solution, labels in zip([*solutions, *whole], checker.check([*solutions, *whole]), strict=True):
         if labels != [True] * len(solution.steps):
             raise AssertionError(
                 f"expected every step of a right solution to be right, but got {labels}: {solution.text}"
-            )
-    whole = [Trajectory(one.problem, (Step(one.text),)) for one in solutions]
-    for solution, labels in zip(whole, checker.check(whole), strict=True):
-        if labels != [True]:
-            raise AssertionError(
-                f"expected a right solution in one step to be right, but got {labels}: {solution.text}"
             )
     if [labels for one in solutions for labels in checker.check([one])] != checker.check(solutions):
         raise AssertionError("labels must not depend on the company of a solution")

@@ -1,4 +1,7 @@
-"""Config -> parts: the only place that names concrete parts."""
+"""Config -> parts: the only place that names concrete parts.
+
+Long, since each part is made by a method of its own: read any of them alone.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

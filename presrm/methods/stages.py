@@ -1,4 +1,7 @@
-"""What a method may do: the stages of an iteration, over the parts of a run."""
+"""What a method may do: the stages of an iteration, over the parts of a run.
+
+Long, since each stage is a method of its own, with its artefact: read any of them alone.
+"""
 
 import random
 import shutil
