@@ -65,15 +65,41 @@ class MyJudge:
 """
 
 
-@pytest.mark.parametrize("judge", ["checker", "my.py:MyJudge"])
-def test_a_judge_that_asks_no_model_loads_none(tmp_path, judge):
-    (tmp_path / "my.py").write_text(JUDGE)
+ENGINE = """
+from presrm import Completion, Stop
+
+class MyEngine:
+    def __enter__(self):
+        return self
+    def __exit__(self, *exception):
+        pass
+    def generate(self, requests):
+        return [[Completion("#### 2", None, Stop.EOS) for _ in range(one.num)] for one in requests]
+    def logprobs(self, prompts, options):
+        return [tuple(0.0 for _ in options) for _ in prompts]
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("judge-steps", "rows.jsonl", "--judge", "checker"),
+        ("judge-steps", "rows.jsonl", "--judge", "my.py:MyJudge"),
+        ("judge-steps", "rows.jsonl", "--engine", "my.py:MyEngine"),
+        ("eval", "--engine", "my.py:MyEngine", "--num", "2"),
+        ("eval", "--engine", "my.py:MyEngine", "--num", "2", "--search", "beam"),
+        ("solve", "1 + 1?", "--engine", "my.py:MyEngine"),
+    ],
+    ids=" ".join,
+)
+def test_parts_that_need_no_torch_load_none(tmp_path, command):
+    (tmp_path / "my.py").write_text(JUDGE + ENGINE)
     (tmp_path / "rows.jsonl").write_text('{"question": "q", "solution": "1 + 1 = 2\\n#### 2"}\n')
     program = f"""
 import sys
 from presrm.cli import main
 try:
-    main(['judge-steps', 'rows.jsonl', '--judge', {judge!r}])
+    main({[*command]!r})
 except SystemExit as end:
     assert end.code == 0
 print(*({HEAVY - {"scipy"}!r} & set(sys.modules)), file=sys.stderr)

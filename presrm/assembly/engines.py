@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,9 +36,7 @@ def open_engine(policy: Checkpoint, model: ModelConfig, *, lora_rank: int | None
     Raises:
         ConfigError: if it does not take the options.
     """
-    kind = "server" if policy.is_remote else model.engine
-    if kind in ("server", "vllm") and find_spec("openai") is None:
-        raise RequestError(f"engine {kind!r} needs: pip install 'presrm[server]'")
+    kind = _kind(policy, model)
     factory = ENGINES.factory(kind)
     offered: dict[str, Any] = {"checkpoint": policy, "encoder": None, "lora_rank": lora_rank}
     offered |= {name: getattr(model, name) for name in _OFFERED}
@@ -45,6 +44,14 @@ def open_engine(policy: Checkpoint, model: ModelConfig, *, lora_rank: int | None
     if tokenizer is not None and takes(factory, "encoder"):
         offered["encoder"] = open_encoder(tokenizer, model.chat_template)
     return factory(**arguments_of(factory, model.engine_options, offered, "model.engine_options"))
+
+
+def _kind(policy: Checkpoint, model: ModelConfig) -> str:
+    """Name the registered engine of a policy."""
+    kind = "server" if policy.is_remote else model.engine
+    if kind in ("server", "vllm") and find_spec("openai") is None:
+        raise RequestError(f"engine {kind!r} needs: pip install 'presrm[server]'")
+    return kind
 
 
 def check_engine(model: ModelConfig) -> None:
@@ -79,9 +86,19 @@ def open_encoder(model: str, chat_template: str | None) -> PromptEncoder:
     return PromptEncoder(load_tokenizer(model), chat_template)
 
 
-def limit_threads(threads: int | None) -> None:
-    """Give torch a fixed number of CPU threads."""
-    if threads is not None:
+def limit_threads(threads: int | None, model: ModelConfig | None = None) -> None:
+    """Give torch a fixed number of CPU threads.
+
+    Args:
+        threads: How many; none: as many as torch takes.
+        model: Settings of the engine that is about to be opened; torch is not imported for one that does without.
+            None: for training.
+    """
+    if threads is None:
+        return
+    if model is not None:
+        ENGINES.factory(_kind(Checkpoint(model.id), model))  # imports torch if it needs it
+    if model is None or "torch" in sys.modules:
         from presrm.engines.hf_loading import set_threads
 
         set_threads(threads)

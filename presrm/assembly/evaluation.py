@@ -163,7 +163,7 @@ def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Par
 def _watched_engine(policy: Checkpoint, config: Config, progress: Progress) -> Engine:
     """Load a policy, whose work is then shown."""
     with progress.stage("load the policy", None):
-        limit_threads(config.threads)
+        limit_threads(config.threads, config.model)
         engine = open_engine(policy, config.model)
     progress.watch(engine)
     return engine

@@ -335,7 +335,7 @@ class Parts:
 
     def engine(self, policy: Checkpoint) -> Engine:
         """Load a policy."""
-        limit_threads(self.config.threads)  # imports torch: not before a policy is needed
+        limit_threads(self.config.threads, self.config.model)  # imports torch: not before a policy is needed
         lora = self.config.training.lora
         return open_engine(policy, self.config.model, lora_rank=lora.r if lora is not None else None)
 

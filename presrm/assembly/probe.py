@@ -89,7 +89,7 @@ def probe_pace(config: Config, progress: Progress) -> Pace | None:
     searched = answered if parts.writes else parts.problems(2)
     with progress.stage("probe: load the policy", None):
         ENGINES.factory(config.model.engine)  # imports what a run imports once, and a load does not again
-        limit_threads(config.threads)
+        limit_threads(config.threads, config.model)
         began = time.monotonic()
         opened = open_engine(policy_at(config.model.id), config.model)
         load = time.monotonic() - began
@@ -197,7 +197,7 @@ def probe_verdicts(config: Config, progress: Progress) -> Figure | None:
 
 
 def _open(config: Config, progress: Progress) -> Engine:
-    limit_threads(config.threads)
+    limit_threads(config.threads, config.model)
     engine = open_engine(policy_at(config.model.id), config.model)
     progress.watch(engine)
     return engine

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -60,7 +60,7 @@ def train(config: Config, out: Path, progress: Progress) -> list[IterationSummar
         parts.held_out()
         if config.iterations:
             parts.source(2)  # a misspelt file is reported at once, not after M1 has been assessed
-        drawing, trackers = _Drawing(out, progress.note), open_trackers(config, out)
+        drawing, trackers = _Drawing(out, progress), open_trackers(config, out)
 
         def report(rows: Sequence[IterationSummary]) -> None:
             write_report(config, run, rows)
@@ -146,9 +146,9 @@ class _Drawing:
     Without clocks: equal runs give equal pages. ``presrm report`` adds time and tokens.
     """
 
-    def __init__(self, run: Path, note: Callable[[str], None]) -> None:
+    def __init__(self, run: Path, progress: Progress) -> None:
         self._run = run
-        self._note = note
+        self._progress = progress
         self._seconds = 0.0
         self._is_behind = False
 
@@ -163,9 +163,10 @@ class _Drawing:
         if self._is_behind:
             began = time.monotonic()
             try:
-                write_run_page(self._run, clocks=False, plots=False)
+                with self._progress.stage("draw the report", None):
+                    write_run_page(self._run, clocks=False, plots=False)
             except PresrmError as error:  # whoever needs what cannot be read refuses it, and says how to go on
-                self._note(f"the page of the run is not drawn: {error}")
+                self._progress.note(f"the page of the run is not drawn: {error}")
             self._seconds, self._is_behind = time.monotonic() - began, False
 
 
@@ -280,10 +281,11 @@ def fit_prm_file(
     Raises:
         PresrmError: with one plain line that says what to do.
     """
-    from presrm.training.prm import fit_prm, read_labelled_texts
-
     require_weights(config.model.id)
-    limit_threads(config.threads)
+    with progress.stage("load torch", None):
+        from presrm.training.prm import fit_prm, read_labelled_texts
+
+        limit_threads(config.threads)
     texts = read_labelled_texts(file)
     rows: list[Mapping[str, float]] = []
     with progress.stage(f"fit a process reward model on {len(texts)} solutions", None):

@@ -7,7 +7,6 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from presrm.assembly.engines import limit_threads
 from presrm.assembly.judges import make_judge
 from presrm.assembly.options import arguments_of
 from presrm.config import Config, RunnerConfig
@@ -83,7 +82,6 @@ class Worker:
 
         allow_code(self.code)
         config = Config.model_validate_json(self.config)
-        limit_threads(config.threads)
         parts = Parts(config, SilentProgress(), _drop)
         with ExitStack() as stack:
             engine = judging = stack.enter_context(parts.engine(self.policy))

@@ -126,7 +126,9 @@ def evaluate(
     from presrm.report.html.evaluation import write_evaluation_page
 
     about = {"models": ", ".join(chosen), "seed": str(config.seed), **versions()}
-    print(f"The report is {write_evaluation_page(out, results, about)}")
+    with RichProgress(is_brief=True).stage("draw the report", None):
+        page = write_evaluation_page(out, results, about)
+    print(f"The report is {page}")
 
 
 def _print(results: "list[Result]", console: Console, out: Path) -> None:

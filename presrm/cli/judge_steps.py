@@ -151,7 +151,8 @@ def _draw(path: Path, judged: "JudgedFile", config: Config) -> Path:
         "prompts": config.prompts,
     }
     splitter = parts.make_splitter(config.splitter, config.splitter_options)
-    return write_judged_page(path, judged.tally, judged.card, splitter, about)
+    with RichProgress(is_brief=True).stage("draw the report", None):
+        return write_judged_page(path, judged.tally, judged.card, splitter, about)
 
 
 @contextmanager
@@ -270,7 +271,7 @@ def _judge(
         if not asks_policy:
             yield judges.make_judge(config.judge, None, prompts)
             return
-        engines.limit_threads(config.threads)
+        engines.limit_threads(config.threads, config.model)
         with (
             Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger,
             RecordingEngine(

@@ -23,7 +23,7 @@ from presrm.cli.show import one_line
 from presrm.files.live import end_live, write_live
 from presrm.protocols import Worker
 
-_SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_LINES = 4.0
 _SLOW = 10.0
 """Seconds from which on one unit, worked alone, says how long many together take."""
 _WRITTEN = 4
@@ -269,16 +269,17 @@ class _Stage:
         (written, read), clock = self._tokens, time.monotonic()
         if not written + read:
             return []
-        if not self._seen or self._seen[-1][1:] != (written, read):
+        seen = self._seen  # the thread that works may count anew meanwhile
+        if not seen or seen[-1][1:] != (written, read):
             self._changed = clock, time.process_time()
-        self._seen.append((clock, written, read))
-        while self._seen[0][0] < clock - _WINDOW:
-            self._seen.popleft()
+        seen.append((clock, written, read))
+        while seen[0][0] < clock - _WINDOW:
+            seen.popleft()
         quiet = clock - self._changed[0]
         if quiet > _SECONDS_BETWEEN_LINES:
             is_busy = time.process_time() - self._changed[1] > 0.1 * quiet
             return [f"no new token for {duration(quiet)}: {'busy' if is_busy else 'idle, it waits or hangs'}"]
-        began, before_written, before_read = self._seen[0]
+        began, before_written, before_read = seen[0]
         seconds = clock - began
         if seconds <= 0:
             return []

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from presrm.cli.progress import RichProgress
 from presrm.errors import RequestError
 
 
@@ -37,5 +38,9 @@ def report(
 
     if out is not None and out.is_dir():
         raise RequestError(f"--out {out} is a folder; name the HTML file")
-    path = write_run_page(runs[0], out) if len(runs) == 1 else write_comparison_page(runs, out or Path("compare.html"))
+    with RichProgress(is_brief=True).stage("draw the report", None):
+        if len(runs) == 1:
+            path = write_run_page(runs[0], out)
+        else:
+            path = write_comparison_page(runs, out or Path("compare.html"))
     print(f"The report is {path}")

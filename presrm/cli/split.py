@@ -121,11 +121,11 @@ def _by_model(source: Path, question: str | None, model: str | None, settings: l
     overrides = [f"model.id={json.dumps(name)}", *(settings or [])]
     config = load_config(EMBEDDED if name == EMBEDDED else None, overrides)
     counts, progress = Counter[str](), RichProgress()
-    limit_threads(config.threads)
-    with (
-        open_engine(policy_at(config.model.id), config.model) as engine,
-        progress.stage("segment", count_rows(source)) as advance,
-    ):
+    with progress.stage("load the policy", None):
+        limit_threads(config.threads, config.model)
+        opened = open_engine(policy_at(config.model.id), config.model)
+    with opened as engine, progress.stage("segment", count_rows(source)) as advance:
+        progress.watch(engine)
         rows = (with_question(row.value, question) for row in read_table(source) if not isinstance(row, BadRow))
         advance(0)
         segmented = segment_rows(rows, engine, PromptSet(config.prompts), group_size=config.search.group_size)

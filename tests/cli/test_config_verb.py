@@ -60,7 +60,7 @@ def test_a_model_whose_verdicts_cannot_be_read_judges_directly(run, monkeypatch,
     answer(monkeypatch)
     monkeypatch.setattr(probe, "is_here", lambda model: True)
     monkeypatch.setattr(probe, "open_engine", lambda policy, model: ScriptedEngine(lambda prompt, rng: reply))
-    monkeypatch.setattr(probe, "limit_threads", lambda threads: None)
+    monkeypatch.setattr(probe, "limit_threads", lambda threads, model: None)
     text = run("config", "new").out
     assert f"  verdict: {verdict} " in text
     assert f"could read {8 if verdict == 'explained' else 0} of 8 explained verdicts" in text

@@ -32,7 +32,7 @@ class SumJudge:
 @pytest.fixture(autouse=True)
 def scripted_policy(monkeypatch):
     monkeypatch.setattr(engines, "open_engine", lambda policy, model: ScriptedEngine(lambda prompt, rng: ""))
-    monkeypatch.setattr(engines, "limit_threads", lambda threads: None)
+    monkeypatch.setattr(engines, "limit_threads", lambda threads, model: None)
     monkeypatch.setattr(judge_assembly, "make_judge", lambda config, engine, prompts: SumJudge())
 
 

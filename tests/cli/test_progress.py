@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from io import StringIO
 
 import pytest
@@ -107,6 +108,22 @@ def test_alive_and_hung_look_different(clock):
     assert stage.text.endswith("no new token for 30.0 s: idle, it waits or hangs")
     worker.do(tokens_read=10)
     assert "no new token" not in stage.text
+
+
+def test_what_is_told_stands_while_another_thread_counts_anew(clock):
+    worker = Worker()
+    stage = begun(64, worker)
+    worker.do(tokens_read=1000)
+    stage._speed()
+
+    class Now(float):
+        def __sub__(self, other):
+            stage._seen = deque()
+            return float(self) - other
+
+    clock.now = Now(4.0)
+    worker.do(tokens_read=80)
+    assert stage.text.endswith("20 tokens/s read")
 
 
 def test_another_worker_is_counted_from_when_it_is_watched():

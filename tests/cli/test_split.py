@@ -134,6 +134,7 @@ def test_a_model_cuts_and_what_it_changes_is_refused_and_counted(run, old_soluti
     assert [row["line"] for row in rejected] == [2, 3, 4]
     assert rejected[0]["reason"] == "step 2 of the reply is not what the solution says there"
     assert "1 solutions segmented, 2 refused" in ended.err
+    assert ended.err.index("load the policy ...") < ended.err.index("segment ...")
     assert "segment: done, 4 in " in ended.err
     assert "3 rows set aside" in ended.err
     assert models == ["embedded"]
