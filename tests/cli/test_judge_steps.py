@@ -238,6 +238,23 @@ def test_where_nothing_is_wrong_the_worst_are_none(run, rows):
     assert "no step has a score below 0.5" in run("judge-steps", rows, "--show", 3).out
 
 
+def test_a_wrong_step_behind_an_unreadable_one_is_shown(run, rows, monkeypatch):
+    class OftenUnreadable(SumJudge):
+        def judge(self, batch):
+            return [tuple(Judgement(None, Status.UNREADABLE) for _ in batch[0].steps), *super().judge(batch[1:])]
+
+    rows.write_text('{"problem": "a", "steps": ["1+1=2", "2+2=5", "3+3=7"]}\n')
+    monkeypatch.setattr(judge_assembly, "make_judge", lambda config, engine, prompts: OftenUnreadable())
+    shown = run("judge-steps", rows, "--show", 3).out
+    assert read(rows.with_name("rows.judged.jsonl"))[0]["first_error"] is None
+    assert "1 before unscored" in shown
+    assert "-> 2 0.20 wrong 2+2=5" in shown
+
+    rows.write_text('{"problem": "a", "steps": ["1+1=2", "2+2=4"]}\n')
+    shown = run("judge-steps", rows, "--show", 3, "--out", rows.with_name("right.jsonl")).out
+    assert "no step has a score below 0.5; 1 of 2 steps have no score" in shown
+
+
 def test_judges_are_compared_in_one_table_with_their_agreement(run, rows):
     ended = run("judge-steps", rows, "--compare", "pointwise, first-error", "--show", 1)
     assert ended.code == 0, ended.err

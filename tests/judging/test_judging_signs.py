@@ -533,6 +533,12 @@ def test_a_judge_that_is_not_watched_raises_none(tmp_path: Path) -> None:
     (summary,), _ = run(tmp_path, lambda a, b: "[[A]]", settings=("watch.num_problems=0",))
     assert summary.health.signs is None
     assert not summary.health.alarms
+    assert summary.health.fixed is not None, "its accuracy is measured all the same"
+
+    settings = "watch.num_problems=0", "evaluation.num_judge_problems=0"
+    (tmp_path / "neither").mkdir()
+    (summary,), _ = run(tmp_path / "neither", lambda a, b: "[[A]]", settings=settings)
+    assert summary.health.fixed is None
 
 
 @pytest.mark.slow
