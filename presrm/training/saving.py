@@ -114,12 +114,12 @@ def render_card(card: Card, policy: Checkpoint, rows: Sequence[Mapping[str, floa
                 *card.facts.items(),
             ],
         ),
-        _how_to_load(is_adapter=is_adapter),
     ]
-    if is_adapter:
-        sections.append(
-            "`presrm export FOLDER --merge --out WHOLE` makes a model that needs neither PEFT nor the base."
-        )
+    merging = "`presrm export FOLDER --merge --out WHOLE` makes a model that needs neither PEFT nor the base."
+    if is_adapter and locate(policy.model).gguf_file:
+        sections.append(f"## How to load it\n\nThe base is a .gguf file, which PEFT does not find by itself. {merging}")
+    else:
+        sections += [_how_to_load(is_adapter=is_adapter), *([merging] if is_adapter else [])]
     if figures := _figures(card, rows):
         sections += ["## Figures", figures]
     sections += ["## Settings", f"```yaml\n{yaml.safe_dump(dict(card.settings), sort_keys=False)}```"]

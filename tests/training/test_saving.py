@@ -16,6 +16,7 @@ from presrm.prompts import PromptSet
 from presrm.prompts.encoding import CHATML
 from presrm.training.merging import merge_adapter
 from presrm.training.objectives import make_objective
+from presrm.training.saving import Card, render_card
 from presrm.training.trainer import PackedTrainer
 from presrm.types import Checkpoint, PreferencePair, Problem, Step, Trajectory
 
@@ -139,6 +140,15 @@ def test_the_card_says_base_lessons_settings_and_figures(adapter: Path) -> None:
     assert settings["objective"] == {"kind": "dpo", "options": options}
     assert settings["training"]["lora"]["r"] == 2
     assert "held out: loss | 0.6931 |" in body
+
+
+def test_the_card_of_an_adapter_on_a_gguf_says_that_it_is_merged_first(tmp_path: Path) -> None:
+    base = tmp_path / "tiny.gguf"
+    base.write_bytes(b"GGUF")
+    card = render_card(Card("6 pairs", {}, "compact"), Checkpoint(str(base)), (), is_adapter=True)
+    assert "# An adapter on tiny.gguf" in card
+    assert "AutoPeftModelForCausalLM" not in card
+    assert "`presrm export FOLDER --merge --out WHOLE`" in card
 
 
 def test_lessons_held_out_are_measured_before_and_after(tiny_policy: Path, tmp_path: Path) -> None:
