@@ -323,6 +323,7 @@ class Parts:
             self.splitter,
             lora=self.config.training.lora,
             pack_tokens=self.config.training.pack_tokens,
+            checkpoint_seconds=self.config.training.checkpoint_seconds,
             judge=self.config.judge,
             seed=derive_seed(self.config.seed, "seed stage"),
             on_log=lambda row: self.log(stage="seed", **row),

@@ -1,5 +1,6 @@
 """``presrm report``: draw a run, or several side by side, as one page."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,11 +34,15 @@ def report(
       $ presrm report runs/embedded --out embedded.html
       $ presrm report runs/embedded runs/four-candidates --out compare.html
     """
+    from presrm.report.facts import read_facts
     from presrm.report.html.compare import write_comparison_page
     from presrm.report.html.run import write_run_page
 
     if out is not None and out.is_dir():
         raise RequestError(f"--out {out} is a folder; name the HTML file")
+    for run in runs:
+        if note := read_facts(run).note:
+            print(f"presrm: {note}", file=sys.stderr)
     with RichProgress(is_brief=True).stage("draw the report", None):
         if len(runs) == 1:
             path = write_run_page(runs[0], out)

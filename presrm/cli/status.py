@@ -1,6 +1,7 @@
 """``presrm status``: what a run has done, does and has left."""
 
 import json
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,8 @@ def status(
     from presrm.report.facts import read_facts
 
     facts = read_facts(run)
+    if facts.note:
+        print(f"presrm: {facts.note}", file=sys.stderr)
     told = _tell(facts)
     if as_json:
         print(json.dumps(told))

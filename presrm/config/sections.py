@@ -354,6 +354,14 @@ class TrainingConfig(Section):
         description="Recompute activations in the backward pass: slower, with less memory.",
         json_schema_extra=FREE,
     )
+    checkpoint_seconds: float | None = Field(
+        60.0,
+        ge=0,
+        description="Seconds of training between two checkpoints, from the last of which an interrupted training "
+        "resumes; longer where writing one takes more than a tenth of the time. 0: after every optimiser step; none: "
+        "an interrupted training begins again.",
+        json_schema_extra=FREE,
+    )
     lora: LoraConfig | None = Field(None, description="LoRA adapter to train; none: all weights are trained.")
     launch: Literal["fsdp2", "zero3"] | tuple[Annotated[str, Field(coerce_numbers_to_str=True)], ...] | None = Field(
         None,

@@ -379,17 +379,20 @@ def check_run(path: Path) -> tuple[int, list[str]]:
                 differences.append(f"{artefact}: changed since it was finished; restore it")
         elif _hash_begin(artefact, entry.get("bytes", 0)) != entry.get("sha256_begun", sha256().hexdigest()):
             differences.append(f"{artefact}: changed while unfinished; restore it, or remove it to have it made anew")
-    if not _says(path / "config.yaml", manifest["config"]):
-        differences.append(f"{path / 'config.yaml'}: not the settings of the run; the next start writes it anew")
+    if told := explain_settings(path, manifest["config"]):
+        differences.append(told)
     return len(entries), differences
 
 
-def _says(config: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether a file holds these settings."""
+def explain_settings(path: Path, settings: Mapping[str, Any]) -> str:
+    """Say in a line that ``config.yaml`` of a run does not hold the settings of its manifest; nothing if it does."""
+    config = path / "config.yaml"
     try:
-        return bool(read_yaml(config.read_text("utf-8")) == settings)
+        if read_yaml(config.read_text("utf-8")) == settings:
+            return ""
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return False
+        pass
+    return f"{config}: not the settings of the run; the next start writes it anew"
 
 
 def _lies_inside(name: str) -> bool:

@@ -13,7 +13,7 @@ to be shown besides turns of text (tools, pictures, documents) is refused by nam
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from hashlib import sha256
@@ -120,7 +120,8 @@ def read_pairs(path: Path, terminal: Terminal = Terminal.AUTO) -> PairFile:
             continue
         try:
             if is_own(row.value):
-                pairs.append(_own(row.value))
+                own = _own(row.value)
+                pairs.append(_sharing(own, pairs[-1]) if pairs else own)
                 num_own += 1
             else:
                 pairs.append(_foreign(row.value, row.line, terminal, left))
@@ -129,6 +130,14 @@ def read_pairs(path: Path, terminal: Terminal = Terminal.AUTO) -> PairFile:
     if not pairs:
         raise NoGoodRowError(path, rejected)
     return PairFile(tuple(pairs), num_own, tuple(rejected), left.notes())
+
+
+def _sharing(pair: PreferencePair, before: PreferencePair) -> PreferencePair:
+    """Hold what a pair has in common with the one before once: in a tree, most of its prefix."""
+    known = {step: step for step in (*before.prefix.steps, before.chosen)}
+    problem = before.prefix.problem if pair.prefix.problem == before.prefix.problem else pair.prefix.problem
+    steps = tuple(known.get(step, step) for step in pair.prefix.steps)
+    return replace(pair, prefix=Trajectory(problem, steps))
 
 
 def pair_of(row: Mapping[str, Any], line: int, terminal: Terminal) -> PreferencePair:

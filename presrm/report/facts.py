@@ -10,12 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from presrm.config import Config, parse_config
-from presrm.config.reading import read_yaml
 from presrm.errors import DataError
 from presrm.files.jsonl import Row, parse_row
+from presrm.files.run import explain_settings
 from presrm.iteration import IterationSummary, read
 from presrm.judging.health import with_alarms
 
@@ -63,7 +61,7 @@ class RunFacts:
 
     Attributes:
         path: The run folder.
-        config: Its settings.
+        config: Its settings, as the manifest has them.
         manifest: As on disk.
         summaries: Of every policy assessed so far.
         metrics: Rows of ``metrics.jsonl``, with clocks.
@@ -79,6 +77,11 @@ class RunFacts:
     def is_finished(self) -> bool:
         """Whether every policy that the settings ask for is assessed."""
         return len(self.summaries) > self.config.iterations
+
+    @property
+    def note(self) -> str:
+        """A line that says that ``config.yaml`` was edited; nothing if it was not."""
+        return explain_settings(self.path, self.manifest["config"])
 
     @property
     def doing(self) -> str:
@@ -207,11 +210,11 @@ def read_facts(run: Path) -> RunFacts:
         raise DataError(f"{run} is no run folder; expected what 'presrm train --out' made")
     try:
         manifest = json.loads(manifest_path.read_text("utf-8"))
-        config = parse_config(read_yaml((run / "config.yaml").read_text("utf-8")), str(run / "config.yaml"))
+        config = parse_config(manifest["config"], str(manifest_path))
         summaries = list[IterationSummary]()
         for number in _assessed(manifest):
             summaries.append(_summary(run, number, config, summaries))
-    except (ValueError, KeyError, TypeError, OSError, yaml.YAMLError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataError(f"{run} cannot be read as a run: {error}") from error
     return RunFacts(run, config, manifest, tuple(summaries), tuple(_metrics(run / "metrics.jsonl")))
 

@@ -174,6 +174,14 @@ class LogTo(TrainerCallback):
     def __init__(self, on_log: OnLog) -> None:
         self._on_log = on_log
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Pass on the rows of the steps behind which the training resumes, so that none is missing."""
+        if state.is_world_process_zero:
+            for row in state.log_history:
+                self._on_log({"optimiser_step": row["step"], **{name: row[name] for name in row if name != "step"}})
+
     def on_log(
         self,
         args: TrainingArguments,
@@ -216,11 +224,17 @@ def partial_folder(out: Path) -> Path:
     return out.with_name(f".{out.name}.partial")
 
 
+def checkpoint_folder(out: Path) -> Path:
+    """Where the checkpoints of the training that makes `out` stand (`presrm.training.checkpoints`)."""
+    return out.with_name(f".{out.name}.checkpoint")
+
+
 @contextmanager
 def whole_folder(out: Path, state: PartialState) -> Iterator[Path]:
     """Give a folder to write to, which becomes `out` only if the block ends well.
 
-    A killed block leaves a hidden sibling that the next one clears away, never something that looks finished.
+    A killed block leaves a hidden sibling that the next one clears away, never something that looks finished. Once
+    `out` is there, checkpoints of its training go.
 
     Args:
         out: What is to be made; replaced if it is there.
@@ -230,7 +244,7 @@ def whole_folder(out: Path, state: PartialState) -> Iterator[Path]:
         RunError: if another process makes it, or it is a symbolic link.
     """
     partial = partial_folder(out)
-    refuse_link(out, partial)
+    refuse_link(out, partial, checkpoint_folder(out))
     lock = lock_beside(out) if state.is_main_process else None
     try:
         if state.is_main_process:
@@ -241,11 +255,12 @@ def whole_folder(out: Path, state: PartialState) -> Iterator[Path]:
         state.wait_for_everyone()
         if state.is_main_process:
             for path in [*partial.rglob("*"), partial]:
-                _sync(path)
+                sync(path)
             if out.exists():
                 shutil.rmtree(out)
             partial.rename(out)
-            _sync(out.parent)
+            shutil.rmtree(checkpoint_folder(out), ignore_errors=True)
+            sync(out.parent)
         state.wait_for_everyone()
     finally:
         if lock is not None:
@@ -253,7 +268,8 @@ def whole_folder(out: Path, state: PartialState) -> Iterator[Path]:
             lock.release()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)

@@ -1,8 +1,11 @@
 """Lessons in packs of shared prefixes, as a transformers Trainer (PReSRM, arXiv 2503.03746, section 2.5)."""
 
+from array import array
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import accumulate, chain, groupby, pairwise
+from functools import cached_property
+from hashlib import sha256
+from itertools import accumulate, chain, groupby
 from operator import itemgetter
 from typing import Any, cast
 
@@ -17,6 +20,8 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from presrm.packing.forward import accept_packs, rotary_group
 from presrm.packing.layout import Scored, fill_packs, pack, tree_size
 from presrm.protocols import Stage, silent_stage
+from presrm.training.checkpoints import Checkpoints
+from presrm.training.fitting import hash_weights
 from presrm.training.objectives import Objective
 from presrm.training.plan import share_evenly
 from presrm.training.scores import Scores
@@ -45,6 +50,7 @@ class LessonTrainer(Trainer):
         steps: For each optimiser step of the training, the indices of its lessons (see `plan_steps`).
         pack_tokens: Tokens in one packed row.
         stage: Where to tell what is going on.
+        checkpoints: Writes checkpoints, and knows the last one; none: there are none.
         load_frozen: Gives, before the first step, the log-probabilities that the objectives read, by name: one number
             for each token of all replies of all lessons, in order. Left out: those of the starting weights.
         callbacks: As for a Trainer.
@@ -59,31 +65,54 @@ class LessonTrainer(Trainer):
         *,
         pack_tokens: int,
         stage: Stage = silent_stage,
+        checkpoints: Checkpoints | None = None,
         load_frozen: LoadFrozen | None = None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         self.lessons = lessons
+        self.steps = steps
         self._stage = stage
+        self._checkpoints = checkpoints
         self._advance: Callable[[int], None] = lambda lessons: None
-        self._places = [
-            slice(*ends) for ends in pairwise(accumulate((sum(each.lengths) for each in lessons), initial=0))
-        ]
+        self._ends = array("q", accumulate((sum(each.lengths) for each in lessons), initial=0))
         self._pack_tokens = pack_tokens
         self._load_frozen = load_frozen or LessonTrainer.score_start
         self._frozen: Mapping[str, Tensor] | None = None
         self._observed: dict[str, tuple[Any, Any]] = {}
         self._rotary_group = rotary_group(model)
         super().__init__(model=model, args=args, train_dataset=cast(Any, steps), callbacks=callbacks)
-        self._longest = max(len(ids) for lesson in lessons for ids in lesson.rows)
+        self._longest = max(length for lesson in lessons for length in lesson.row_lengths)
         self._takes_packs = self.accept(model)
         if not self.is_world_process_zero():
             self._stage = silent_stage
 
     def train(self, *arguments: Any, **options: Any) -> Any:
         """Train, and tell of every lesson of this process's share."""
-        num_lessons = sum(map(len, cast(Any, self.train_dataset))) // self.accelerator.num_processes
+        num_lessons = sum(map(len, self.steps)) // self.accelerator.num_processes
         with self._stage("optimiser steps, by lessons", num_lessons) as self._advance:
-            return super().train(*arguments, **options)
+            if self._checkpoints is None:
+                return super().train(*arguments, **options)
+            with self._checkpoints.resumed(self) as folder:
+                return super().train(*arguments, resume_from_checkpoint=folder, **options)
+
+    def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        """Do nothing yet: the starting weights are scored first, see `training_step`."""
+
+    @cached_property
+    def start_sha256(self) -> str:
+        """Of the weights that the training starts from; to be asked for before the first step."""
+        return hash_weights(self.accelerator.unwrap_model(self.model))
+
+    def hash_lessons(self) -> str:
+        """SHA-256 of the tokens of all lessons, in hexadecimal."""
+        digest = sha256()
+        for lesson in self.lessons:
+            digest.update(repr((lesson.num_prefix, lesson.lengths)).encode() + lesson.ids)
+        return digest.hexdigest()
+
+    def _place(self, lesson: int) -> slice:
+        """Where a lesson's tokens stand among those of all replies."""
+        return slice(self._ends[lesson], self._ends[lesson + 1])
 
     def accept(self, model: nn.Module) -> bool:
         """Have a model take packs of the lessons, and say whether it can."""
@@ -111,7 +140,10 @@ class LessonTrainer(Trainer):
         """
         if self._frozen is None:
             self._frozen = self._load_frozen(self, model)
-            self._advance(0)
+            if self._checkpoints is not None:
+                self._checkpoints.restore(self)
+            done = self.steps[: self.state.global_step]
+            self._advance(sum(map(len, done)) // self.accelerator.num_processes)
         self._observed = {}
         losses = []
         for number, micro in enumerate(inputs, start=1):
@@ -131,7 +163,7 @@ class LessonTrainer(Trainer):
         """Weigh and sum the losses of the lessons of one micro-batch, and observe them for the log."""
         assert self._frozen is not None
         logps_N = self._logps(model, inputs)
-        places = [self._places[i] for i in inputs["indices"]]
+        places = [self._place(i) for i in inputs["indices"]]
         frozen = {name: torch.cat([logps_M[place] for place in places]) for name, logps_M in self._frozen.items()}
         shares_B = torch.tensor(inputs["shares"], device=logps_N.device)
         parts, first, start = [], 0, 0
@@ -164,6 +196,8 @@ class LessonTrainer(Trainer):
             if scaler is not None and self.accelerator.optimizer_step_was_skipped and scaler.get_scale() >= 1:
                 logs = {**logs, "grad_norm": 0.0, "step/skipped": 1.0}  # float16 tries again with a smaller scale
         super().log(logs, start_time)
+        if "loss" in logs and self._checkpoints is not None:
+            self._checkpoints.after_step(self)
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Estimate the operations of an optimiser step from its micro-batches."""
@@ -185,7 +219,7 @@ class LessonTrainer(Trainer):
             lessons: Those to score, by index; the numbers of all others are 0. None: all.
         """
         lessons = range(len(self.lessons)) if lessons is None else lessons
-        logps_M = torch.zeros(self._places[-1].stop, device=self.args.device)
+        logps_M = torch.zeros(self._ends[-1], device=self.args.device)
         model.eval()
         micros = self._share(lessons, self._takes_packs if packs is None else packs)
         with self._stage("log-probabilities, by lessons", sum(map(_num_counted, micros))) as advance:
@@ -195,7 +229,7 @@ class LessonTrainer(Trainer):
                     logps_N = self._logps(model, micro).float()
                 start = 0
                 for i, share in zip(micro["indices"], micro["shares"], strict=True):
-                    place = self._places[i]
+                    place = self._place(i)
                     end = start + place.stop - place.start
                     if share:
                         logps_M[place] = logps_N[start:end]
@@ -220,8 +254,8 @@ class LessonTrainer(Trainer):
         frozen = self._frozen if frozen is None else frozen
         assert frozen is not None
         objective = self.lessons[lessons[0]].objective
-        logps_N = torch.cat([logps_M[self._places[i]] for i in lessons])
-        read = {name: torch.cat([values_M[self._places[i]] for i in lessons]) for name, values_M in frozen.items()}
+        logps_N = torch.cat([logps_M[self._place(i)] for i in lessons])
+        read = {name: torch.cat([values_M[self._place(i)] for i in lessons]) for name, values_M in frozen.items()}
         scores = Scores(
             logps_N,
             read.get("reference"),
@@ -284,10 +318,10 @@ class LessonTrainer(Trainer):
     def _divide(self, step: Sequence[int], packs: bool) -> list[tuple[tuple[int, ...], int]]:
         """The micro-batches of an optimiser step: the indices of their lessons, and their size in tokens."""
         if not packs:
-            return [((i,), sum(map(len, self.lessons[i].rows))) for i in step]
+            return [((i,), sum(self.lessons[i].row_lengths)) for i in step]
         groups: dict[Hashable, list[int]] = {}
         for i in step:
-            groups.setdefault(self._rotary_group(max(map(len, self.lessons[i].rows))), []).append(i)
+            groups.setdefault(self._rotary_group(max(self.lessons[i].row_lengths)), []).append(i)
         divided = []
         for group in groups.values():
             rows = [self.lessons[i].rows for i in group]
@@ -302,7 +336,7 @@ class LessonTrainer(Trainer):
     def _rows(self, indices: Sequence[int]) -> list[Scored]:
         """The sequences of lessons, lesson after lesson."""
         lessons = (self.lessons[i] for i in indices)
-        return [Scored(ids, len(lesson.prefix)) for lesson in lessons for ids in lesson.rows]
+        return [Scored(ids, lesson.num_prefix) for lesson in lessons for ids in lesson.rows]
 
     def _packed(self, indices: Sequence[int]) -> MicroBatch:
         """Lay out lessons as one packed row."""

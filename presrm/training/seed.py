@@ -35,6 +35,7 @@ from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Engine, Grader, Sampling, Stage, StepSplitter, silent_stage
 from presrm.seeding import derive_seed
+from presrm.training.checkpoints import Checkpoints
 from presrm.training.fitting import LogTo, OnLog, load_trainable, make_arguments, run_training, whole_folder
 from presrm.training.imitation import Imitation
 from presrm.training.packed import LessonTrainer
@@ -83,6 +84,7 @@ class SeedStage:
         splitter: Cuts solutions into steps.
         lora: An adapter instead of full training.
         pack_tokens: Tokens in one packed row.
+        checkpoint_seconds: As ``training.checkpoint_seconds``.
         judge: Whether verdicts are explained or direct.
         seed: Decides everything random.
         on_log: Takes the counts of examples, then one row of metrics an optimiser step.
@@ -104,6 +106,7 @@ class SeedStage:
         *,
         lora: LoraConfig | None,
         pack_tokens: int,
+        checkpoint_seconds: float | None = None,
         judge: JudgeConfig,
         seed: int,
         on_log: OnLog | None = None,
@@ -126,6 +129,7 @@ class SeedStage:
         self._splitter = splitter
         self._lora = lora
         self._pack_tokens = pack_tokens
+        self._checkpoint_seconds = checkpoint_seconds
         self._judge = judge
         self._seed = seed
         self._on_log: OnLog = on_log or (lambda row: None)
@@ -173,6 +177,7 @@ class SeedStage:
                 self._plan(len(examples)),
                 pack_tokens=self._pack_tokens,
                 stage=self._stage,
+                checkpoints=Checkpoints(out, self._checkpoint_seconds, self._settings()),
                 callbacks=[LogTo(self._on_log)],
             )
             run_training(trainer)

@@ -1,8 +1,10 @@
 """Lessons -> token ids, through the encoder that also generates and judges."""
 
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import accumulate, chain, pairwise
 
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
@@ -12,33 +14,56 @@ from presrm.types import Lesson, Stop
 Ids = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class LessonTokens:
-    """A lesson as token ids.
+    """A lesson as token ids, four bytes a token: a training holds those of all its lessons.
 
     Attributes:
         objective: What its loss is.
-        prefix: The prompt and the steps before, never trained on.
-        replies: What is scored, each with the end token exactly where the policy generated it.
         weight: What `Objective.weigh` said of it.
         doubt: Of a pair, the probability that it is the wrong way round.
-        rows: Prefix and reply, for each reply.
+        ids: The prefix and all replies, one behind the other, as 32-bit integers.
+        num_prefix: Tokens of the prefix.
+        lengths: Tokens of each reply.
     """
 
     objective: Objective
-    prefix: Ids
-    replies: tuple[Ids, ...]
-    weight: float = 1.0
-    doubt: float = 0.0
-    rows: tuple[Ids, ...] = field(init=False, repr=False, compare=False)
+    weight: float
+    doubt: float
+    ids: bytes = field(repr=False)
+    num_prefix: int
+    lengths: tuple[int, ...]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", tuple(self.prefix + reply for reply in self.replies))
+    def __init__(
+        self, objective: Objective, prefix: Ids, replies: tuple[Ids, ...], weight: float = 1.0, doubt: float = 0.0
+    ) -> None:
+        ids = array("i", chain(prefix, *replies)).tobytes()
+        values = (objective, weight, doubt, ids, len(prefix), tuple(map(len, replies)))
+        for each, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, each.name, value)
 
     @property
-    def lengths(self) -> tuple[int, ...]:
-        """Tokens of each reply."""
-        return tuple(map(len, self.replies))
+    def prefix(self) -> Ids:
+        """The prompt and the steps before, never trained on."""
+        return tuple(array("i", self.ids)[: self.num_prefix])
+
+    @property
+    def replies(self) -> tuple[Ids, ...]:
+        """What is scored, each with the end token exactly where the policy generated it."""
+        ids = tuple(array("i", self.ids))
+        ends = accumulate(self.lengths, initial=self.num_prefix)
+        return tuple(ids[start:end] for start, end in pairwise(ends))
+
+    @property
+    def rows(self) -> tuple[Ids, ...]:
+        """Prefix and reply, for each reply."""
+        prefix = self.prefix
+        return tuple(prefix + reply for reply in self.replies)
+
+    @property
+    def row_lengths(self) -> tuple[int, ...]:
+        """Tokens of each row."""
+        return tuple(self.num_prefix + length for length in self.lengths)
 
 
 def tokenise(

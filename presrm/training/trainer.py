@@ -23,6 +23,7 @@ from presrm.files.run import replace_file
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Stage, silent_stage
+from presrm.training.checkpoints import Checkpoints
 from presrm.training.fitting import (
     LogTo,
     OnLog,
@@ -71,10 +72,8 @@ class _Frozen:
         if not reads:
             return {}
         other = load_frozen(self.reference, self.model, self.lora) if self.reference and "reference" in reads else None
-        unwrapped = trainer.accelerator.unwrap_model(start)
-        rows = [(lesson.rows, lesson.lengths) for lesson in trainer.lessons]
-        weights = [hash_weights(model) for model in (unwrapped, other) if model is not None]
-        belongs_to = json.dumps([weights, sorted(reads), compute_dtype(self.model), rows])
+        weights = [trainer.start_sha256, *([] if other is None else [hash_weights(other)])]
+        belongs_to = json.dumps([weights, sorted(reads), compute_dtype(self.model), trainer.hash_lessons()])
         name = f"reference-{sha256(belongs_to.encode()).hexdigest()[:16]}"
         is_main = trainer.is_world_process_zero()
         num = sum(sum(lesson.lengths) for lesson in trainer.lessons)
@@ -228,6 +227,7 @@ class PackedTrainer:
                 steps,
                 pack_tokens=options.pack_tokens,
                 stage=self._stage,
+                checkpoints=Checkpoints(out, options.checkpoint_seconds, self._settings()),
                 load_frozen=load_frozen,
                 callbacks=[LogTo(self._log)],
             )

@@ -263,6 +263,7 @@ def manifest(change: Callable[[dict[str, Any]], object], *, signed: bool = True)
 
 
 SCORES = "iterations/2/scores.json"
+NOT_ITS = "config.yaml: not the settings of the run"
 RUNS: list[tuple[str, int, str, Content]] = [
     ("absent", 1, "holds no run: it has no manifest.json", folder),
     ("file", 1, "holds no run: it has no manifest.json", "not a folder"),
@@ -336,10 +337,10 @@ RUNS: list[tuple[str, int, str, Content]] = [
     (
         "config-edited",
         1,
-        "config.yaml: not the settings of the run",
+        NOT_ITS,
         made(edit("config.yaml", lambda text: text + b"\n# x\nseed: 9\n")),
     ),
-    ("config-bomb", 1, "config.yaml: not the settings of the run", made(edit("config.yaml", lambda _: BOMB.encode()))),
+    ("config-bomb", 1, NOT_ITS, made(edit("config.yaml", lambda _: BOMB.encode()))),
     (
         "link",
         1,
@@ -359,7 +360,16 @@ RUNS: list[tuple[str, int, str, Content]] = [
 DAMAGED: list[tuple[str, int, str, str, Content]] = [
     ("status-none", 2, "is no run folder", "status run", folder),
     ("status-manifest", 2, "cannot be read as a run", "status run", made(edit("manifest.json", lambda _: b"{"))),
-    ("status-config", 2, "cannot be read as a run", "status run", made(edit("config.yaml", lambda _: BOMB.encode()))),
+    ("status-config", 0, NOT_ITS, "status run", made(edit("config.yaml", lambda _: BOMB.encode()))),
+    ("status-edited", 0, NOT_ITS, "status run", made(edit("config.yaml", lambda text: text + b"seed: 9\n"))),
+    ("status-no-config", 0, NOT_ITS, "status run", made(lambda run: (run / "config.yaml").unlink())),
+    (
+        "report-edited",
+        0,
+        NOT_ITS,
+        "report run",
+        made(edit("config.yaml", lambda text: text.replace(b"seed: 0", b"seed: 9"))),
+    ),
     ("status-scores", 2, "cannot be read as a run", "status run", made(edit(SCORES, lambda _: b"[]"))),
     ("report-scores", 2, "cannot be read as a run", "report run", made(edit(SCORES, lambda _: b"{}"))),
     ("export-none", 2, "holds no pairs: no iterations/*/pairs.jsonl", "export run --to trl --out x.jsonl", folder),

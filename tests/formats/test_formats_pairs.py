@@ -59,6 +59,18 @@ def test_our_own_rows_come_back_as_they_were(terminal: Terminal) -> None:
     assert pair(json.loads(dump(OWN)), terminal) == OWN
 
 
+def test_pairs_of_one_tree_hold_what_they_have_in_common_once(tmp_path: Path) -> None:
+    longer = replace(OWN, id="2/longer", prefix=OWN.prefix.extend(OWN.chosen))
+    other = replace(OWN, id="2/other", prefix=Trajectory(Problem("other", "?"), OWN.prefix.steps))
+
+    made = read(tmp_path, *(dump(each) for each in (OWN, longer, other))).pairs
+
+    assert made == (OWN, longer, other)
+    first, second, _ = (each.prefix for each in made)
+    assert second.problem is first.problem
+    assert all(a is b for a, b in zip(second.steps, (*first.steps, made[0].chosen), strict=True))
+
+
 @pytest.mark.parametrize(
     "row",
     [

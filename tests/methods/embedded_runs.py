@@ -31,6 +31,8 @@ _SMALL = [
     "evaluation.group_size=2",
     "search.group_size=2",
     "watch.num_problems=2",
+    "training.checkpoint_seconds=0",
+    "training.batch_pairs=4",
 ]
 _STAGE_WIDTH = 200
 

@@ -1,9 +1,9 @@
 """Runs side by side: what differs, and a paired test of their last policies."""
 
+import json
 from pathlib import Path
 
 import pytest
-import yaml
 from made_run import make_run
 from test_html_run import text_of
 
@@ -13,9 +13,9 @@ from presrm.report.html.compare import write_comparison_page
 
 def test_runs_are_compared_problem_by_problem(tmp_path: Path) -> None:
     one, other = make_run(tmp_path / "one"), make_run(tmp_path / "other", num_assessed=2, iterations=1)
-    config = yaml.safe_load((other / "config.yaml").read_text())
-    config["search"]["num_candidates"] = 4
-    (other / "config.yaml").write_text(yaml.safe_dump(config))
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["config"]["search"]["num_candidates"] = 4
+    (other / "manifest.json").write_text(json.dumps(manifest))
     text = text_of(write_comparison_page([one, other], tmp_path / "compare.html"))
     assert "Between one and other: iterations, search.num_candidates." in text
     assert "M3 of one solves 83.3 % [72.0, 90.7] of 60 and M2 of other solves 66.7 %" in text
