@@ -94,6 +94,8 @@ class Checkpoints:
             if kind == "optimiser":
                 number, _, name = name.partition("/")
                 moments.setdefault(int(number), {})[name] = tensor
+        assert trainer.optimizer is not None
+        assert trainer.lr_scheduler is not None
         trainer.optimizer.load_state_dict({"state": moments, "param_groups": told["groups"]})
         trainer.lr_scheduler.load_state_dict(told["schedule"])
         if trainer.accelerator.scaler is not None:
@@ -124,6 +126,8 @@ class Checkpoints:
         self._due = monotonic() + pause
 
     def _write(self, trainer: "LessonTrainer", randoms: list[dict[str, Tensor]]) -> None:
+        assert trainer.optimizer is not None
+        assert trainer.lr_scheduler is not None
         optimiser = trainer.optimizer.state_dict()
         tensors = {f"weight/{name}": weight.detach() for name, weight in _trained(trainer).items()}
         for number, moments in optimiser["state"].items():

@@ -93,7 +93,7 @@ class LessonTrainer(Trainer):
             if self._checkpoints is None:
                 return super().train(*arguments, **options)
             with self._checkpoints.resumed(self) as folder:
-                return super().train(*arguments, resume_from_checkpoint=folder, **options)
+                return super().train(folder, *arguments[1:], **options)
 
     def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
         """Do nothing yet: the starting weights are scored first, see `training_step`."""

@@ -277,14 +277,14 @@ def test_checkpoints_cost_a_tenth_of_the_time_at_most(
         now[0] += took
 
     def tick(row: Row) -> None:
-        now[0] += 0.5
+        now[0] += 5.0
 
     monkeypatch.setattr(checkpoints.Checkpoints, "_write", written)
     monkeypatch.setattr(checkpoints, "monotonic", lambda: now[0])
-    fit_of("dpo", tiny_policy, epochs=200, checkpoint_seconds=seconds)(tmp_path / "out", tick)
+    fit_of("dpo", tiny_policy, epochs=25, checkpoint_seconds=seconds)(tmp_path / "out", tick)
 
-    assert began[0] == pytest.approx(seconds, abs=1)
-    assert all(b - a == pytest.approx(every, abs=1) for a, b in pairwise(began))
+    assert began[0] == pytest.approx(seconds, abs=6)
+    assert all(b - a == pytest.approx(every, abs=6) for a, b in pairwise(began))
     assert len(began) > 1
 
 
