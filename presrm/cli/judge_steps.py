@@ -216,6 +216,7 @@ class _Policy:
 
         if self._engine is None:
             with self.progress.stage("load the policy", None):
+                engines.limit_threads(self._config.threads, self._config.model)
                 opened = engines.open_engine(policy_at(self._config.model.id), self._config.model)
                 self._engine = self._stack.enter_context(opened)
             self.progress.watch(self._engine)
@@ -254,7 +255,7 @@ def _judge(
     rejected_to: Path | None = None,
 ) -> "JudgedFile":
     """Judge into `out`; `rejected_to` is where its rows set aside can be read later, if not beside it."""
-    from presrm.assembly import engines, judges, parts
+    from presrm.assembly import judges, parts
     from presrm.assembly.inputs import hash_code
     from presrm.engines.hf_files import policy_at, policy_hash
     from presrm.files.ledger import Ledger
@@ -271,7 +272,6 @@ def _judge(
         if not asks_policy:
             yield judges.make_judge(config.judge, None, prompts)
             return
-        engines.limit_threads(config.threads, config.model)
         with (
             Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger,
             RecordingEngine(
