@@ -262,6 +262,11 @@ class PairsConfig(Section):
         description="Drop pairs whose two verdicts, one for each order in which the steps are shown, contradict each "
         "other; for judges that ask in both orders.",
     )
+    ends: Literal["any", "alike"] = Field(
+        "any",
+        description="Whether a step that ends the solution may be paired with one that goes on (any), or never "
+        "(alike): a few such pairs can teach a policy to stop too early.",
+    )
     max_per_problem: int | None = Field(
         None, gt=0, description="Largest number of pairs per problem, widest margins first; none: all pairs."
     )

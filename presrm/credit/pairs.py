@@ -13,7 +13,7 @@ from itertools import chain
 from presrm.config import PairsConfig
 from presrm.credit.consistency import vote_doubt
 from presrm.files.ledger import short_hash
-from presrm.types import Expansion, PreferencePair, SearchTree, Stop
+from presrm.types import Expansion, PreferencePair, SearchTree, Step, Stop
 
 _CAUSES = {
     "tie": "tied",
@@ -26,6 +26,7 @@ _CAUSES = {
     "given_up": "of problems given up",
     "left": "of paths left for better ones",
     "contradicted": "whose two orders contradict each other (pairs.require_both_orders)",
+    "across_end": "of which one step ends the solution and the other does not (pairs.ends)",
     "disagreed": "on which the second judge does not agree (pairs.second_judge)",
     "min_margin": "below pairs.min_margin",
     "over_max_per_problem": "over pairs.max_per_problem",
@@ -49,7 +50,7 @@ class MinedPairs:
         pairs: In the order of the trees and of their expansions; of one expansion the widest first.
         dropped: Number of expansions that gave no pair at all, by cause: ``tie``, ``rolled_back``, ``unanimous``,
             ``unreadable``, ``truncated``, ``no_room``, ``filtered``, ``given_up``, ``left``, ``contradicted``,
-            ``min_margin``, ``over_max_per_problem``. Causes that did not occur are absent.
+            ``across_end``, ``min_margin``, ``over_max_per_problem``. Causes that did not occur are absent.
         both_orders: One entry for each pair whose judge was asked in both orders: whether the two verdicts go together.
         num_problems: Trees that were mined.
         num_expansions: Theirs.
@@ -94,8 +95,8 @@ def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig, iteration: int
     ``length_tier`` prefers short and rejects long candidates among those that score nearly alike. Its chosen one need
     not be the one that the search went on with, and ``labels: votes`` says how far a pair is in doubt.
 
-    ``require_both_orders``, ``min_margin`` and ``max_per_problem`` take single pairs away. An expansion counts under
-    them only when that leaves it without any.
+    ``require_both_orders``, ``ends``, ``min_margin`` and ``max_per_problem`` take single pairs away. An expansion
+    counts under them only when that leaves it without any.
     """
     pairs: list[PreferencePair] = []
     dropped: Counter[str] = Counter()
@@ -115,11 +116,12 @@ def mine_pairs(trees: Iterable[SearchTree], options: PairsConfig, iteration: int
                 dropped[result] += 1
                 continue
             held = [pair for pair in result if not (options.require_both_orders and contradicts(made, pair))]
-            wide = [pair for pair in held if pair.margin >= options.min_margin]
+            alike = [pair for pair in held if options.ends == "any" or ends_alike(pair.chosen, pair.rejected)]
+            wide = [pair for pair in alike if pair.margin >= options.min_margin]
             if wide:
                 found.append((made, wide))
             else:
-                dropped["min_margin" if held else "contradicted"] += 1
+                dropped["min_margin" if alike else "across_end" if held else "contradicted"] += 1
         by_margin = sorted(chain.from_iterable(members for _, members in found), key=lambda pair: -pair.margin)
         widest = {pair.id for pair in by_margin[: options.max_per_problem]}
         for made, members in found:
@@ -139,6 +141,11 @@ def contradicts(made: Expansion, pair: PreferencePair) -> bool | None:
     """
     told = made.whole[pair.chosen.text].judgement.contradicted
     return None if told is None else short_hash(pair.rejected.text) in told
+
+
+def ends_alike(one: Step, other: Step) -> bool:
+    """Whether both steps end the solution, or neither does."""
+    return (one.stop is None) == (other.stop is None)
 
 
 def explain_no_pairs(mined: MinedPairs) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from presrm.config import PairsConfig
 from presrm.credit.consistency import doubts, rank_agreement
-from presrm.credit.pairs import MinedPairs, mine_pairs
+from presrm.credit.pairs import MinedPairs, ends_alike, mine_pairs
 from presrm.files.run import IterationDir
 from presrm.judging.problems import Judgements
 from presrm.methods.stages import Stages
@@ -27,7 +27,7 @@ def mined_pairs(
     """
     mined = mine_pairs(trees, options, iteration.number)
     if options.anchor:
-        mined = replace(mined, pairs=_anchored(mined.pairs, policy, stages, iteration))
+        mined = replace(mined, pairs=_anchored(mined.pairs, options, policy, stages, iteration))
     if options.second_judge is not None:
         mined = _agreed(mined, policy, stages, iteration)
     if options.consistency != "off":
@@ -42,7 +42,7 @@ def _doubted(pair: PreferencePair, doubt: float) -> PreferencePair:
 
 
 def _anchored(
-    pairs: Sequence[PreferencePair], policy: Checkpoint, stages: Stages, iteration: IterationDir
+    pairs: Sequence[PreferencePair], options: PairsConfig, policy: Checkpoint, stages: Stages, iteration: IterationDir
 ) -> tuple[PreferencePair, ...]:
     """Reject what M1 proposes where the judge scores it lower (Temporal Self-Rewarding, arXiv 2508.06026).
 
@@ -53,7 +53,10 @@ def _anchored(
         Candidates(pair.prefix, (pair.chosen, pair.rejected, step)) for pair, step in zip(pairs, proposed, strict=True)
     ]
     judged = stages.judge_again(items, policy, iteration, "anchored.jsonl")
-    return tuple(map(_with_anchor, pairs, proposed, judged))
+    mended = list(map(_with_anchor, pairs, proposed, judged))
+    if options.ends == "alike":
+        mended = [new if ends_alike(new.chosen, new.rejected) else old for new, old in zip(mended, pairs, strict=True)]
+    return tuple(mended)
 
 
 def _with_anchor(pair: PreferencePair, anchor: Step, judged: Judgements) -> PreferencePair:

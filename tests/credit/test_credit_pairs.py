@@ -371,3 +371,20 @@ def test_pairs_whose_two_orders_contradict_each_other_are_counted_and_dropped_on
 def test_of_a_judge_that_asks_in_one_order_nothing_is_known_and_nothing_dropped() -> None:
     mined = mine_pairs([tree_of(None, None, None)], PairsConfig(require_both_orders=True))
     assert (len(mined.pairs), mined.num_contradicted) == (1, None)
+
+
+def test_a_step_that_ends_the_solution_is_paired_with_its_like_alone_on_request() -> None:
+    """Best of three ends the solution, the lowest goes on, the middle one ends it, too."""
+    (made,) = tree_of(None, None, None).expansions
+    best, mid, low = made.candidates
+    goes_on = replace(low, step=replace(low.step, stop=None))
+    tree = SearchTree(PROBLEM, (replace(made, candidates=(best, mid, goes_on)),), solutions=((0, 0),))
+    alike = PairsConfig(ends="alike")
+    assert [pair.rejected.text for pair in mine_pairs([tree], PairsConfig()).pairs] == ["low"]
+    mined = mine_pairs([tree], alike)
+    assert (mined.pairs, mined.dropped) == ((), {"across_end": 1})
+    assert "1 of which one step ends the solution and the other does not" in explain_no_pairs(mined)
+    every = mine_pairs([tree], alike.model_copy(update={"rejected": "all"}))
+    assert ([pair.rejected.text for pair in every.pairs], every.dropped) == (["mid"], {})
+    same = mine_pairs([tree_of(None, None, None)], alike)
+    assert ([pair.rejected.text for pair in same.pairs], same.dropped) == (["low"], {})

@@ -3,17 +3,20 @@
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from scripted_arithmetic import known
 from scripted_run import check_kills, name_of, run
 
 from presrm.assembly.parts import Parts
-from presrm.config import Config, load_config
+from presrm.config import Config, PairsConfig, load_config
 from presrm.credit.consistency import rank_agreement
+from presrm.judging.problems import Judgements
+from presrm.methods.mends import _anchored
 from presrm.methods.parts import SilentProgress
 from presrm.prompts import Prompt
-from presrm.types import Checkpoint, PreferencePair
+from presrm.types import Checkpoint, Judgement, PreferencePair, Problem, Step, Stop, Trajectory
 
 SMALL = [
     "iterations=2",
@@ -97,6 +100,19 @@ def test_what_m1_proposes_is_rejected_where_it_scores_lower(tmp_path: Path) -> N
     before = {pair.id: pair for pair in plain}
     assert all(pair.chosen == before[pair.id].chosen for pair in first)
     assert any(pair.rejected != before[pair.id].rejected for pair in first)
+
+
+@pytest.mark.parametrize(("ends", "rejected"), [("any", "other"), ("alike", "wrong")])
+def test_an_anchor_makes_no_pair_across_an_end_where_none_is_wanted(ends: str, rejected: str) -> None:
+    """M1 proposes to end, and its judge scores that lowest."""
+    pair = PreferencePair("2/p/0", Trajectory(Problem("p", "?")), Step("right"), Step("wrong"), 0.5)
+    judged = Judgements(tuple(Judgement(score) for score in (0.9, 0.4, 0.1)))
+    stages = SimpleNamespace(
+        propose=lambda *_: [Step("other", stop=Stop.EOS)], start=lambda: None, judge_again=lambda *_: [judged]
+    )
+    options = PairsConfig.model_validate({"ends": ends})
+    (mended,) = _anchored([pair], options, Checkpoint("m"), stages, None)  # type: ignore[arg-type]
+    assert mended.rejected.text == rejected
 
 
 def test_pairs_on_which_a_second_judge_does_not_agree_are_dropped_and_counted(tmp_path: Path) -> None:
