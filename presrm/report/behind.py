@@ -33,12 +33,13 @@ def to_plain(facts: RunFacts) -> dict[str, Any]:
 
 
 def training(facts: RunFacts) -> dict[int, dict[str, tuple[float, float]]]:
-    """Give loss, margin and accuracy in the first and the last optimiser step, by T of the M(T) that was trained."""
-    return {
-        number: {name: (rows[0][name], rows[-1][name]) for name in _CURVE if name in rows[0] and name in rows[-1]}
-        for number, rows in facts.curves.items()
-        if rows
-    }
+    """Give loss, margin and accuracy in the first and last optimiser step that logs them, by T of M(T)."""
+    found: dict[int, dict[str, tuple[float, float]]] = {}
+    for number, rows in facts.curves.items():
+        by_name = {name: [row[name] for row in rows if name in row] for name in _CURVE}
+        if rows:
+            found[number] = {name: (values[0], values[-1]) for name, values in by_name.items() if values}
+    return found
 
 
 def accuracy_by_steps(facts: RunFacts) -> dict[int, dict[str, Figure]]:

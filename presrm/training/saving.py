@@ -167,11 +167,9 @@ def _how_to_load(*, is_adapter: bool) -> str:
 
 def _figures(card: Card, rows: Sequence[Mapping[str, float]]) -> str:
     lines = [(f"held out: {name}", f"{before:.4g}", f"{after:.4g}") for name, (before, after) in card.held_out.items()]
-    if rows:
-        first, last = rows[0], rows[-1]
-        lines += [
-            (f"{name}, a step's mean", f"{first[name]:.4g}", f"{last[name]:.4g}") for name in _SHOWN if name in first
-        ]
+    for name in _SHOWN:  # a step may hold lessons of one objective alone, which logs its own figures
+        if values := [row[name] for row in rows if name in row]:
+            lines.append((f"{name}, a step's mean", f"{values[0]:.4g}", f"{values[-1]:.4g}"))
     return _table(("figure", "first", "last"), lines) if lines else ""
 
 

@@ -18,7 +18,7 @@ from presrm.training.merging import merge_adapter
 from presrm.training.objectives import make_objective
 from presrm.training.saving import Card, render_card
 from presrm.training.trainer import PackedTrainer
-from presrm.types import Checkpoint, PreferencePair, Problem, Step, Trajectory
+from presrm.types import Checkpoint, Demonstration, PreferencePair, Problem, Step, Trajectory
 
 IDS = torch.tensor([[1, 5, 9, 4]])
 
@@ -149,6 +149,25 @@ def test_the_card_of_an_adapter_on_a_gguf_says_that_it_is_merged_first(tmp_path:
     assert "# An adapter on tiny.gguf" in card
     assert "AutoPeftModelForCausalLM" not in card
     assert "`presrm export FOLDER --merge --out WHOLE`" in card
+
+
+def test_a_last_step_of_demonstrations_alone_leaves_the_figures_of_the_pairs(tiny_policy: Path, tmp_path: Path) -> None:
+    """As in replay: a step with no pair logs no margin."""
+    demonstrations = [Demonstration(f"d{n}", pair.prefix, pair.chosen) for n, pair in enumerate(pairs(20, 6))]
+    steps: list[dict[str, float]] = []
+    trainer = PackedTrainer(
+        TrainingConfig(learning_rate=0.01, batch_pairs=2, shuffle="trees"),
+        make_objective(ObjectiveConfig()),
+        ModelConfig(device="cpu", dtype="float32"),
+        PromptSet("compact"),
+        seed=0,
+        on_log=steps.append,
+    )
+    trainer.fit([*pairs(0, 3), *demonstrations], Checkpoint(str(tiny_policy)), tmp_path / "out")
+    margins = [row["rewards/margins"] for row in steps if "rewards/margins" in row]
+    assert 0 < len(margins) < len(steps)
+    row = f"| rewards/margins, a step's mean | {margins[0]:.4g} | {margins[-1]:.4g} |"
+    assert row in (tmp_path / "out/README.md").read_text()
 
 
 def test_lessons_held_out_are_measured_before_and_after(tiny_policy: Path, tmp_path: Path) -> None:
