@@ -267,6 +267,12 @@ class PairsConfig(Section):
         description="Whether a step that ends the solution may be paired with one that goes on (any), or never "
         "(alike): a few such pairs can teach a policy to stop too early.",
     )
+    solution_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight with which the solution that each search arrived at, its end included, is imitated beside "
+        "the pairs. It holds what hardly a pair is about, above all when to stop. 0: not at all.",
+    )
     max_per_problem: int | None = Field(
         None, gt=0, description="Largest number of pairs per problem, widest margins first; none: all pairs."
     )

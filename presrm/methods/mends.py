@@ -7,10 +7,11 @@ from dataclasses import replace
 from presrm.config import PairsConfig
 from presrm.credit.consistency import doubts, rank_agreement
 from presrm.credit.pairs import MinedPairs, ends_alike, mine_pairs
+from presrm.credit.solutions import imitate_solutions
 from presrm.files.run import IterationDir
 from presrm.judging.problems import Judgements
 from presrm.methods.stages import Stages
-from presrm.types import Candidates, Checkpoint, PreferencePair, SearchTree, Step
+from presrm.types import Candidates, Checkpoint, Lesson, PreferencePair, SearchTree, Step
 
 
 def mined_pairs(
@@ -35,6 +36,14 @@ def mined_pairs(
         found = doubts(confidences, by=options.consistency)
         mined = replace(mined, pairs=tuple(map(_doubted, mined.pairs, found)))
     return mined
+
+
+def with_solutions(
+    pairs: Sequence[PreferencePair], trees: Sequence[SearchTree], options: PairsConfig, iteration: IterationDir
+) -> list[Lesson]:
+    """Put the solutions that the searches arrived at beside the pairs, as ``pairs.solution_weight`` says."""
+    weight = options.solution_weight
+    return [*pairs, *(imitate_solutions(trees, str(iteration.number), weight) if weight else ())]
 
 
 def _doubted(pair: PreferencePair, doubt: float) -> PreferencePair:

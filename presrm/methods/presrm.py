@@ -6,7 +6,7 @@ from presrm.config import PairsConfig
 from presrm.credit.pairs import explain_no_pairs
 from presrm.errors import NoLessonsError
 from presrm.files.run import IterationDir
-from presrm.methods.mends import mined_pairs
+from presrm.methods.mends import mined_pairs, with_solutions
 from presrm.methods.stages import Stages
 from presrm.protocols import Improved
 from presrm.types import Checkpoint, PreferencePair
@@ -35,5 +35,5 @@ class Presrm:
         mined = mined_pairs(trees, self._pairs, policy, stages, iteration)
         if not mined.pairs:
             raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain_no_pairs(mined)}")
-        trained = stages.fit(mined.pairs, policy, iteration)
+        trained = stages.fit(with_solutions(mined.pairs, trees, self._pairs, iteration), policy, iteration)
         return Improved(trained, len(mined.pairs), mined.dropped, mined.num_contradicted)

@@ -10,7 +10,7 @@ from presrm.config import PairsConfig, SearchConfig
 from presrm.credit.pairs import explain_no_pairs
 from presrm.errors import ConfigError, NoLessonsError
 from presrm.files.run import IterationDir
-from presrm.methods.mends import mined_pairs
+from presrm.methods.mends import mined_pairs, with_solutions
 from presrm.methods.stages import Stages
 from presrm.protocols import Improved
 from presrm.types import Checkpoint, PreferencePair
@@ -48,5 +48,5 @@ class SelfRewarding:
         mined = mined_pairs(answers, self._pairs, policy, stages, iteration)
         if not mined.pairs:
             raise NoLessonsError(f"M{iteration.number} cannot be trained: {explain_no_pairs(mined)}")
-        trained = stages.fit(mined.pairs, policy, iteration)
+        trained = stages.fit(with_solutions(mined.pairs, answers, self._pairs, iteration), policy, iteration)
         return Improved(trained, len(mined.pairs), mined.dropped, mined.num_contradicted)

@@ -16,7 +16,7 @@ from presrm.judging.problems import Judgements
 from presrm.methods.mends import _anchored
 from presrm.methods.parts import SilentProgress
 from presrm.prompts import Prompt
-from presrm.types import Checkpoint, Judgement, PreferencePair, Problem, Step, Stop, Trajectory
+from presrm.types import Checkpoint, Demonstration, Judgement, PreferencePair, Problem, Step, Stop, Trajectory
 
 SMALL = [
     "iterations=2",
@@ -135,3 +135,19 @@ def test_a_judge_that_needs_options_is_no_reason_to_refuse_a_run() -> None:
 def test_a_run_with_all_mends_that_was_killed_gives_the_same_bytes(tmp_path: Path) -> None:
     settings = ["pairs.anchor=true", "pairs.second_judge=pointwise", "pairs.consistency=pair", "problems.num_train=4"]
     check_kills(config(*settings), tmp_path, reply, every=5)
+
+
+def test_solutions_are_imitated_beside_the_pairs(tmp_path: Path) -> None:
+    """Each tree's solution, in a file of its own; the pairs stay as they are, whole answers have theirs."""
+    plain = pairs_of(tmp_path / "plain")
+    _, parts = run(config("pairs.solution_weight=0.5"), tmp_path / "run", reply)
+    lessons = parts.fake.calls[0][0]
+    shown = [one for one in lessons if isinstance(one, Demonstration)]
+    assert [one for one in lessons if isinstance(one, PreferencePair)] == plain[0]
+    trees = rows(tmp_path / "run/iterations/2/trees.jsonl")
+    solved = [tree["problem"]["id"] for tree in trees if tree["solutions"]]  # type: ignore[index]
+    assert 0 < len(solved) < len(trees), "a problem that was given up shows nothing"
+    assert [one.id for one in shown] == [f"2/{name}/solution/0" for name in solved]
+    assert {one.weight for one in shown} == {0.5}
+    assert [one.id for one in shown] == [row["id"] for row in rows(tmp_path / "run/iterations/2/demonstrations.jsonl")]
+    assert not (tmp_path / "plain/iterations/2/demonstrations.jsonl").exists()
