@@ -10,6 +10,9 @@ from presrm.registry import Registry
 
 CHECKERS: Registry[Checker] = Registry(
     "checker",
-    {"arithmetic": "presrm.checkers.arithmetic:ArithmeticChecker"},
+    {
+        "arithmetic": "presrm.checkers.arithmetic:ArithmeticChecker",
+        "operations": "presrm.checkers.operations:OperationsChecker",
+    },
     group="presrm.checkers",
 )

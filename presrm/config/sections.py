@@ -130,21 +130,23 @@ class SeedConfig(Section):
 
     ift: str | None = Field(None, description="Source of problems with solutions to imitate; none: problems.train.")
     num_ift: int = Field(1000, gt=0, description="Number of solutions to imitate.")
-    eft: Literal["perturbed", "rows", "rollouts", "ranked"] = Field(
+    eft: Literal["perturbed", "rows", "rollouts", "ranked", "judgements"] = Field(
         "perturbed",
         description="Source of what to judge: right steps with one number changed (perturbed), a labelled file (rows), "
-        "roll-outs of the policy (rollouts), or a file of ranked answers (ranked), for which the policy's own points "
-        "are kept where they put the answers in the same order.",
+        "roll-outs of the policy (rollouts), a file of ranked answers (ranked), for which the policy's own points "
+        "are kept where they put the answers in the same order, or a file of problems whose solution is a judgement, "
+        "which is imitated as it is written (judgements).",
     )
     eft_path: Path | None = Field(
         None,
-        description="File of step-labelled rows for eft: rows, in any format listed in docs/formats.md, or of ranked "
-        "answers for eft: ranked.",
+        description="File of step-labelled rows for eft: rows, in any format listed in docs/formats.md, of ranked "
+        "answers for eft: ranked, or of problems as in judge_problems.jsonl, with a solution, for eft: judgements.",
     )
     num_eft: int = Field(
         500,
         gt=0,
-        description="Number of pairs of steps to judge, each asked in both orders; for ranked, of questions.",
+        description="Number of pairs of steps to judge, each asked in both orders; for ranked, of questions; for "
+        "judgements, of those.",
     )
     rationale: Literal["none", "self"] = Field(
         "none",

@@ -19,6 +19,7 @@ from transformers import TrainingArguments
 from presrm.config import JudgeConfig, LoraConfig, ModelConfig, SeedConfig
 from presrm.engines.hf_loading import num_positions
 from presrm.errors import ConfigError, DataError
+from presrm.files.jsonl import load_typed
 from presrm.formats.labelled import rows
 from presrm.formats.ranked import ranked_rows
 from presrm.judging.labels import (
@@ -51,9 +52,17 @@ Decontaminate = Callable[[Sequence[Problem]], list[Problem]]
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What the policy is shown and what it learns to reply (token ids)."""
+    """What the policy is shown and what it learns to reply (token ids).
+
+    Attributes:
+        kind: ``ift``, or the kind of judgement.
+        problem: Id of the problem that it is about: examples of one problem are learned together, and share its tokens.
+        prompt: What is shown.
+        reply: What is learned.
+    """
 
     kind: str
+    problem: str
     prompt: tuple[int, ...]
     reply: tuple[int, ...]
 
@@ -62,16 +71,19 @@ class Example:
 
 
 def imitation(problem: Problem, splitter: StepSplitter, encoder: PromptEncoder, prompts: PromptSet) -> Example:
-    """The reference solution step by step, the end token behind it (IFT)."""
+    """The reference solution step by step, the end token behind it: of a problem (IFT), or a judgement (EFT)."""
     steps = solution_steps(problem, splitter)
     ids = (*(i for step in steps for i in encoder.step(step)), encoder.eos_id)
-    return Example("ift", tuple(encoder.encode(prompts.solve(Trajectory(problem)))), ids)
+    kind, about = ("ift", problem) if problem.shown is None else (problem.kind, problem.shown.prefix.problem)
+    return Example(kind, about.id, tuple(encoder.encode(prompts.solve(Trajectory(problem)))), ids)
 
 
 def verdict(question: Question, encoder: PromptEncoder) -> Example:
     """The reply to a question about steps (EFT)."""
     end = [encoder.eos_id] if question.ends else []
-    return Example(question.kind, tuple(encoder.encode(question.prompt)), (*encoder.content(question.reply), *end))
+    about = question.prompt.subject.prefix.problem.id if question.prompt.subject else ""
+    reply = (*encoder.content(question.reply), *end)
+    return Example(question.kind, about, tuple(encoder.encode(question.prompt)), reply)
 
 
 class SeedStage:
@@ -91,7 +103,7 @@ class SeedStage:
         stage: Where to tell what is going on.
         open_engine: Runs the policy, for ``eft: rollouts`` and ``ranked``, and ``rationale: self``.
         grader: Compares answers, for ``eft: rollouts``.
-        decontaminate: Removes the problems that are held out, for ``eft: rows`` and ``ranked``.
+        decontaminate: Removes the problems that are held out, for ``eft: rows``, ``ranked`` and ``judgements``.
 
     Raises:
         ConfigError: if what the options need is missing, or if they contradict the judge's.
@@ -115,9 +127,10 @@ class SeedStage:
         grader: Grader | None = None,
         decontaminate: Decontaminate | None = None,
     ) -> None:
-        if options.eft in ("rows", "ranked") and options.eft_path is None:
+        is_file = options.eft in ("rows", "ranked", "judgements")
+        if is_file and options.eft_path is None:
             raise ConfigError(f"seed_stage.eft: {options.eft} needs seed_stage.eft_path")
-        if options.eft in ("rows", "ranked") and decontaminate is None:
+        if is_file and decontaminate is None:
             raise ConfigError(f"seed_stage.eft: {options.eft} needs to be told which problems are held out")
         if options.rationale == "self" and judge.verdict == "direct":
             raise ConfigError(
@@ -174,7 +187,7 @@ class SeedStage:
                 model,
                 arguments,
                 [LessonTokens(_IMITATION, example.prompt, (example.reply,)) for example in examples],
-                self._plan(len(examples)),
+                self._plan([example.problem for example in examples]),
                 pack_tokens=self._pack_tokens,
                 stage=self._stage,
                 checkpoints=Checkpoints(out, self._checkpoint_seconds, self._settings()),
@@ -188,16 +201,18 @@ class SeedStage:
         seed_stage = self._options.model_dump(mode="json", exclude={"ift", "eft_path"})
         return {"seed_stage": seed_stage, "lora": None if self._lora is None else self._lora.model_dump()}
 
-    def _plan(self, num: int) -> list[tuple[int, ...]]:
-        """Which of `num` examples each optimiser step takes; the last pass may be a part of one."""
+    def _plan(self, about: Sequence[str]) -> list[tuple[int, ...]]:
+        """Which examples, each about a problem, every optimiser step takes; the last pass may be a part of one."""
         options = self._options
         passes = math.ceil(options.epochs)
-        steps = plan_steps([str(i) for i in range(num)], options.batch_size, passes, self._seed)
+        steps = plan_steps(about, options.batch_size, passes, self._seed)
         return steps[: max(1, round(len(steps) * options.epochs / passes))]
 
     def _ask(self, policy: Checkpoint, problems: Sequence[Problem]) -> list[list[Question]]:
         """The questions to judge by, grouped by the labelled steps they are about."""
         options = self._options
+        if options.eft == "judgements":
+            return []
         if options.eft == "ranked":
             return self._judge_ranked(policy)
         if options.eft != "rollouts" and options.rationale != "self":
@@ -225,6 +240,21 @@ class SeedStage:
             agreeing = agreeing_judgements(found, engine, self._prompts, sampling, seed)
         self._on_log({"seed/ranked": len(found), "seed/ranked_agree": sum(map(bool, agreeing))})
         return thin_out(agreeing, seed)
+
+    def _judgements(self) -> list[Problem]:
+        """Problems whose solution is a judgement that somebody wrote."""
+        options = self._options
+        if options.eft != "judgements":
+            return []
+        assert options.eft_path is not None
+        assert self._decontaminate is not None
+        if not options.eft_path.is_file():
+            raise DataError(f"seed_stage.eft_path: no file {str(options.eft_path)!r}")
+        written = [problem for problem in load_typed(Problem, options.eft_path) if problem.shown and problem.solution]
+        if not written:
+            raise DataError(f"seed_stage.eft_path: {str(options.eft_path)!r} holds no judgement with a solution")
+        drawn = random.Random(derive_seed(self._seed, "eft")).sample(written, min(options.num_eft, len(written)))
+        return self._decontaminate(drawn)
 
     def _questions(self, labelled: Sequence[LabelledSteps]) -> list[list[Question]]:
         return [questions(each, self._prompts, direct=self._judge.verdict == "direct") for each in labelled]
@@ -259,7 +289,8 @@ class SeedStage:
             counts["dropped/too_long"] += len(examples)
             return False
 
-        kept = [imitation(problem, self._splitter, encoder, self._prompts) for problem in problems if problem.solution]
+        solved = [problem for problem in [*problems, *self._judgements()] if problem.solution]
+        kept = [imitation(problem, self._splitter, encoder, self._prompts) for problem in solved]
         kept = [example for example in kept if fits([example])]
         groups = [[verdict(question, encoder) for question in group] for group in asked]
         fitting = [(group, made) for group, made in zip(asked, groups, strict=True) if made and fits(made)]

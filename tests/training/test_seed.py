@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from presrm.config import JudgeConfig, LoraConfig, ModelConfig, SeedConfig
 from presrm.engines.scripted import ScriptedEngine
 from presrm.errors import ConfigError, DataError, DivergedError
+from presrm.files.jsonl import dump
 from presrm.judging.labels import perturbed, questions
 from presrm.problems.arithmetic import load_arithmetic
 from presrm.prompts import PromptSet
@@ -21,7 +22,7 @@ from presrm.prompts.encoding import PromptEncoder
 from presrm.seeding import derive_seed
 from presrm.splitters.newline import NewlineSplitter
 from presrm.training.seed import Example, SeedStage, imitation, verdict
-from presrm.types import Checkpoint, LabelledSteps, Problem, Step, Trajectory
+from presrm.types import Candidates, Checkpoint, LabelledSteps, Problem, Step, Trajectory
 
 PROMPTS = PromptSet("compact")
 SPLITTER = NewlineSplitter()
@@ -86,6 +87,7 @@ def test_a_verdict_ends_the_reply_only_where_it_is_generated(encoder: PromptEnco
 
     assert example == Example(
         "pairwise",
+        PROBLEMS[0].id,
         tuple(encoder.encode(question.prompt)),
         tuple(encoder.content("B")) if direct else (*encoder.content("[[B]]"), encoder.eos_id),
     )
@@ -251,3 +253,71 @@ def test_ranked_answers_teach_to_answer_and_to_give_points(tiny_policy: Path, tm
     assert counts["seed/ranked"] == 4
     assert counts["seed/ranked_agree"] == 3
     assert counts["seed/additive"] == 6  # 3 of 5 points, and 3 of the 6 of 3
+
+
+def judgement(problem: Problem, step: str, reply: str | None, verdict: str = "yes") -> Problem:
+    """A problem whose solution is a judgement of a first step."""
+    shown = Candidates(Trajectory(Problem(problem.id, problem.question)), (Step(step),))
+    return Problem(f"{problem.id}/{step}", problem.question, verdict, reply, "pointwise", shown)
+
+
+def write_judgements(path: Path, *judgements: Problem) -> Path:
+    path.write_text("".join(f"{dump(each)}\n" for each in judgements))
+    return path
+
+
+def test_a_judgement_is_imitated_as_it_is_written(encoder: PromptEncoder) -> None:
+    made = judgement(PROBLEMS[0], " 1 + 1 = 2\n", "2 - 1 is 1. [[yes]]")
+
+    example = imitation(made, SPLITTER, encoder, PROMPTS)
+
+    prompt = PROMPTS.pointwise(Trajectory(PROBLEMS[0]), Step(" 1 + 1 = 2\n"))
+    assert example.prompt == tuple(encoder.encode(prompt))
+    assert example.reply == (*encoder.content("2 - 1 is 1. [[yes]]"), encoder.eos_id)
+    assert (example.kind, example.problem) == ("pointwise", PROBLEMS[0].id)
+
+
+def test_judgements_of_a_file_are_learned_beside_the_solutions(tiny_policy: Path, tmp_path: Path) -> None:
+    rows = [judgement(problem, " 1 + 1 = 2\n", "So. [[no]]", "no") for problem in PROBLEMS]
+    rows.append(judgement(PROBLEMS[0], " 1 + 2 = 2\n", None))
+    path = write_judgements(tmp_path / "eft.jsonl", *rows)
+    parts = {"decontaminate": lambda problems: [one for one in problems if one.question != PROBLEMS[1].question]}
+
+    _, logged = fit(tiny_policy, tmp_path / "out", eft="judgements", eft_path=path, num_eft=100, parts=parts)
+
+    assert (logged[0]["seed/ift"], logged[0]["seed/pointwise"]) == (len(PROBLEMS), len(PROBLEMS) - 1)
+    assert "seed/pairwise" not in logged[0]
+
+
+def test_examples_of_one_problem_share_an_optimiser_step(tiny_policy: Path, tmp_path: Path) -> None:
+    texts = [f" 1 + {n} = 2\n" for n in range(3)]
+    path = write_judgements(
+        tmp_path / "eft.jsonl", *(judgement(each, text, "No. [[no]]", "no") for each in PROBLEMS for text in texts)
+    )
+    parts = {"decontaminate": list}
+
+    _, logged = fit(
+        tiny_policy, tmp_path / "out", eft="judgements", eft_path=path, num_eft=100, batch_size=4, parts=parts
+    )
+
+    steps = [row["step/lessons"] for row in logged if "step/lessons" in row]
+    assert steps == [4.0] * len(PROBLEMS), "a solution and three judgements each"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [(None, "no file"), ([judgement(PROBLEMS[0], " 1 + 1 = 2\n", None)], "holds no judgement with a solution")],
+)
+def test_a_file_without_judgements_is_named(
+    tiny_policy: Path, tmp_path: Path, rows: list[Problem] | None, message: str
+) -> None:
+    path = tmp_path / "eft.jsonl"
+    if rows is not None:
+        write_judgements(path, *rows)
+
+    with pytest.raises(DataError, match=message):
+        fit(tiny_policy, tmp_path / "out", eft="judgements", eft_path=path, parts={"decontaminate": list})
+    with pytest.raises(ConfigError, match=r"judgements needs seed_stage\.eft_path"):
+        fit(tiny_policy, tmp_path / "out", eft="judgements")
+    with pytest.raises(ConfigError, match="which problems are held out"):
+        fit(tiny_policy, tmp_path / "out", eft="judgements", eft_path=path)
