@@ -70,7 +70,7 @@ def seed_of(policy: Path, lora: LoraConfig | None = None) -> Fit:
 
     def fit(out: Path, on_log: OnLog) -> object:
         stage = SeedStage(
-            SeedConfig(ift="arithmetic", num_eft=4, batch_size=2, learning_rate=3e-3),
+            SeedConfig(ift="arithmetic", num_eft=4, batch_size=1, learning_rate=3e-3),
             CPU,
             PROMPTS,
             NewlineSplitter(),
