@@ -40,12 +40,12 @@ def report(
 
     if out is not None and out.is_dir():
         raise RequestError(f"--out {out} is a folder; name the HTML file")
-    for run in runs:
-        if note := read_facts(run).note:
-            print(f"presrm: {note}", file=sys.stderr)
     with RichProgress(is_brief=True).stage("draw the report", None):
         if len(runs) == 1:
             path = write_run_page(runs[0], out)
         else:
             path = write_comparison_page(runs, out or Path("compare.html"))
     print(f"The report is {path}")
+    for run in runs:
+        if note := read_facts(run).note:
+            print(f"presrm: {note}", file=sys.stderr)
