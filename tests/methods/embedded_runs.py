@@ -32,7 +32,7 @@ _SMALL = [
     "search.group_size=2",
     "watch.num_problems=2",
     "training.checkpoint_seconds=0",
-    "training.batch_pairs=4",
+    "training.batch_pairs=1",
 ]
 _STAGE_WIDTH = 200
 
