@@ -12,7 +12,8 @@ import pytest
 from presrm.checkers.operations import Finding, Operation, read_operation
 from presrm.judging.verdicts import BRACKETS, read_end, word_of
 from presrm.protocols import Completion
-from presrm.types import Problem, Step, Stop, Trajectory
+from presrm.training.seed import Example
+from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory
 
 RECIPE = Path(__file__).parents[2] / "benchmarks" / "word_problems"
 PROBLEM = Problem("p", "Tom has 15 red cups and 8 blue ones. How many cups?", "23", "15 + 8 = 23\n#### 23")
@@ -21,7 +22,7 @@ PROBLEM = Problem("p", "Tom has 15 red cups and 8 blue ones. How many cups?", "2
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     monkeypatch.syspath_prepend(str(RECIPE))
-    return {name: import_module(name) for name in ("split", "explain", "siblings")}
+    return {name: import_module(name) for name in ("split", "explain", "siblings", "card", "loops", "packing")}
 
 
 def test_parts_share_no_problem_and_the_loop_knows_no_answer(recipe: dict[str, ModuleType]) -> None:
@@ -107,3 +108,66 @@ def test_where_no_candidate_is_right_the_reference_step_is_judged(recipe: dict[s
     made = recipe["siblings"].judgements(labelled, num_right=1, num_wrong=2, seed=0)
 
     assert [(row.shown.steps[0].text, row.answer) for row in made] == [("15 + 8 = 23\n", "yes"), ("15 - 8 = 7\n", "no")]
+
+
+def test_a_card_tells_kinds_of_mistakes_apart(recipe: dict[str, ModuleType]) -> None:
+    problem = Problem(PROBLEM.id, PROBLEM.question, PROBLEM.answer, PROBLEM.solution, "operations")
+    steps = [Step(text) for text in ("15 + 8 = 23\n", "15 + 8 = 24\n", "15 - 8 = 7\n")]
+    first = (Trajectory(problem), list(zip(steps, (Finding.RIGHT, Finding.SUM, Finding.OPERATION), strict=True)))
+    then = (Trajectory(problem, (steps[0],)), [(Step("#### 23"), Finding.RIGHT)])
+    unreadable = Judgement(None, Status.UNREADABLE)
+
+    made = recipe["card"].card([first, then], [[Judgement(1.0), Judgement(0.0), Judgement(1.0)], [unreadable]])
+
+    assert (made["right"]["share"], made["right"]["of"]) == (0.5, 2)
+    assert (made["sum"]["share"], made["operation"]["share"]) == (1.0, 0.0)
+    assert made["end"] == {"share": None, "interval": None, "of": 0}
+    assert (made["depth 0"]["of"], made["depth 1"]["share"]) == (3, 0.0)
+    assert made["pairs"] == {"right": 1, "sum: right": 1, "tied": 1, "operation: tied": 1}
+    assert (made["expansions"], made["with right and wrong"], made["unreadable"]) == (2, 1, 1)
+
+
+def test_packs_compute_no_more_than_rows_and_rows_no_more_than_padded_ones(recipe: dict[str, ModuleType]) -> None:
+    steps = [[Example("ift", "p", (1, 2, 3), (4,) * n) for n in (9, 1, 8, 2)], [Example("ift", "q", (5, 6), (7,))]]
+
+    made = recipe["packing"].count(steps, batch=2, pack_tokens=100)
+
+    assert made == {
+        "padded": 12 * 2 + 11 * 2 + 3,
+        "sorted": 5 * 2 + 12 * 2 + 3,
+        "rows": 35,
+        "packed": 15,
+        "replies": 21,
+    }
+    assert recipe["packing"].padded([3, 5, 2, 9], 2) == 28
+
+
+@pytest.mark.parametrize(("way", "judge"), [("self", "pointwise"), ("checker", "checker"), ("noisy 20", "noisy")])
+def test_only_the_controls_that_check_exactly_know_answers(recipe: dict[str, ModuleType], way: str, judge: str) -> None:
+    config = recipe["loops"].settings(way, 101, Path("m1"), Path("words"), ["iterations=2"])
+
+    knows = judge in ("checker", "noisy")
+    assert config.problems.train == str(Path("words") / ("loop_answers.jsonl" if knows else "loop.jsonl"))
+    assert (config.seed_stage, config.model.id, config.seed, config.iterations) == (None, "m1", 101, 2)
+    assert config.judge.kind == judge
+
+
+def test_every_way_has_a_config(recipe: dict[str, ModuleType]) -> None:
+    for way in recipe["loops"].WAYS:
+        recipe["loops"].settings(way, 1, Path("m1"), Path("words"), [])
+
+
+def test_the_coin_falls_the_same_for_the_same_step(recipe: dict[str, ModuleType]) -> None:
+    steps = tuple(Step(f"15 + 8 = {n}\n") for n in range(60))
+    item = Candidates(Trajectory(PROBLEM), steps)
+
+    once, again = recipe["loops"].RandomJudge().judge([item, Candidates(item.prefix, steps[::-1])])
+
+    assert once == again[::-1]
+    assert 15 < sum(judgement.score for judgement in once) < 45
+
+
+def test_a_policy_is_compared_with_m1_problem_by_problem(recipe: dict[str, ModuleType]) -> None:
+    before, after = {"a": True, "b": False, "c": False}, {"a": True, "b": True, "c": True}
+
+    assert recipe["loops"].against(before, after) == {"points": 66.7, "p": 0.5, "gained": 2, "lost": 0}
