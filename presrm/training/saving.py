@@ -4,6 +4,7 @@ The model, or the adapter on it, stands beside its tokenizer, chat template, gen
 file holds a path of this machine: a base is named by its Hub id, or by the way to it from another folder.
 """
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,9 +87,9 @@ def save_policy(
 
 
 def _way_from_here(model: str) -> str:
-    """Name a base as PEFT finds it: a Hub id, or the way from the working directory."""
+    """Name a base as PEFT finds it: a Hub id, or the way from the working directory to its folder."""
     source = locate(model)
-    return os.path.relpath(Path(source.where, source.gguf_file or "")) if source.is_local else model
+    return os.path.relpath(source.where) if source.is_local else model
 
 
 def render_card(card: Card, policy: Checkpoint, rows: Sequence[Mapping[str, float]], *, is_adapter: bool) -> str:
@@ -114,12 +115,12 @@ def render_card(card: Card, policy: Checkpoint, rows: Sequence[Mapping[str, floa
                 *card.facts.items(),
             ],
         ),
+        _how_to_load(locate(policy.model).gguf_file if is_adapter else None, is_adapter=is_adapter),
     ]
-    merging = "`presrm export FOLDER --merge --out WHOLE` makes a model that needs neither PEFT nor the base."
-    if is_adapter and locate(policy.model).gguf_file:
-        sections.append(f"## How to load it\n\nThe base is a .gguf file, which PEFT does not find by itself. {merging}")
-    else:
-        sections += [_how_to_load(is_adapter=is_adapter), *([merging] if is_adapter else [])]
+    if is_adapter:
+        sections.append(
+            "`presrm export FOLDER --merge --out WHOLE` makes a model that needs neither PEFT nor the base."
+        )
     if figures := _figures(card, rows):
         sections += ["## Figures", figures]
     sections += ["## Settings", f"```yaml\n{yaml.safe_dump(dict(card.settings), sort_keys=False)}```"]
@@ -156,12 +157,14 @@ def _front(model: str, *, is_adapter: bool) -> str:
     return f"---\n{yaml.safe_dump(front, sort_keys=False)}---"
 
 
-def _how_to_load(*, is_adapter: bool) -> str:
+def _how_to_load(gguf_file: str | None = None, *, is_adapter: bool) -> str:
+    """Say how other tools load it; `gguf_file` is the base of an adapter, if that is such a file."""
+    named = f", gguf_file={json.dumps(gguf_file)}" if gguf_file else ""
     kind = "AutoPeftModelForCausalLM" if is_adapter else "AutoModelForCausalLM"
     return (
         "## How to load it\n\n```python\n"
         f"from {'peft' if is_adapter else 'transformers'} import {kind}\nfrom transformers import AutoTokenizer\n\n"
-        f'model = {kind}.from_pretrained("FOLDER")\ntokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```'
+        f'model = {kind}.from_pretrained("FOLDER"{named})\ntokenizer = AutoTokenizer.from_pretrained("FOLDER")\n```'
     )
 
 

@@ -16,7 +16,7 @@ from presrm.prompts import PromptSet
 from presrm.prompts.encoding import CHATML
 from presrm.training.merging import merge_adapter
 from presrm.training.objectives import make_objective
-from presrm.training.saving import Card, render_card
+from presrm.training.saving import Card, _way_from_here, render_card
 from presrm.training.trainer import PackedTrainer
 from presrm.types import Checkpoint, Demonstration, PreferencePair, Problem, Step, Trajectory
 
@@ -142,13 +142,15 @@ def test_the_card_says_base_lessons_settings_and_figures(adapter: Path) -> None:
     assert "held out: loss | 0.6931 |" in body
 
 
-def test_the_card_of_an_adapter_on_a_gguf_says_that_it_is_merged_first(tmp_path: Path) -> None:
-    base = tmp_path / "tiny.gguf"
-    base.write_bytes(b"GGUF")
-    card = render_card(Card("6 pairs", {}, "compact"), Checkpoint(str(base)), (), is_adapter=True)
-    assert "# An adapter on tiny.gguf" in card
-    assert "AutoPeftModelForCausalLM" not in card
-    assert "`presrm export FOLDER --merge --out WHOLE`" in card
+def test_the_card_of_an_adapter_on_a_gguf_says_how_peft_finds_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/tiny.gguf").write_bytes(b"GGUF")
+    card = render_card(Card("6 pairs", {}, "compact"), Checkpoint("base/tiny.gguf"), (), is_adapter=True)
+    assert 'AutoPeftModelForCausalLM.from_pretrained("FOLDER", gguf_file="tiny.gguf")' in card
+    assert _way_from_here("base/tiny.gguf") == "base"
 
 
 def test_a_last_step_of_demonstrations_alone_leaves_the_figures_of_the_pairs(tiny_policy: Path, tmp_path: Path) -> None:
