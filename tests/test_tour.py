@@ -65,5 +65,6 @@ if __name__ == "__main__":
     page = TOUR.read_text("utf-8")
     with TemporaryDirectory() as folder:
         for command, shown, printed in walk(page, Path(folder)):
+            printed = "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
             page = page.replace(f"$ {command}\n{shown}", f"$ {command}\n{printed}")
     TOUR.write_text(page, "utf-8")

@@ -139,7 +139,7 @@ def test_a_run_with_all_mends_that_was_killed_gives_the_same_bytes(tmp_path: Pat
 
 def test_solutions_are_imitated_beside_the_pairs(tmp_path: Path) -> None:
     """Each tree's solution, in a file of its own; the pairs stay as they are, whole answers have theirs."""
-    plain = pairs_of(tmp_path / "plain")
+    plain = pairs_of(tmp_path / "plain", "pairs.solution_weight=0")
     _, parts = run(config("pairs.solution_weight=0.5"), tmp_path / "run", reply)
     lessons = parts.fake.calls[0][0]
     shown = [one for one in lessons if isinstance(one, Demonstration)]
