@@ -283,7 +283,7 @@ class Improved:
 
     Attributes:
         policy: The next policy.
-        num_lessons: Lessons of this iteration that it was trained on.
+        num_lessons: Lessons of this iteration that it was trained on; what is imitated or replayed beside them apart.
         dropped: What gave no lesson, by cause.
         num_contradicted: Lessons on which the two orders in which the judge was asked contradict each other; none where
             it was not asked in both.

@@ -116,8 +116,15 @@ def test_a_grader_that_takes_silence_for_an_answer_is_named() -> None:
 
 @pytest.mark.parametrize("kind", CHECKERS.names())
 def test_every_checker_holds_the_laws(kind: str) -> None:
-    problems = load_problems(kind, split="train", num=20, seed=3)
-    check_checker(CHECKERS.create(kind), problems, SPLITTERS.create("newline"))
+    check_checker(CHECKERS.create(kind), problems_of(kind), SPLITTERS.create("newline"))
+
+
+def problems_of(kind: str) -> list[Problem]:
+    """Those of the problem set of that name; operations have none, and those of arithmetic over few numbers will do."""
+    if kind != "operations":
+        return load_problems(kind, split="train", num=20, seed=3)
+    made = [replace(one, kind=kind) for one in load_arithmetic(num=40, seed=3)]
+    return [one for one in made if one.solution and len(one.solution.splitlines()) <= 4]
 
 
 @pytest.mark.parametrize(("label", "message"), [(False, "right solution"), (None, "right solution"), (True, "unknown")])

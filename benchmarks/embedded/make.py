@@ -15,7 +15,7 @@ import random
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
 
@@ -369,7 +369,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="the same folder resumes")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--more", type=int, default=0, help="a control: so many more steps, at a tenth of the rates")
     options = parser.parse_args()
+    if options.more:
+        last = COURSES["own mistakes"]
+        matrices, rest = last.rates
+        COURSES["more"] = replace(last, steps=options.more, rates=(matrices / 10, rest / 10))
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -18,8 +18,12 @@ from presrm.assembly.runs import train
 from presrm.cli.progress import RichProgress
 from presrm.config import Config, load_config
 
+PLAIN = ["pairs.ends=any", "pairs.solution_weight=0"]
 MENDS: dict[str, list[str]] = {
     "plain": [],
+    "ends alike": ["pairs.ends=alike"],
+    "solutions": ["pairs.solution_weight=1"],
+    "ends alike, solutions": ["pairs.ends=alike", "pairs.solution_weight=1"],
     "CREAM, by set": ["pairs.consistency=set"],
     "CREAM, by pair": ["pairs.consistency=pair"],
     "soft labels": ["pairs.labels=votes"],
@@ -54,7 +58,7 @@ def main() -> None:
         return
     rows = []
     for mend in options.mends:
-        given = [f"model.id={options.policy}", *options.set]
+        given = [f"model.id={options.policy}", *PLAIN, *options.set]
         ratio = cost(options, given, mend) / cost(options, given, "plain")
         for rate in options.rates:
             for seed in options.seeds:

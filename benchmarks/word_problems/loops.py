@@ -70,9 +70,6 @@ class RandomJudge:
         ]
 
 
-JUDGES.register("random")(RandomJudge)
-
-
 def settings(way: str, seed: int, m1: Path, words: Path, more: list[str]) -> Config:
     """The settings of a run."""
     problems = words / ("loop_answers.jsonl" if way in KNOWS_ANSWERS else "loop.jsonl")
@@ -111,6 +108,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    JUDGES.register("random")(RandomJudge)
     options.out.mkdir(parents=True, exist_ok=True)
     for seed in options.seeds:
         for way in options.ways:

@@ -233,11 +233,12 @@ def test_a_run_trains_on_its_share_of_judge_lessons(tmp_path: Path) -> None:
     train(load_config("embedded", [*SMALL, "policies.replay=0.4"]), tmp_path / "run", Quiet())
 
     folder = tmp_path / "run/iterations/2"
-    num_pairs, num_replayed = (
-        len((folder / name).read_text().splitlines()) for name in ("pairs.jsonl", "replay.jsonl")
+    num_pairs, num_solutions, num_replayed = (
+        len((folder / f"{name}.jsonl").read_text().splitlines()) for name in ("pairs", "demonstrations", "replay")
     )
-    assert num_replayed == round(num_pairs * 0.4 / 0.6)
+    assert num_solutions > 0
+    assert num_replayed == round((num_pairs + num_solutions) * 0.4 / 0.6)
     metrics = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     steps = [row for row in metrics if "step/lessons" in row]
-    assert sum(row["step/lessons"] for row in steps) == num_pairs + num_replayed
+    assert sum(row["step/lessons"] for row in steps) == num_pairs + num_solutions + num_replayed
     assert any(row.get("step/loss/imitation", 0) > 0 for row in steps)

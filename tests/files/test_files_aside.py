@@ -56,7 +56,7 @@ def contents(out: Path) -> dict[str, bytes]:
     ("method", "stage", "iteration", "kept"),
     [
         ("presrm", "search", 2, {"2/problems.jsonl"}),
-        ("presrm", "fit", 2, {"2/problems.jsonl", "2/trees.jsonl", "2/pairs.jsonl"}),
+        ("presrm", "fit", 2, {f"2/{name}.jsonl" for name in ("problems", "trees", "pairs", "demonstrations")}),
         ("presrm", "answers", 1, set()),
         ("rlsr", "fit", 2, {f"2/{name}" for name in ("problems.jsonl", *ROUND)}),
         ("rlsr", "health", 2, {f"2/{name}" for name in (*OWN, *ROUND, "rounds/1/policy")}),
