@@ -11,7 +11,6 @@ appended; what stands there, and what a run has done, is not done again.
 
 import argparse
 import json
-import random
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,8 +20,6 @@ from presrm.assembly.runs import train
 from presrm.cli.progress import RichProgress
 from presrm.config import Config, load_config
 from presrm.evaluation.answers import compare_outcomes
-from presrm.judges import JUDGES
-from presrm.types import Candidates, Judgement
 
 EXACT = ["judge.kind=checker"]
 WHOLE = [
@@ -38,36 +35,25 @@ GRADIENT = [
     "objective.options={beta: 0.001, loss_type: dapo}",
     "training.batch_pairs=64",
 ]
+
+
+def turned(percent: int) -> list[str]:
+    """The exact checker with some of its verdicts turned round: with half of them it tosses a coin."""
+    return ["judge.kind=noisy", f"judge.options={{judge: checker, rate: {percent / 100}}}"]
+
+
 WAYS: dict[str, list[str]] = {
     "self": [],
     "checker": EXACT,
-    "random": ["judge.kind=random"],
-    **{f"noisy {n}": ["judge.kind=noisy", f"judge.options={{judge: checker, rate: {n / 100}}}"] for n in (10, 20, 30)},
+    "random": turned(50),
+    **{f"noisy {n}": turned(n) for n in (10, 20, 30)},
     "sft": ["objective.kind=imitation"],
     "self-rewarding": [*WHOLE, *ADDITIVE],
     "rlsr": [*RLSR, *GRADIENT, "search.unit=solution"],
     "rlsr steps": [*RLSR[:2], "judge.kind=pointwise", "judge.gate=true", *GRADIENT],
 }
-KNOWS_ANSWERS = {"checker", "noisy 10", "noisy 20", "noisy 30"}
+KNOWS_ANSWERS = {"checker", "random", "noisy 10", "noisy 20", "noisy 30"}
 MEASURES = ("answers", "health", "signs")
-
-
-class RandomJudge:
-    """The floor: a score drawn from the text of the candidate, so that equal candidates score alike."""
-
-    scale = "absolute"
-
-    def __init__(self, **_: object) -> None: ...
-
-    def judge(self, batch: list[Candidates]) -> list[tuple[Judgement, ...]]:
-        """Score every candidate: right or wrong, as the pointwise judge does."""
-        return [
-            tuple(
-                Judgement(float(random.Random(f"{item.prefix.problem.id}{item.prefix.text}{s.text}").random() < 0.5))
-                for s in item.steps
-            )
-            for item in batch
-        ]
 
 
 def settings(way: str, seed: int, m1: Path, words: Path, more: list[str]) -> Config:
@@ -108,7 +94,6 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    JUDGES.register("random")(RandomJudge)
     options.out.mkdir(parents=True, exist_ok=True)
     for seed in options.seeds:
         for way in options.ways:

@@ -13,7 +13,7 @@ from presrm.checkers.operations import Finding, Operation, read_operation
 from presrm.judging.verdicts import BRACKETS, read_end, word_of
 from presrm.protocols import Completion
 from presrm.training.seed import Example
-from presrm.types import Candidates, Judgement, Problem, Status, Step, Stop, Trajectory
+from presrm.types import Judgement, Problem, Status, Step, Stop, Trajectory
 
 RECIPE = Path(__file__).parents[2] / "benchmarks" / "word_problems"
 PROBLEM = Problem("p", "Tom has 15 red cups and 8 blue ones. How many cups?", "23", "15 + 8 = 23\n#### 23")
@@ -142,7 +142,9 @@ def test_packs_compute_no_more_than_rows_and_rows_no_more_than_padded_ones(recip
     assert recipe["packing"].padded([3, 5, 2, 9], 2) == 28
 
 
-@pytest.mark.parametrize(("way", "judge"), [("self", "pointwise"), ("checker", "checker"), ("noisy 20", "noisy")])
+@pytest.mark.parametrize(
+    ("way", "judge"), [("self", "pointwise"), ("checker", "checker"), ("noisy 20", "noisy"), ("random", "noisy")]
+)
 def test_only_the_controls_that_check_exactly_know_answers(recipe: dict[str, ModuleType], way: str, judge: str) -> None:
     config = recipe["loops"].settings(way, 101, Path("m1"), Path("words"), ["iterations=2"])
 
@@ -155,16 +157,6 @@ def test_only_the_controls_that_check_exactly_know_answers(recipe: dict[str, Mod
 def test_every_way_has_a_config(recipe: dict[str, ModuleType]) -> None:
     for way in recipe["loops"].WAYS:
         recipe["loops"].settings(way, 1, Path("m1"), Path("words"), [])
-
-
-def test_the_coin_falls_the_same_for_the_same_step(recipe: dict[str, ModuleType]) -> None:
-    steps = tuple(Step(f"15 + 8 = {n}\n") for n in range(60))
-    item = Candidates(Trajectory(PROBLEM), steps)
-
-    once, again = recipe["loops"].RandomJudge().judge([item, Candidates(item.prefix, steps[::-1])])
-
-    assert once == again[::-1]
-    assert 15 < sum(judgement.score for judgement in once) < 45
 
 
 def test_a_policy_is_compared_with_m1_problem_by_problem(recipe: dict[str, ModuleType]) -> None:
