@@ -3,9 +3,9 @@
     python benchmarks/spct/run.py --policy embedded --out build/spct             # the same command resumes
     python benchmarks/spct/run.py --summary benchmarks/spct/results.jsonl
 
-One set of siblings, steps that M1 drew and an exact checker labelled, is judged by every policy: M1, after rejective
-fine-tuning, after each iteration of reinforcement. Then PReSRM runs with the judge of the trained policy and with the
-old one, on the same problems.
+One set of siblings a seed, steps that M1 drew and an exact checker labelled, is judged by every policy: M1, after
+rejective fine-tuning, after each iteration of reinforcement, and those of PReSRM's loop, which runs with the judge of the
+trained policy and with the old one, on the same problems.
 """
 
 import argparse
@@ -20,8 +20,10 @@ from presrm.cli.progress import RichProgress
 from presrm.config import Config, JudgeConfig, load_config
 from presrm.engines.hf_files import policy_at
 from presrm.files.jsonl import load_typed
-from presrm.judging.health import LabelledCandidates, judge_pairs
+from presrm.iteration import IterationSummary
+from presrm.judging.health import LabelledCandidates, compare_pairs
 from presrm.prompts import PromptSet
+from presrm.statistics import mcnemar_exact, share
 from presrm.types import LabelledSteps
 
 LOOPS = {
@@ -38,6 +40,7 @@ LOOPS = {
         "judge_problems.labels=agreement",
     ],
 }
+TRAINED = "loop with the trained judge"
 
 
 def main() -> None:
@@ -47,6 +50,7 @@ def main() -> None:
     parser.add_argument("--kind", default="pairwise", help="what is learned and measured: pairwise or listwise")
     parser.add_argument("--votes", nargs="+", type=int, default=[1, 4, 16])
     parser.add_argument("--pairs", type=int, default=400, help="the most pairs of siblings that are judged")
+    parser.add_argument("--loops", nargs="*", default=[*LOOPS, TRAINED], choices=[*LOOPS, TRAINED])
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="of every run")
     parser.add_argument("--out", type=Path, default=Path("build/spct"))
     parser.add_argument("--summary", type=Path, metavar="ROWS", help="print the table of these rows, and run nothing")
@@ -67,7 +71,8 @@ def one_seed(options: argparse.Namespace, seed: int) -> Iterator[dict[str, objec
     """Train a judge, measure it, and run the loop with it, with the old one, and with judging replayed."""
     given = [f"model.id={options.policy}", f"seed={seed}", *options.set]
     judging = [f"judge.kind={options.kind}", f"judge_problems.kinds=[{options.kind}]"]
-    config = load_config("embedded-spct", [*given, *judging])
+    siblings = f"evaluation.num_judge_problems={options.pairs}"  # a problem gives about one pair
+    config = load_config("embedded-spct", [*given, *judging, siblings])
     out = options.out / f"spct-{seed}"
     summaries = train(config, out, RichProgress())
     labelled = load_typed(LabelledCandidates, out / "iterations/1/siblings.jsonl")
@@ -76,54 +81,64 @@ def one_seed(options: argparse.Namespace, seed: int) -> Iterator[dict[str, objec
         "M1": options.policy,
         **{one.name: str(out / f"iterations/{one.number}/policy") for one in summaries[1:]},
     }
+    first: dict[str, list[bool]] = {}
     for summary in summaries:
-        accuracy = summary.scores.accuracy
-        yield {"what": "solves", "model": summary.name, "value": accuracy.value, "interval": accuracy.interval}
-        yield from measure(config, policies[summary.name], summary.name, pairs, options)
-    for name, settings in {
-        **LOOPS,
-        "loop with the trained judge": [f"model.id={policies[summaries[-1].name]}"],
-    }.items():
-        for summary in train(
-            load_config("embedded", [*given, *settings]), options.out / f"{slug(name)}-{seed}", RichProgress()
-        ):
-            first, vs_first = summary.health.first_siblings, summary.vs_first
-            yield {
-                "what": name,
-                "model": summary.name,
-                "value": summary.scores.accuracy.value,
-                "interval": summary.scores.accuracy.interval,
-                "vs_M1": vs_first and {"points": 100 * (vs_first.difference.value or 0.0), "p": vs_first.p_value},
-                "judge": first and first.right.value,
-                "judge_interval": first and first.right.interval,
-                "judge_pairs": first and first.right.num,
-            }
-
-
-def measure(
-    config: Config, policy: str, name: str, pairs: list[LabelledSteps], options: argparse.Namespace
-) -> Iterator[dict[str, object]]:
-    """Judge the siblings with k votes, of a listwise judge also with a meta-judge."""
-    with open_engine(policy_at(policy), config.model) as engine:
+        yield solves("solves", summary)
         for votes in options.votes:
             for meta in (False, True) if options.kind == "listwise" and votes > 1 else (False,):
-                judge = JudgeConfig(
-                    kind=options.kind,
-                    votes=votes,
-                    temperature=0.5 if votes > 1 else 0.0,  # the paper's section 4: drawn at 0.5, a single one greedily
-                    max_tokens=config.judge.max_tokens,
-                    options={"meta": True} if meta else {},
-                )
-                found = judge_pairs(pairs, make_judge(judge, engine, PromptSet(config.prompts)))
-                yield {
-                    "what": f"judges, {votes} votes{', meta-judge' if meta else ''}",
-                    "model": name,
-                    "value": found.right.value,
-                    "interval": found.right.interval,
-                    "num": found.right.num,
-                    "unreadable": found.unreadable,
-                    "ties": found.ties,
-                }
+                what = f"judges, {votes} votes{', meta-judge' if meta else ''}"
+                hits = judge(config, policies[summary.name], pairs, options.kind, votes, meta)
+                yield judges(what, summary.name, hits, first.setdefault(what, hits))
+    for name in options.loops:
+        start = policies[summaries[-1].name] if name == TRAINED else options.policy
+        run = options.out / f"{slug(name)}-{seed}"
+        settings = [*given, f"model.id={start}", *LOOPS.get(name, [])]
+        for summary in train(load_config("embedded", settings), run, RichProgress()):
+            policy = str(run / f"iterations/{summary.number}/policy") if summary.number > 1 else start
+            hits = judge(config, policy, pairs, options.kind, 1, False)
+            yield solves(name, summary)
+            yield judges(f"{name}: judges", summary.name, hits, first.setdefault(name, hits))
+
+
+def solves(what: str, summary: IterationSummary) -> dict[str, object]:
+    """How many held-out problems a policy solves, and against M1 of its run."""
+    accuracy, vs_first = summary.scores.accuracy, summary.vs_first
+    return {
+        "what": what,
+        "model": summary.name,
+        "value": accuracy.value,
+        "interval": accuracy.interval,
+        "num": accuracy.num,
+        "vs_M1": vs_first and {"points": 100 * (vs_first.difference.value or 0.0), "p": vs_first.p_value},
+    }
+
+
+def judges(what: str, name: str, hits: list[bool], first: list[bool]) -> dict[str, object]:
+    """How many pairs a judge orders rightly, and against M1 of its run on the same pairs (exact McNemar)."""
+    right = share(hits)
+    lost, gained = (sum(a == state and b != state for a, b in zip(first, hits, strict=True)) for state in (True, False))
+    return {
+        "what": what,
+        "model": name,
+        "value": right.value,
+        "interval": right.interval,
+        "num": right.num,
+        "vs_M1": {"points": 100 * (gained - lost) / len(hits), "p": mcnemar_exact(lost, gained)},
+    }
+
+
+def judge(config: Config, policy: str, pairs: list[LabelledSteps], kind: str, votes: int, meta: bool) -> list[bool]:
+    """Let a policy judge the siblings; tied and unreadable pairs are not right."""
+    settings = JudgeConfig(
+        kind=kind,
+        votes=votes,
+        temperature=0.5 if votes > 1 else 0.0,  # the paper's section 4: drawn at 0.5, a single one greedily
+        max_tokens=config.judge.max_tokens,
+        options={"meta": True} if meta else {},
+    )
+    with open_engine(policy_at(policy), config.model) as engine:
+        margins = compare_pairs(pairs, make_judge(settings, engine, PromptSet(config.prompts)))
+    return [margin is not None and margin > 0 for margin in margins]
 
 
 def summarise(rows: list[dict[str, object]]) -> None:
@@ -138,19 +153,13 @@ def summarise(rows: list[dict[str, object]]) -> None:
 
 
 def cell(row: dict[str, object] | None) -> str:
-    """A share with its interval, of a loop with the accuracy of its judge on the siblings of M1."""
+    """Per cent, with the interval, and behind M1 the p of the paired test against it."""
     if row is None or row["value"] is None:
         return "-"
-    text = share(row["value"], row["interval"])
-    if row.get("judge") is not None:
-        text += f"; judge {share(row['judge'], row['judge_interval'])}"
-    return text
-
-
-def share(value: object, interval: object) -> str:
-    """Per cent, with the interval."""
-    low, high = interval if isinstance(interval, list | tuple) else (float("nan"), float("nan"))
-    return f"{100 * float(str(value)):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    low, high = row["interval"] if isinstance(row["interval"], list | tuple) else (float("nan"), float("nan"))
+    text = f"{100 * float(str(row['value'])):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    found = row["vs_M1"]
+    return text if row["model"] == "M1" or not isinstance(found, dict) else f"{text}, p = {found['p']:.2g}"
 
 
 def slug(text: str) -> str:

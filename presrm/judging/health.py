@@ -114,9 +114,21 @@ class Health:
 
 
 def judge_pairs(pairs: Sequence[LabelledSteps], judge: Judge) -> JudgeAccuracy:
-    """Let `judge` compare the two steps of every pair, with one call.
+    """Let `judge` compare the two steps of every pair, with one call, as `compare_pairs` does.
 
-    Every other pair shows the bad step first: a judge that goes by the position alone is right on half of them.
+    Raises:
+        JudgeError: if the judge raises, or does not give one judgement for each step.
+    """
+    margins = compare_pairs(pairs, judge)
+    hits = [margin is not None and margin > 0 for margin in margins]
+    return JudgeAccuracy(share(hits), margins.count(0.0), margins.count(None))
+
+
+def compare_pairs(pairs: Sequence[LabelledSteps], judge: Judge) -> list[float | None]:
+    """Give by how much `judge` scores the right step of every pair above the wrong one; none if either has no score.
+
+    Pairs with an empty step are left out. Every other pair shows the bad step first: a judge that goes by the position
+    alone is right on half of them.
 
     Raises:
         JudgeError: if the judge raises, or does not give one judgement for each step.
@@ -125,16 +137,11 @@ def judge_pairs(pairs: Sequence[LabelledSteps], judge: Judge) -> JudgeAccuracy:
     items = [
         Candidates(prefix, (bad, good) if place % 2 else (good, bad)) for place, (prefix, good, bad) in enumerate(whole)
     ]
-    hits, ties, unreadable = [], 0, 0
+    margins: list[float | None] = []
     for place, judged in enumerate(ask_judge(judge, items)):
         good, bad = reversed(judged) if place % 2 else judged
-        if good.score is None or bad.score is None:
-            unreadable += 1
-            hits.append(False)
-        else:
-            ties += good.score == bad.score
-            hits.append(good.score > bad.score)
-    return JudgeAccuracy(share(hits), ties, unreadable)
+        margins.append(None if good.score is None or bad.score is None else good.score - bad.score)
+    return margins
 
 
 def judge_solicited(pairs: Sequence[LabelledSteps], judge: Judge, tie_tolerance: float) -> Figure:
