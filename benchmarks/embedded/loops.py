@@ -33,7 +33,9 @@ WAYS: dict[str, tuple[str, list[str]]] = {
     "rlsr": (RLSR, []),
     "rlsr steps": (RLSR, ["search.kind=greedy"]),
     "rlsr checker": (RLSR, ["judge.kind=checker"]),
+    "rlsr steps checker": (RLSR, ["search.kind=greedy", "judge.kind=checker"]),
     "rlsr made-up": ("embedded-rlsr-self", []),
+    "rlsr made-up steps": ("embedded-rlsr-self", ["search.kind=greedy"]),
 }
 MEASURES = ("answers", "health", "signs")
 

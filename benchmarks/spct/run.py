@@ -4,8 +4,8 @@
     python benchmarks/spct/run.py --summary benchmarks/spct/results.jsonl
 
 One set of siblings a seed, steps that M1 drew and an exact checker labelled, is judged by every policy: M1, after
-rejective fine-tuning, after each iteration of reinforcement, and those of PReSRM's loop, which runs with the judge of the
-trained policy and with the old one, on the same problems.
+rejective fine-tuning, after each iteration of reinforcement, and those of PReSRM's loop, which starts both from the
+trained policy and from M1, on the same problems.
 """
 
 import argparse
