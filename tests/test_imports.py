@@ -1,11 +1,13 @@
 """Looking costs nothing: no torch until a model is needed."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from made_run import make_run
 
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "sympy", "scipy"}
 
@@ -53,6 +55,67 @@ runs.train(load_config("embedded", ["threads=1"]), __import__("pathlib").Path("r
 assert "transformers" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train --out new",
+        "train --dry-run",
+        "search --out trees.jsonl",
+        "judge-steps rows.jsonl",
+        "eval --num 2",
+        "solve",
+        "fit pairs.jsonl --model embedded --out policy",
+        "fit pairs.jsonl --model embedded --dry-run",
+        "check-pairs pairs.jsonl --tokenizer embedded",
+        "export embedded --merge --out whole",
+        "split rows.jsonl --segmenter model --out split.jsonl",
+        "fit-prm labelled.jsonl --model embedded --out prm",
+        "report run",
+        "config new",
+    ],
+)
+def test_what_takes_seconds_to_import_is_imported_within_a_stage(tmp_path, command) -> None:
+    """So that a command says what it does from its first second on, however slow the machine."""
+    files = {
+        "rows": {"question": "1 + 1?", "solution": "1 + 1 = 2\n#### 2"},
+        "labelled": {"question": "1 + 1?", "steps": ["1 + 1 = 2\n", "#### 2"], "labels": [1, 1]},
+        "pairs": {"prompt": "1 + 1?", "chosen": "2", "rejected": "3"},
+    }
+    for name, row in files.items():
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    make_run(tmp_path / "run")
+    program = """
+import os, sys, traceback
+from presrm.cli import main, progress
+
+shown, begin = [], progress.RichProgress.__init__
+
+def begin_and_remember(self, *arguments, **options):
+    begin(self, *arguments, **options)
+    shown.append(self)
+
+class Watch:
+    def find_spec(name, path, target=None):
+        if name in ("torch", "transformers", "matplotlib"):
+            is_within = any(one._stages for one in shown)
+            print("within a stage" if is_within else "".join(traceback.format_stack()), flush=True)
+            os._exit(0)
+
+progress.RichProgress.__init__ = begin_and_remember
+sys.meta_path.insert(0, Watch)
+main(sys.argv[1:])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *command.split()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert ended.stdout.endswith("within a stage\n"), ended.stdout + ended.stderr
 
 
 JUDGE = """

@@ -114,6 +114,7 @@ def evaluate_policies(
     results = []
     for model, label in zip(models, labels, strict=True):
         settings = config.model_copy(update={"model": config.model.model_copy(update={"id": model})})
+        settings = _bounded(settings) if search else settings
         found = []
         for benchmark in benchmarks:
             shown = examples.get(benchmark.source, Examples())
@@ -212,14 +213,27 @@ def _search_way(parts: Parts) -> _Way:
         )
 
     JUDGES.factory(judge.kind)  # a misspelt name is told before a model is loaded
+    bounds = _bounds(parts.config)
     request = {
-        "search": search.model_dump(mode="json"),
+        "search": search.model_dump(mode="json", exclude=set(bounds)),
+        "max_tokens": parts.config.evaluation.max_tokens if bounds else None,
         "judge": judge.model_dump(mode="json"),
         "splitter": parts.config.splitter,
         "splitter_options": parts.config.splitter_options,
     }
     name = f"{search.kind.rpartition(':')[2]}-{search.num_candidates}"
     return _Way(name, request, search.group_size, solve)
+
+
+def _bounds(config: Config) -> dict[str, int]:
+    """Give what bounds the whole solutions that a search draws as those that are drawn without one."""
+    is_whole = config.search.kind == "best-of-n" or config.search.unit == "solution"
+    return {"max_steps": 1, "max_step_tokens": config.evaluation.max_tokens} if is_whole else {}
+
+
+def _bounded(config: Config) -> Config:
+    """Give the settings of a search at test time."""
+    return config.model_copy(update={"search": config.search.model_copy(update=_bounds(config))})
 
 
 def _require_end(config: Config) -> None:
@@ -277,6 +291,7 @@ def solve_one(question: str, config: Config, watch: Watch | None = None, progres
         PresrmError: with one plain line that says what to do.
     """
     _require_end(config)
+    config = _bounded(config)
     progress = progress or SilentProgress()
     parts = Parts(config, progress, _drop)
     with _watched_engine(policy_at(config.model.id), config, progress) as engine, progress.stage("search", None):

@@ -123,8 +123,10 @@ class Parts:
             check_judge(self._second_settings, None, self.prompts)
         if odd := [kind for kind in self.config.judge_problems.kinds if kind not in KINDS]:
             raise ConfigError(f"judge_problems.kinds: {odd[0]!r:.40} is unknown; {nearest(odd[0], KINDS)}")
+        with self.progress.stage("load torch", None):
+            takes = self.objective.takes
         lesson = getattr(self.method, "lesson", None)
-        if lesson and not issubclass(lesson, self.objective.takes):
+        if lesson and not issubclass(lesson, takes):
             raise ConfigError(
                 f"method {self.config.method.kind!r} gives lessons of kind {lesson.__name__}, and objective "
                 f"{self.objective.name!r} does not learn from them: set objective.kind to one that does"

@@ -309,11 +309,12 @@ def token_ratio(
     pairs: Sequence[PreferencePair], config: Config, progress: Progress, *, share_held_out: float = 0.1
 ) -> "TokenRatio":
     """Count what `fit_pairs` would compute; loads the tokenizer, not the weights."""
-    from presrm.engines.hf_loading import load_positions
-    from presrm.training.pair_files import adopt_pairs, count_tokens, hold_out
-
     base = policy_at(config.model.id).model
-    encoder = open_encoder(base, config.model.chat_template)
+    with progress.stage("load the tokenizer", None):  # and torch
+        from presrm.engines.hf_loading import load_positions
+        from presrm.training.pair_files import adopt_pairs, count_tokens, hold_out
+
+        encoder = open_encoder(base, config.model.chat_template)
     ours = adopt_pairs(pairs, encoder, progress.note)
     trained, _ = hold_out(ours, share_held_out, derive_seed(config.seed, "held out pairs"))
     seed = derive_seed(config.seed, "training")

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from presrm.cli.files import input_file, rejected_path, report_rejected, telling_rejected
+from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED
 from presrm.cli.show import one_line, print_table
 from presrm.config import load_config
@@ -76,7 +77,9 @@ def check_pairs(
     report_rejected(pairs.rejected, rejected_to)
     for note in pairs.notes:
         print(f"presrm: {one_line(note)}", file=sys.stderr)
-    _print(_check(pairs, tokenizer, trainer, max_length), trainer)
+    with RichProgress(is_brief=True).stage("check pairs", None):
+        checks = _check(pairs, tokenizer, trainer, max_length)
+    _print(checks, trainer)
 
 
 def _check(pairs: PairFile, tokenizer: str, trainer: Trainer, max_length: int | None) -> "PairChecks":

@@ -30,6 +30,8 @@ _WRITTEN = 4
 """Tokens that are read in the time that one is written, about."""
 _WINDOW = 20.0
 """Seconds over which tokens a second are counted."""
+_BUSY, _IDLE = 0.5, 0.02
+"""Shares of a processor from which on a process is busy, and below which it does nothing but show its progress."""
 _COUNTED = {"steps": "steps written", "solutions": "solutions written", "questions": "questions judged"}
 
 
@@ -164,8 +166,8 @@ class _Stage:
         self._at_start = dict(self._work())
         self._work_at_unit = 0.0
         self._alone: tuple[float, float] | None = None
-        self._seen: deque[tuple[float, int, int]] = deque()
-        self._changed = time.monotonic(), time.process_time()
+        self._seen: deque[tuple[float, float, int, int]] = deque()
+        self._changed = time.monotonic()
 
     def add(self, units: int) -> bool:
         """Count units; say whether they are the first ones of this start that tell how long the rest takes."""
@@ -265,26 +267,33 @@ class _Stage:
         return _WRITTEN * written + read
 
     def _speed(self) -> list[str]:
-        """Tokens a second; where none came for a while, for how long, and whether the process works at all."""
+        """Tokens a second; where none came for a while, for how long, and how much the process worked of late."""
         (written, read), clock = self._tokens, time.monotonic()
         if not written + read:
             return []
-        seen = self._seen  # the thread that works may count anew meanwhile
-        if not seen or seen[-1][1:] != (written, read):
-            self._changed = clock, time.process_time()
-        seen.append((clock, written, read))
-        while seen[0][0] < clock - _WINDOW:
+        seen, used = self._seen, time.process_time()  # the thread that works may count anew meanwhile
+        if not seen or seen[-1][2:] != (written, read):
+            self._changed = clock
+        seen.append((clock, used, written, read))
+        while len(seen) > 2 and seen[1][0] <= clock - _WINDOW:
             seen.popleft()
-        quiet = clock - self._changed[0]
+        quiet = clock - self._changed
         if quiet > _SECONDS_BETWEEN_LINES:
-            is_busy = time.process_time() - self._changed[1] > 0.1 * quiet
-            return [f"no new token for {duration(quiet)}: {'busy' if is_busy else 'idle, it waits or hangs'}"]
-        began, before_written, before_read = seen[0]
+            since, before = next(then[:2] for then in list(seen) if then[2:] == (written, read))
+            return [f"no new token for {duration(quiet)}: {_activity((used - before) / max(clock - since, 1e-9))}"]
+        began, _, before_written, before_read = seen[0]
         seconds = clock - began
         if seconds <= 0:
             return []
         kind, num = ("written", written - before_written) if written > before_written else ("read", read - before_read)
         return [f"{num / seconds:,.0f} tokens/s {kind}"]
+
+
+def _activity(share: float) -> str:
+    """Say what a process does that has used so much of a processor."""
+    if share >= _BUSY:
+        return "busy"
+    return f"slow, with {share:.0%} of a processor" if share >= _IDLE else "idle, it waits or hangs"
 
 
 def duration(seconds: float) -> str:

@@ -34,13 +34,13 @@ def report(
       $ presrm report runs/embedded --out embedded.html
       $ presrm report runs/embedded runs/four-candidates --out compare.html
     """
-    from presrm.report.facts import read_facts
-    from presrm.report.html.compare import write_comparison_page
-    from presrm.report.html.run import write_run_page
-
     if out is not None and out.is_dir():
         raise RequestError(f"--out {out} is a folder; name the HTML file")
-    with RichProgress(is_brief=True).stage("draw the report", None):
+    with RichProgress(is_brief=True).stage("draw the report", None):  # and import what draws
+        from presrm.report.facts import read_facts
+        from presrm.report.html.compare import write_comparison_page
+        from presrm.report.html.run import write_run_page
+
         if len(runs) == 1:
             path = write_run_page(runs[0], out)
         else:

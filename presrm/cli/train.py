@@ -96,13 +96,16 @@ def train(
     progress = RichProgress()
     if config is None and resolved.model.id != EMBEDDED:
         progress.note(_OTHER_MODEL)
-    from presrm.assembly import runs
-    from presrm.assembly.plan import plan
-    from presrm.assembly.probe import probe_pace
-
     if dry_run:
-        _print_plan(plan(resolved), probe_pace(resolved, progress))
+        with progress.stage("plan the run", None):
+            from presrm.assembly.plan import plan
+            from presrm.assembly.probe import probe_pace
+
+            planned = plan(resolved)
+        _print_plan(planned, probe_pace(resolved, progress))
         return
+    from presrm.assembly import runs
+
     run = out or Path("runs") / resolved.name
     progress.run = run
     print_summaries(runs.train(resolved, run, progress), run)

@@ -238,12 +238,17 @@ def read_request(path: Path) -> Mapping[str, Any]:
     return request if isinstance(request, dict) else {}
 
 
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Say what differs."""
-    return [
-        f"the {key.removesuffix('_sha256')} has changed"
-        if key.endswith("_sha256")
-        else f"{key}: {old.get(key)!r:.60} -> {new.get(key)!r:.60}"
-        for key in {**old, **new}
-        if old.get(key) != new.get(key)
-    ]
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any], within: str = "") -> list[str]:
+    """Say what differs, of settings within settings those that do."""
+    found = []
+    for key in {**old, **new}:
+        before, now = old.get(key), new.get(key)
+        if before == now:
+            continue
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            found += _changes(before, now, f"{within}{key}.")
+        elif key.endswith("_sha256"):
+            found.append(f"the {key.removesuffix('_sha256')} has changed")
+        else:
+            found.append(f"{within}{key}: {before!r:.60} -> {now!r:.60}")
+    return found

@@ -65,6 +65,25 @@ def test_solutions_are_drawn_as_the_settings_say(run, problems, tmp_path, monkey
     assert len({request.seed for request in requests}) == 10
 
 
+@pytest.mark.parametrize("way", ["search.kind=best-of-n", "search.unit=solution"])
+def test_whole_solutions_of_a_search_end_with_the_limit_of_an_evaluation(run, problems, tmp_path, monkeypatch, way):
+    requests = []
+
+    class Engine(ScriptedEngine):
+        def generate(self, asked):
+            requests.extend(asked)
+            return super().generate(asked)
+
+    monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: Engine(lambda prompt, rng: "#### 4"))
+    settings = [way, "evaluation.max_tokens=77", "search.max_steps=9", "judge.verdict=explained"]
+    sets = [flag for setting in settings for flag in ("--set", setting)]
+    call = ("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out", "--search", "greedy", *sets)
+    assert run(*call).code == 0
+    assert {request.sampling.max_tokens for request in requests if request.num == 6} == {77}
+    assert run(*call, "--set", "search.max_step_tokens=9").code == 0, "what bounds nothing may change"
+    assert "max_tokens: 77 -> 78" in run(*call, "--set", "evaluation.max_tokens=78").err
+
+
 def test_why_solutions_are_no_answers_is_on_the_screen_and_in_the_results(run, problems, tmp_path, monkeypatch):
     class Engine(ScriptedEngine):
         stops = (Stop.MAX_TOKENS, Stop.NO_ROOM, Stop.FILTERED, Stop.FILTERED, *[Stop.EOS] * 6)
@@ -208,6 +227,8 @@ def test_other_settings_in_the_same_folder_are_refused(run, problems, tmp_path):
     ended = run(*call, "--set", "seed=7")
     assert ended.code == 2
     assert "seed: 0 -> 7" in ended.err
+    assert run(*call, "--search", "greedy").code == 0
+    assert "(search.top_p: 0.95 -> 0.9)" in run(*call, "--search", "greedy", "--set", "search.top_p=0.9").err
 
 
 @pytest.fixture

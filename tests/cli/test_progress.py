@@ -112,10 +112,20 @@ def test_alive_and_hung_look_different(clock):
     assert "no new token" not in stage.text
     clock.now, clock.busy = 30.0, 20.0
     assert stage.text.endswith("no new token for 30.0 s: busy")
-    clock.now, clock.busy = 30.0, 0.1
-    assert stage.text.endswith("no new token for 30.0 s: idle, it waits or hangs")
+    clock.now, clock.busy = 60.0, 20.1
+    assert stage.text.endswith("no new token for 1 min 00 s: idle, it waits or hangs"), "however busy it was before"
     worker.do(tokens_read=10)
     assert "no new token" not in stage.text
+
+
+@pytest.mark.parametrize("seconds", [6.0, 30.0, 300.0])
+def test_slow_for_want_of_a_processor_is_not_called_idle(clock, seconds):
+    worker = Worker()
+    stage = begun(64, worker)
+    worker.do(tokens_read=1000)
+    stage._speed()
+    clock.now, clock.busy = seconds, 0.07 * seconds
+    assert stage.text.endswith(f"no new token for {progress.duration(seconds)}: slow, with 7% of a processor")
 
 
 def test_what_is_told_stands_while_another_thread_counts_anew(clock):

@@ -60,7 +60,7 @@ def test_stages_by_hand_give_the_files_of_a_run(run, bomb, tmp_path):
     assert (tmp_path / "killed.jsonl").read_bytes() == trees.read_bytes()
 
     other = run("search", "--out", trees, *SET, "--set", "search.temperature=0.9")
-    assert (other.code, "was begun with another request (search: " in other.err) == (2, True)
+    assert (other.code, "was begun with another request (search.temperature: " in other.err) == (2, True)
 
 
 def test_other_iterations_take_other_problems_and_the_output_may_be_a_stream(run, bomb):
