@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from math import isinf
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -191,6 +191,11 @@ def dump(value: Any) -> str:
 def plain(value: Any) -> Any:
     """Give one of our dataclasses as what `dump` writes of it: objects, lists, texts and numbers."""
     return _adapter(type(value)).dump_python(value)
+
+
+def load(kind: type[T], line: bytes) -> T:
+    """Read one value that `dump` wrote."""
+    return cast(T, _adapter(kind).validate_python(json.loads(line)))
 
 
 def load_typed(kind: type[T], path: Path) -> Iterator[T]:

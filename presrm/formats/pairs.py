@@ -12,7 +12,7 @@ to be shown besides turns of text (tools, pictures, documents) is refused by nam
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
@@ -25,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 from presrm.answers.find import after_hashes, after_phrases, last_boxed
 from presrm.errors import DataError
 from presrm.files.jsonl import BadRow, NoGoodRowError
+from presrm.files.spool import Spool
 from presrm.files.tables import read_table
 from presrm.formats.fields import check_text
 from presrm.formats.preferences import Reply, read_preference
@@ -55,13 +56,13 @@ class PairFile:
     """What a file of pairs holds.
 
     Attributes:
-        pairs: The pairs of all good rows, in order.
+        pairs: The pairs of all good rows, in order; of many, most stand on disk.
         num_own: How many of them are ours, with the stops and ids of the policy that wrote them.
         rejected: The bad rows, each with the field and what was expected.
         notes: What was not taken as it stands, a line each.
     """
 
-    pairs: tuple[PreferencePair, ...]
+    pairs: Sequence[PreferencePair]
     num_own: int
     rejected: tuple[BadRow, ...]
     notes: tuple[str, ...] = ()
@@ -110,9 +111,10 @@ def read_pairs(path: Path, terminal: Terminal = Terminal.AUTO) -> PairFile:
         DataError: if there is no such file, or it is empty.
         NoGoodRowError: if no row can be used.
     """
-    pairs: list[PreferencePair] = []
+    pairs = Spool(PreferencePair)
     rejected: list[BadRow] = []
     left = _Left()
+    before: PreferencePair | None = None
     num_own = 0
     for row in read_table(path):
         if isinstance(row, BadRow):
@@ -120,8 +122,8 @@ def read_pairs(path: Path, terminal: Terminal = Terminal.AUTO) -> PairFile:
             continue
         try:
             if is_own(row.value):
-                own = _own(row.value)
-                pairs.append(_sharing(own, pairs[-1]) if pairs else own)
+                before = _own(row.value) if before is None else _sharing(_own(row.value), before)
+                pairs.append(before)
                 num_own += 1
             else:
                 pairs.append(_foreign(row.value, row.line, terminal, left))
@@ -129,7 +131,7 @@ def read_pairs(path: Path, terminal: Terminal = Terminal.AUTO) -> PairFile:
             rejected.append(BadRow(row.line, str(error), ""))
     if not pairs:
         raise NoGoodRowError(path, rejected)
-    return PairFile(tuple(pairs), num_own, tuple(rejected), left.notes())
+    return PairFile(pairs, num_own, tuple(rejected), left.notes())
 
 
 def _sharing(pair: PreferencePair, before: PreferencePair) -> PreferencePair:

@@ -24,6 +24,7 @@ from jinja2 import StrictUndefined, Template
 from presrm.errors import ConfigError, DataError, boundary
 from presrm.prompts.bounded import BoundedEnvironment
 from presrm.prompts.escaping import escape_controls
+from presrm.prompts.repeating import repeat_steps, repeats_steps
 from presrm.registry import nearest
 from presrm.types import Candidates, Problem, Step, Trajectory
 
@@ -31,6 +32,7 @@ _PACKAGED = Path(__file__).parents[1] / "_prompts"
 _CHECKOUT = Path(__file__).parents[2] / "prompts"
 # Where content goes: only our own marks can stand in a rendered template, whose fence is then that of the problem.
 _MARK = re.compile("\ufdd0[0-9a-f]{8}:(\\d+)\ufdd1")
+_FEW_STEPS = 2
 _LONGEST_SHOWN = 16_000
 """Characters of one step or question that a judge is shown: ten times the longest step of ProcessBench."""
 
@@ -115,9 +117,15 @@ class _Shown:
     def parts(self, fence: str) -> tuple[Part, ...]:
         """The content, and where the middle is left out, that it is: in words that carry the fence, so ours."""
         if not self.num_left_out:
-            return (Part(self.head, is_content=True),)
+            return (_content(self.head),)
         told = Part(f" [{fence} {self.num_left_out} characters left out here] ")
-        return (Part(self.head, is_content=True), told, Part(self.tail, is_content=True))
+        return (_content(self.head), told, _content(self.tail))
+
+
+@lru_cache(maxsize=4096)
+def _content(text: str) -> Part:
+    """A step stands in the prompts of all later ones."""
+    return Part(text, is_content=True)
 
 
 @lru_cache(maxsize=4096)
@@ -153,6 +161,7 @@ class PromptSet:
                 self._templates[path.stem] = self._environment.from_string(self._sources[path.stem])
             if lacking := {"trunk", "tail"} - self._templates[path.stem].blocks.keys():
                 raise ConfigError(f"prompt set {name!r}, {path.name}: lacks block {', '.join(sorted(lacking))}")
+        self._repeating = {stem for stem, source in self._sources.items() if repeats_steps(source)}
         missing = {"solve", "pairwise", "pointwise"} - self._sources.keys()
         if missing:
             raise ConfigError(f"prompt set {name!r} in {folder} lacks {', '.join(sorted(missing))}.jinja")
@@ -288,15 +297,25 @@ class PromptSet:
         context |= {"fence": fence, "direct": direct}
         template = self._templates[stem]
         self._environment.begin()
-        filled_in = template.new_context(context)
 
-        def block(name: str) -> str:
+        def block(name: str, **changed: object) -> str:
+            filled_in = template.new_context({**context, **changed})
             return "".join(template.blocks[name](filled_in)) if name in template.blocks else ""
 
-        def parts(text: str) -> tuple[Part, ...]:
-            pieces = _MARK.split(text)
-            filled = [contents[int(piece)].parts(fence) if i % 2 else (Part(piece),) for i, piece in enumerate(pieces)]
+        def parts(pieces: Sequence[str]) -> tuple[Part, ...]:
+            filled = [
+                contents[int(piece)].parts(fence) if i % 2 else (Part(piece),)
+                for i, piece in enumerate(pieces)
+                if piece
+            ]
             return tuple(part for part in chain.from_iterable(filled) if part.text)
+
+        def trunk() -> list[str]:
+            first, num_steps = len(values), len(lists.get("steps", ()))
+            if stem not in self._repeating or num_steps <= _FEW_STEPS:
+                return _MARK.split(block("trunk"))
+            few = block("trunk", steps=marks[first : first + _FEW_STEPS])
+            return repeat_steps(_MARK.split(few), first, num_steps)
 
         def scaffold(name: str) -> str:
             text = block(name)
@@ -306,8 +325,8 @@ class PromptSet:
 
         with boundary(ConfigError, f"prompt set {self.name!r}, {stem}.jinja:"):
             return Prompt(
-                trunk=parts(block("trunk")),
-                tail=parts(block("tail")),
+                trunk=parts(trunk()),
+                tail=parts(_MARK.split(block("tail"))),
                 reply=reply,
                 forced=scaffold("forced") if direct else "",
                 system=scaffold("system") or None,

@@ -29,6 +29,8 @@ from presrm.training.tokens import LessonTokens
 from presrm.types import PreferencePair
 
 IGNORED = -100
+_SCORED_AT_ONCE = 4096
+"""Lessons that are laid out together to be scored: what is laid out takes far more memory than their tokens."""
 MicroBatch = dict[str, Any]
 LoadFrozen = Callable[["LessonTrainer", nn.Module], Mapping[str, Tensor]]
 
@@ -221,8 +223,10 @@ class LessonTrainer(Trainer):
         lessons = range(len(self.lessons)) if lessons is None else lessons
         logps_M = torch.zeros(self._ends[-1], device=self.args.device)
         model.eval()
-        micros = self._share(lessons, self._takes_packs if packs is None else packs)
-        with self._stage("log-probabilities, by lessons", sum(map(_num_counted, micros))) as advance:
+        packs = self._takes_packs if packs is None else packs
+        starts = range(0, len(lessons), _SCORED_AT_ONCE)
+        micros = chain.from_iterable(self._share(lessons[start : start + _SCORED_AT_ONCE], packs) for start in starts)
+        with self._stage("log-probabilities, by lessons", len(lessons) // self.accelerator.num_processes) as advance:
             advance(0)
             for micro in map(self._prepare_inputs, micros):
                 with torch.no_grad(), self.compute_loss_context_manager():

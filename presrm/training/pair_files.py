@@ -2,12 +2,15 @@
 
 import random
 import re
+from array import array
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from presrm.config import TrainingConfig
 from presrm.errors import NoLessonsError
+from presrm.files.spool import Chosen, Spool
 from presrm.packing.layout import fill_packs, tree_size
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
@@ -25,7 +28,7 @@ _NUM_SHOWN = 3
 
 def adopt_pairs(
     pairs: Sequence[PreferencePair], encoder: PromptEncoder, note: Callable[[str], None]
-) -> list[PreferencePair]:
+) -> Sequence[PreferencePair]:
     """Make pairs ready for a policy that need not have written them.
 
     Ids that another tokenizer wrote are dropped: text without ids is tokenised when it is trained on.
@@ -35,28 +38,34 @@ def adopt_pairs(
         encoder: Of the policy's tokenizer.
         note: Is told in a line what is odd about them.
     """
-    ours = [pair if _is_readable(pair, encoder) else _without_ids(pair) for pair in pairs]
-    if num_changed := sum(new is not old for new, old in zip(ours, pairs, strict=True)):
+    foreign = array("b", (not _is_readable(pair, encoder) for pair in pairs))
+    ours = pairs
+    if num_changed := sum(foreign):
         note(f"{num_changed} pairs hold the ids of another tokenizer: their text is tokenised anew")
+        both = zip(pairs, foreign, strict=True)
+        ours = Spool(PreferencePair, (_without_ids(pair) if is_foreign else pair for pair, is_foreign in both))
     _note_control_tokens(ours, encoder, note)
     return ours
 
 
 def _note_control_tokens(pairs: Sequence[PreferencePair], encoder: PromptEncoder, note: Callable[[str], None]) -> None:
     """Say which texts hold control tokens, of this policy or of another; ids that a policy wrote are what they are."""
-    texts = {
-        "prompts": (_shown(pair.prefix.problem) for pair in pairs),
-        "prefixes": ("".join(step.text for step in pair.prefix.steps if step.tokens is None) for pair in pairs),
-        "replies": (step.text for pair in pairs for step in (pair.chosen, pair.rejected) if step.tokens is None),
-    }
-    for what, among in texts.items():
-        found = [tokens for text in among if (tokens := encoder.control_tokens(text) | set(_MARKUP.findall(text)))]
+    counts: Counter[str] = Counter()
+    tokens: dict[str, set[str]] = {"prompts": set(), "prefixes": set(), "replies": set()}
+    for pair in pairs:
+        replies = [("replies", step.text) for step in (pair.chosen, pair.rejected) if step.tokens is None]
+        before = "".join(step.text for step in pair.prefix.steps if step.tokens is None)
+        for what, text in (("prompts", _shown(pair.prefix.problem)), ("prefixes", before), *replies):
+            if found := encoder.control_tokens(text) | set(_MARKUP.findall(text)):
+                counts[what] += 1
+                tokens[what] |= found
+    for what, found in tokens.items():
         if found:
-            named = sorted(set().union(*found))
+            named = sorted(found)
             shown = ", ".join(named[:_NUM_SHOWN]) + (", ..." if len(named) > _NUM_SHOWN else "")
             note(
-                f"{len(found)} {what} hold control tokens ({shown}), as if a chat template had been applied: they are "
-                "read as plain text, inside the chat template of the policy; give texts without it"
+                f"{counts[what]} {what} hold control tokens ({shown}), as if a chat template had been applied: they "
+                "are read as plain text, inside the chat template of the policy; give texts without it"
             )
 
 
@@ -86,16 +95,17 @@ def _spells(path: Trajectory, encoder: PromptEncoder) -> bool:
 
 def hold_out(
     pairs: Sequence[PreferencePair], share: float, seed: int
-) -> tuple[list[PreferencePair], list[PreferencePair]]:
+) -> tuple[Sequence[PreferencePair], Sequence[PreferencePair]]:
     """Set the pairs of a share of the problems aside, drawn by `seed`: those to train on, and those aside, in order.
 
     A pair is never on one side with a prefix that the other side is trained on. If the share
     is less than one problem, none is set aside.
     """
-    problems = list(dict.fromkeys(pair.prefix.problem.id for pair in pairs))
-    aside = set(random.Random(seed).sample(problems, int(share * len(problems))))
-    trained = [pair for pair in pairs if pair.prefix.problem.id not in aside]
-    return trained, [pair for pair in pairs if pair.prefix.problem.id in aside]
+    numbers: dict[str, int] = {}
+    about = array("q", (numbers.setdefault(pair.prefix.problem.id, len(numbers)) for pair in pairs))
+    aside = set(random.Random(seed).sample(range(len(numbers)), int(share * len(numbers))))
+    trained = Chosen(pairs, (place for place, problem in enumerate(about) if problem not in aside))
+    return trained, Chosen(pairs, (place for place, problem in enumerate(about) if problem in aside))
 
 
 @dataclass(frozen=True, slots=True)

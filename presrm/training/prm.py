@@ -19,7 +19,7 @@ from presrm.config import ModelConfig, TrainingConfig
 from presrm.engines.hf_loading import load_model, load_tokenizer, num_positions, quietly
 from presrm.engines.hf_prm import Reader
 from presrm.errors import DataError, NoLessonsError
-from presrm.files.jsonl import BadRow, load_typed
+from presrm.files.jsonl import MAX_LINE_BYTES, BadRow, load_typed
 from presrm.files.tables import read_table
 from presrm.formats.step_labels import read_step_labels
 from presrm.judging.problems import LabelledProblem
@@ -52,7 +52,8 @@ def read_labelled_texts(path: Path) -> list[LabelledText]:
     """
     if not path.is_file():
         raise DataError(f"no file {str(path)!r}")
-    first = path.read_bytes().partition(b"\n")[0]
+    with path.open("rb") as file:
+        first = file.readline(MAX_LINE_BYTES)
     found: list[LabelledText] = []
     if b'"expansions"' in first:
         for tree in load_typed(SearchTree, path):

@@ -6,23 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import accumulate, chain, pairwise
 
+from presrm.files.spool import Chosen
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.training.objectives import Objective, assign
 from presrm.types import Lesson, Stop
 
 Ids = tuple[int, ...]
+_MOST_SHORT = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class LessonTokens:
-    """A lesson as token ids, four bytes a token: a training holds those of all its lessons.
+    """A lesson as token ids, two or four bytes a token: a training holds those of all its lessons.
 
     Attributes:
         objective: What its loss is.
         weight: What `Objective.weigh` said of it.
         doubt: Of a pair, the probability that it is the wrong way round.
-        ids: The prefix and all replies, one behind the other, as 32-bit integers.
+        ids: The prefix and all replies, one behind the other, as integers of 16 bits, or of 32 if one needs them.
         num_prefix: Tokens of the prefix.
         lengths: Tokens of each reply.
     """
@@ -37,7 +39,8 @@ class LessonTokens:
     def __init__(
         self, objective: Objective, prefix: Ids, replies: tuple[Ids, ...], weight: float = 1.0, doubt: float = 0.0
     ) -> None:
-        ids = array("i", chain(prefix, *replies)).tobytes()
+        numbers = tuple(chain(prefix, *replies))
+        ids = array("H" if max(numbers, default=0) <= _MOST_SHORT else "i", numbers).tobytes()
         values = (objective, weight, doubt, ids, len(prefix), tuple(map(len, replies)))
         for each, value in zip(fields(self), values, strict=True):
             object.__setattr__(self, each.name, value)
@@ -45,14 +48,18 @@ class LessonTokens:
     @property
     def prefix(self) -> Ids:
         """The prompt and the steps before, never trained on."""
-        return tuple(array("i", self.ids)[: self.num_prefix])
+        return self._numbers()[: self.num_prefix]
 
     @property
     def replies(self) -> tuple[Ids, ...]:
         """What is scored, each with the end token exactly where the policy generated it."""
-        ids = tuple(array("i", self.ids))
+        ids = self._numbers()
         ends = accumulate(self.lengths, initial=self.num_prefix)
         return tuple(ids[start:end] for start, end in pairwise(ends))
+
+    def _numbers(self) -> Ids:
+        is_short = len(self.ids) == 2 * (self.num_prefix + sum(self.lengths))
+        return tuple(array("H" if is_short else "i", self.ids))
 
     @property
     def rows(self) -> tuple[Ids, ...]:
@@ -86,14 +93,14 @@ def tokenise(
     """
     end = (encoder.eos_id,)
     assigned = assign(lessons, objective)
-    weights: dict[int, float | str] = {}
+    weights: list[float | str] = [0.0] * len(assigned)
     for each in dict.fromkeys(assigned):
-        members = [number for number, its in enumerate(assigned) if its == each]
-        weights.update(zip(members, each.weigh([lessons[number] for number in members]), strict=True))
+        members = Chosen(range(len(assigned)), (number for number, its in enumerate(assigned) if its == each))
+        for number, weight in zip(members, each.weigh(Chosen(lessons, members)), strict=True):
+            weights[number] = weight
     kept: dict[int, LessonTokens] = {}
     dropped: Counter[str] = Counter()
-    for number, (lesson, its) in enumerate(zip(lessons, assigned, strict=True)):
-        weight = weights[number]
+    for number, (lesson, its, weight) in enumerate(zip(lessons, assigned, weights, strict=True)):
         if isinstance(weight, str):
             dropped[weight] += 1
             continue

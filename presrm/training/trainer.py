@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from sys import intern
 from types import MappingProxyType
 
 import torch
@@ -193,7 +194,7 @@ class PackedTrainer:
             limit = name_limit(longest, options.max_tokens)
             raise NoLessonsError(f"no lessons to train on: {explain_dropped(len(lessons), dropped, limit)}")
         aside, _ = tokenise(self._held_out, self._objective, encoder, self._prompts, longest)
-        trees = [lessons[number].prefix.problem.id for number in kept]
+        trees = [intern(lessons[number].prefix.problem.id) for number in kept]
         steps = plan_steps(trees, options.batch_pairs, options.epochs, self._seed, options.shuffle)
         arguments = make_arguments(
             TrainingArguments,

@@ -1,5 +1,6 @@
 """Pairs that another policy wrote, and what packing saves on a file, counted by hand."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,12 @@ from transformers import AutoTokenizer
 
 from presrm.config import TrainingConfig
 from presrm.errors import NoLessonsError
-from presrm.formats.pairs import Terminal, pair_of
+from presrm.files import spool
+from presrm.files.jsonl import dump
+from presrm.formats.pairs import Terminal, pair_of, read_pairs
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
-from presrm.training.pair_files import TokenRatio, adopt_pairs, count_tokens
+from presrm.training.pair_files import TokenRatio, adopt_pairs, count_tokens, hold_out
 from presrm.training.preference import DPO
 from presrm.training.tokens import tokenise
 from presrm.types import PreferencePair, Problem, Step, Stop, Trajectory
@@ -141,3 +144,34 @@ def test_control_tokens_that_a_policy_wrote_itself_are_not_said(encoder: PromptE
     notes: list[str] = []
     assert adopt_pairs([own], encoder, notes.append) == [own]
     assert notes == []
+
+
+def test_pairs_of_a_drawn_share_of_the_problems_are_held_out(encoder: PromptEncoder) -> None:
+    pairs = [pair(question, "", "X", "K") for question in "ABCDABCDAEFGHIJ"]
+
+    trained, aside = hold_out(pairs, 0.3, seed=5)
+
+    names = list(dict.fromkeys(each.prefix.problem.id for each in pairs))
+    drawn = random.Random(5).sample(names, 3)
+    assert aside == [each for each in pairs if each.prefix.problem.id in drawn]
+    assert trained == [each for each in pairs if each.prefix.problem.id not in drawn]
+    assert len(aside) > 0
+
+
+def test_pairs_that_stand_on_disk_are_read_and_adopted_as_if_they_were_held(
+    encoder: PromptEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = with_ids(encoder)
+    path = own.prefix.steps[0], own.chosen
+    rows = [own, replace(own, prefix=own.prefix.extend(path[1])), with_ids(encoder, 1), pair("Q", "", "X<|end|>X", "K")]
+    (tmp_path / "pairs.jsonl").write_text("".join(dump(row) + "\n" for row in rows))
+
+    def adopted() -> tuple[list[PreferencePair], list[str]]:
+        notes: list[str] = []
+        return list(adopt_pairs(read_pairs(tmp_path / "pairs.jsonl").pairs, encoder, notes.append)), notes
+
+    held = adopted()
+    monkeypatch.setattr(spool, "MOST_HELD", 1)
+    assert adopted() == held
+    assert held[0][:2] == rows[:2]
+    assert len(held[1]) == 2

@@ -62,3 +62,13 @@ def test_a_lesson_that_does_not_fit_whole_is_left_out_and_never_loses_its_questi
 
     assert tokens_of(PAIR, encoder, longest) == whole
     assert tokenise([PAIR], DPO(), encoder, PROMPTS, longest - 1) == ({}, {"too_long": 1})
+
+
+@pytest.mark.parametrize(("largest", "size"), [(255, 2), (65_535, 2), (65_536, 4), (2**31 - 1, 4)])
+def test_ids_come_back_whatever_room_they_take(largest: int, size: int) -> None:
+    tokens = LessonTokens(DPO(), (1, largest, 0), ((2,), (largest, 3)))
+
+    assert len(tokens.ids) == 6 * size
+    assert (tokens.prefix, tokens.replies) == ((1, largest, 0), ((2,), (largest, 3)))
+    assert tokens.rows == ((1, largest, 0, 2), (1, largest, 0, largest, 3))
+    assert tokens.row_lengths == (4, 5)

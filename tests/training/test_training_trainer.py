@@ -26,9 +26,12 @@ from transformers import (
 
 from presrm.config import LoraConfig, ModelConfig, ObjectiveConfig, TrainingConfig
 from presrm.errors import ConfigError, DivergedError, NoLessonsError, RunError
+from presrm.files import spool
 from presrm.files.lock import lock_beside
+from presrm.files.spool import Spool
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
+from presrm.training import packed
 from presrm.training import tokens as training_tokens
 from presrm.training.objectives import Objective, make_objective
 from presrm.training.packed import LessonTrainer
@@ -738,3 +741,37 @@ def test_every_lesson_is_told_as_it_is_scored_and_trained_on(tiny_policy: Path, 
     assert (scored_total, sum(filter(None, scored))) == (len(pairs), len(pairs))
     assert (trained_total, sum(filter(None, trained))) == (2 * len(pairs), 2 * len(pairs))
     assert len(trained) > 3, "more often than once an optimiser step"
+
+
+def test_lessons_on_disk_make_what_lessons_in_memory_make(
+    tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = make_pairs(6)
+    fit(pairs, Checkpoint(str(tiny_policy)), tmp_path / "held")
+    monkeypatch.setattr(spool, "MOST_HELD", 2)
+    fit(Spool(PreferencePair, pairs), Checkpoint(str(tiny_policy)), tmp_path / "on-disk")
+
+    both = [tmp_path / name / "model.safetensors" for name in ("held", "on-disk")]
+    assert len({sha256(path.read_bytes()).hexdigest() for path in both}) == 1
+
+
+def test_lessons_are_scored_a_few_at_a_time(tiny_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = tokenise(make_pairs(6), tiny_policy)
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to=[], disable_tqdm=True)
+    trainer = LessonTrainer(load(tiny_policy), arguments, pairs, [tuple(range(len(pairs)))], pack_tokens=200)
+    whole = trainer.score(trainer.model)
+    laid_out, share = [], LessonTrainer._share
+    monkeypatch.setattr(packed, "_SCORED_AT_ONCE", 5)
+    monkeypatch.setattr(
+        LessonTrainer, "_share", lambda trainer, few, packs: laid_out.append(list(few)) or share(trainer, few, packs)
+    )
+
+    assert torch.allclose(trainer.score(trainer.model), whole, atol=1e-5)
+    assert laid_out == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11]]
+    laid_out.clear()
+    some = trainer.score(trainer.model, lessons=range(3, 9))
+    assert laid_out == [[3, 4, 5, 6, 7], [8]]
+    start, end = trainer._ends[3], trainer._ends[9]
+    assert torch.allclose(some[start:end], whole[start:end], atol=1e-5)
+    assert not some[:start].any()
+    assert not some[end:].any()
