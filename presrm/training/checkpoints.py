@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers.trainer import TRAINER_STATE_NAME
 
+from presrm.errors import RunError, boundary
 from presrm.files.lock import refuse_link
 from presrm.files.run import hash_path
 from presrm.training.fitting import checkpoint_folder, sync
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 _SHORT = 16
 _PAUSES = 9
 """Times as long as a checkpoint took, the next one waits: a tenth of the time is the most that they cost."""
+_LARGEST_REST = 1 << 28
+"""Bytes of a checkpoint that are neither weights nor moments: safetensors limits a header to 100 MB."""
 _SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 
@@ -82,8 +85,13 @@ class Checkpoints:
         """Put a trainer that is about to make its first step where the checkpoint was written, if there is one."""
         if self._found is None:
             return
-        tensors = load_file(self._found)
-        with safe_open(self._found, "pt") as file:
+        with boundary(RunError, f"{self._found} is no checkpoint that presrm wrote (remove it to train anew): it"):
+            self._restore(self._found, trainer)
+        logger.info("training resumes behind optimiser step %d: %s", trainer.state.global_step, self._found)
+
+    def _restore(self, found: Path, trainer: "LessonTrainer") -> None:
+        tensors = load_file(found)
+        with safe_open(found, "pt") as file:
             told = {name: json.loads(text) for name, text in file.metadata().items()}
         with torch.no_grad():
             for name, weight in _trained(trainer).items():
@@ -105,7 +113,6 @@ class Checkpoints:
             torch.set_rng_state(state)
         if torch.cuda.is_available() and (state := tensors.get(f"{prefix}/cuda")) is not None:
             torch.cuda.set_rng_state(state)
-        logger.info("training resumes behind optimiser step %d: %s", trainer.state.global_step, self._found)
 
     def after_step(self, trainer: "LessonTrainer") -> None:
         """Write a checkpoint, if it is time; the end of a training needs none."""
@@ -166,7 +173,7 @@ class Checkpoints:
             refuse_link(path)
             if not path.name.startswith(f"{self._belongs_to}-"):
                 logger.warning("%s is of another training, and is not used", path)
-            elif not path.stem.endswith(f"-{hash_path(path)[:_SHORT]}") or not _fits(path, trainer):
+            elif not _is_of_size(path, trainer) or not _is_whole(path) or not _fits(path, trainer):
                 logger.warning("%s is not what was written there, and is not used", path)
             else:
                 return path
@@ -191,6 +198,16 @@ def _hash(trainer: "LessonTrainer", settings: Mapping[str, Any]) -> str:
 def _trained(trainer: "LessonTrainer") -> dict[str, torch.nn.Parameter]:
     model = trainer.accelerator.unwrap_model(trainer.model)
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def _is_of_size(path: Path, trainer: "LessonTrainer") -> bool:
+    """Whether this is a file that need not be read for long: weights, two moments of each, and a header."""
+    weights = sum(weight.nbytes for weight in _trained(trainer).values())
+    return path.is_file() and path.stat().st_size <= 4 * weights + _LARGEST_REST
+
+
+def _is_whole(path: Path) -> bool:
+    return path.stem.endswith(f"-{hash_path(path)[:_SHORT]}")
 
 
 def _fits(path: Path, trainer: "LessonTrainer") -> bool:

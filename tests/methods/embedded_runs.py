@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import presrm.engines.hf
+import presrm.training.trainer  # noqa: F401 (both here, so that no start has to import torch)
 from presrm.assembly import runs
 from presrm.config import Config, load_config
 from presrm.methods.parts import SilentProgress
@@ -33,6 +35,7 @@ _SMALL = [
     "watch.num_problems=2",
     "training.checkpoint_seconds=0",
     "training.batch_pairs=1",
+    "training.shuffle=pairs",  # a step a lesson: kills find checkpoints in every training
 ]
 _STAGE_WIDTH = 200
 
@@ -74,23 +77,32 @@ class Kill:
     Attributes:
         after: So many events, and a little longer,
         patience: in seconds;
-        half_made: or as soon as this artefact is begun and not finished.
+        half_made: or as soon as this artefact is begun and not finished;
+        training: or as soon as a training has a checkpoint.
         worker: One of the workers is killed, and not the run.
     """
 
     after: int | None = None
     patience: float = 0.0
     half_made: str | None = None
+    training: bool = False
     worker: bool = False
 
     def is_due(self, num_events: int, out: Path) -> bool:
         if self.after is not None:
             return num_events >= self.after
+        if self.training:
+            return bool(checkpoints_in(out))
         try:
             entry = json.loads((out / "manifest.json").read_bytes())["artefacts"].get(self.half_made, {})
         except OSError:
             return False
         return bool(entry.get("rows")) and "sha256" not in entry
+
+
+def checkpoints_in(out: Path) -> list[Path]:
+    """The checkpoints of a training that is not finished."""
+    return sorted((out / "iterations").glob("**/.policy.checkpoint/*.safetensors"))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from embedded_runs import METHODS, Kill, config_of, start
+from embedded_runs import METHODS, Kill, checkpoints_in, config_of, start
 from scripted_run import bytes_of
 
 from presrm.assembly import runs
@@ -87,6 +87,49 @@ def test_an_unfinished_artefact_that_was_deleted_is_made_anew(method, half, expe
     (half / "iterations" / half_made(method)).unlink()
     assert resume(method, half) == expected
     assert "is gone, before it was finished: it is made anew" in caplog.text
+
+
+@pytest.fixture
+def in_training(method: str, half: Path) -> tuple[Path, Path]:
+    """A run that was killed while it trained, and its checkpoint."""
+    assert start(config_of(method), half, Kill(training=True)).was_killed
+    (stored,) = checkpoints_in(half)
+    return half, stored
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["beside a whole one", "alone"])
+def test_checkpoints_that_lie_about_are_not_believed(method, in_training, expected, is_whole, caplog):
+    run, stored = in_training
+    name, data = stored.stem.rpartition("-")[0], stored.read_bytes()
+    damaged = {f"{name}-{'0' * 16}": data, f"{name}-{'1' * 16}": b"", f"{name}-{'2' * 16}": data[:-9]}
+    if not is_whole:
+        damaged[stored.stem] = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
+    for stem, content in damaged.items():
+        stored.with_name(f"{stem}.safetensors").write_bytes(content)
+    stored.with_name(f"{'f' * 16}-00000001-{'3' * 16}.safetensors").write_bytes(data)
+    stored.with_name(f"{name}-{'4' * 16}.safetensors").mkdir()
+    with stored.with_name(f"{name}-{'5' * 16}.safetensors").open("wb") as file:
+        file.truncate(1 << 40)
+    caplog.set_level("INFO", "presrm")
+
+    assert resume(method, run) == expected
+
+    assert ("training resumes behind optimiser step" in caplog.text) == is_whole
+    assert f"{'f' * 16}-00000001-{'3' * 16}.safetensors is of another training, and is not used" in caplog.text
+    if not is_whole:
+        assert caplog.text.count("is not what was written there, and is not used") == len(damaged) + 2
+
+
+def test_a_checkpoint_that_is_a_link_is_refused_and_nothing_is_lost(method, in_training, expected, tmp_path):
+    run, stored = in_training
+    data = stored.read_bytes()
+    elsewhere = stored.rename(tmp_path / "elsewhere")
+    stored.symlink_to(elsewhere)
+    with pytest.raises(RunError, match=f"{stored} is a symbolic link, and nothing is written through one"):
+        resume(method, run)
+    assert elsewhere.read_bytes() == data
+    elsewhere.rename(stored)
+    assert resume(method, run) == expected
 
 
 def command(method: str, out: Path, config: Path) -> list[str]:

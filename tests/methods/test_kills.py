@@ -1,8 +1,9 @@
 """A run of the embedded policy, killed with SIGKILL again and again, comes out as if it had never been stopped.
 
 Four kills of each method, here and with two workers; ``PRESRM_KILLS=60`` makes it sixty. Kills come in all stages,
-training included: a start is killed after a number of events of its progress, and a little time, that are drawn. With
-workers every other kill takes one of them, and the run has to go on by itself.
+training included, which has a checkpoint after every lesson: a start is killed after a number of events of its
+progress, and a little time, that are drawn. With workers every other kill takes one of them, and the run has to go on
+by itself.
 """
 
 import logging

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from presrm.config import JudgeConfig, LoraConfig, ModelConfig, ObjectiveConfig, SeedConfig, TrainingConfig
@@ -159,7 +160,7 @@ def test_a_training_may_be_killed_again_and_again(
     assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("damage", ["flipped", "torn", "empty", "of-another-shape", "without-rows"])
+@pytest.mark.parametrize("damage", ["flipped", "torn", "empty", "large", "folder", "of-another-shape", "without-rows"])
 def test_a_checkpoint_that_was_changed_is_not_believed(
     tiny_policy: Path, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +175,11 @@ def test_a_checkpoint_that_was_changed_is_not_believed(
         save_file(tensors if damage == "without-rows" else tensors | {name: tensors[name][:1].clone()}, stored)
         digest = sha256(stored.read_bytes()).hexdigest()[:16]
         stored = stored.rename(stored.with_name(f"{stored.stem.rpartition('-')[0]}-{digest}.safetensors"))
+    elif damage == "large":
+        os.truncate(stored, 1 << 40)
+    elif damage == "folder":
+        stored.unlink()
+        stored.mkdir()
     else:
         changed = {"flipped": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:], "torn": data[:-9], "empty": b""}
         stored.write_bytes(changed[damage])
@@ -184,6 +190,29 @@ def test_a_checkpoint_that_was_changed_is_not_believed(
     assert f"{stored} is not what was written there, and is not used" in caplog.text
     assert made == list(range(8))
     assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("change", ["text", "groups", "moment"])
+def test_a_checkpoint_that_somebody_made_is_refused_in_a_line(tiny_policy: Path, tmp_path: Path, change: str) -> None:
+    fit = fit_of("dpo", tiny_policy)
+    kill(fit, tmp_path / "killed")
+    (stored,) = (tmp_path / ".killed.checkpoint").iterdir()
+    tensors = load_file(stored)
+    with safe_open(stored, "pt") as file:
+        told = file.metadata()
+    if change == "moment":
+        tensors["optimiser/x/exp_avg"] = tensors["optimiser/0/exp_avg"].clone()
+    else:
+        told = {**told, "groups": "[" if change == "text" else "[]"}
+    save_file(tensors, stored, told)
+    digest = sha256(stored.read_bytes()).hexdigest()[:16]
+    made = stored.rename(stored.with_name(f"{stored.stem.rpartition('-')[0]}-{digest}.safetensors"))
+
+    with pytest.raises(RunError, match=rf"^{made} is no checkpoint that presrm wrote \(remove it to train anew\)"):
+        fit(tmp_path / "killed", lambda row: None)
+
+    made.unlink()
+    fit(tmp_path / "killed", lambda row: None)
 
 
 @pytest.mark.parametrize("other", [{"learning_rate": 1e-3}, {"epochs": 3}, {"max_grad_norm": 0.1}], ids=str)
