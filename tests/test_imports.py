@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from made_run import make_run
 
-HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "sympy", "scipy"}
+HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "sympy", "scipy", "matplotlib"}
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from presrm.training.pair_files import TokenRatio
 
 TRACKED = "trackers"
-_MOST_SECONDS = 2.0
-"""What drawing the page may take and still be done after every assessment."""
+_SHARE_DRAWN = 0.1
+"""Of the time of a run that drawing its page may take before the end."""
 
 
 def train(config: Config, out: Path, progress: Progress) -> list[IterationSummary]:
@@ -141,7 +141,7 @@ def flatten(config: Config) -> dict[str, str]:
 
 
 class _Drawing:
-    """Draws the page of a run after every assessment as long as that takes no time to speak of, and at the end.
+    """Draws the page of a run after an assessment where that takes no time to speak of, and at the end.
 
     Without clocks: equal runs give equal pages. ``presrm report`` adds time and tokens.
     """
@@ -149,13 +149,13 @@ class _Drawing:
     def __init__(self, run: Path, progress: Progress) -> None:
         self._run = run
         self._progress = progress
-        self._seconds = 0.0
+        self._seconds, self._drawn = 1.0, time.monotonic()  # what it takes, about; when it was done
         self._is_behind = False
 
     def after_assessment(self) -> None:
-        """Draw, unless the last time took too long."""
+        """Draw, unless that would take much of the time since it was done last."""
         self._is_behind = True
-        if self._seconds < _MOST_SECONDS:
+        if self._seconds < _SHARE_DRAWN * (time.monotonic() - self._drawn):
             self.at_the_end()
 
     def at_the_end(self) -> None:
@@ -167,7 +167,8 @@ class _Drawing:
                     write_run_page(self._run, clocks=False, plots=False)
             except PresrmError as error:  # whoever needs what cannot be read refuses it, and says how to go on
                 self._progress.note(f"the page of the run is not drawn: {error}")
-            self._seconds, self._is_behind = time.monotonic() - began, False
+            self._drawn, self._is_behind = time.monotonic(), False
+            self._seconds = self._drawn - began
 
 
 def note_sampling(config: Config, progress: Progress) -> None:

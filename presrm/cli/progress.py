@@ -54,9 +54,11 @@ class RichProgress:
         self.run: Path | None = None
         self._worker: Worker | None = None
         self._stages: list[_Stage] = []
+        self._told = time.monotonic()
 
     def note(self, text: str) -> None:
         """Say something in one line."""
+        self._told = time.monotonic()
         self._console.print(Text(one_line(text)), soft_wrap=True)
 
     def watch(self, worker: object) -> None:
@@ -74,11 +76,12 @@ class RichProgress:
         stage = _Stage(one_line(name), total, self._work)
         self._stages.append(stage)
         try:
+            advance = self._advance(stage)
             if len(self._stages) > 1:
-                yield self._advance(stage)
+                yield advance
             else:
                 with self._live() if self._console.is_terminal else nullcontext(), self._ticking():
-                    yield self._advance(stage)
+                    yield advance
         finally:
             self._stages.remove(stage)
         if not self._is_brief or stage.age > _SECONDS_BETWEEN_LINES:
@@ -116,11 +119,15 @@ class RichProgress:
 
     @contextmanager
     def _ticking(self) -> Iterator[None]:
-        """Tell every few seconds what is being done: in a line where there is no terminal, and in the run folder."""
+        """Tell every few seconds what is being done: in a line where there is no terminal, and in the run folder.
+
+        The seconds are those since the last line, so that several short stages are not silent together.
+        """
         is_over = Event()
 
         def tell() -> None:
-            while not is_over.wait(_SECONDS_BETWEEN_LINES):
+            while not is_over.wait(max(0.0, self._told + _SECONDS_BETWEEN_LINES - time.monotonic())):
+                self._told = time.monotonic()
                 if stages := list(self._stages):
                     text = stages[-1].text
                     if not self._console.is_terminal:
@@ -199,11 +206,12 @@ class _Stage:
         if self._total is None or not self.num_units:
             return None
         left, begun = self._total - self._done, 0.0
-        if self._work_at_unit:
-            begun = min(left, self.num_units * (self._work_done / self._work_at_unit - 1))
+        at_unit, alone = self._work_at_unit, self._alone  # the thread that works may count anew meanwhile
+        if at_unit:
+            begun = min(left, max(0.0, self.num_units * (self._work_done / at_unit - 1)))
         done, seconds = self.num_units + begun, self.seconds
-        if self._alone is not None:
-            ended, took = self._alone
+        if alone is not None:
+            ended, took = alone
             if done > 1 and time.monotonic() - ended >= _SECONDS_BETWEEN_LINES / 2:
                 done, seconds = done - 1, time.monotonic() - ended
             elif took < _SLOW:

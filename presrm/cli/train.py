@@ -1,6 +1,8 @@
 """``presrm train``: run the loop."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +20,8 @@ from presrm.cli.settings import (
     as_overrides,
 )
 from presrm.cli.show import print_table
-from presrm.config import load_config, shipped_configs
+from presrm.config import Config, load_config, shipped_configs
+from presrm.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from presrm.assembly.plan import Planned
@@ -96,19 +99,39 @@ def train(
     progress = RichProgress()
     if config is None and resolved.model.id != EMBEDDED:
         progress.note(_OTHER_MODEL)
-    if dry_run:
-        with progress.stage("plan the run", None):
-            from presrm.assembly.plan import plan
-            from presrm.assembly.probe import probe_pace
+    with _naming_the_data_of(config):
+        if dry_run:
+            _plan(resolved, progress)
+        else:
+            _run(resolved, out or Path("runs") / resolved.name, progress)
 
-            planned = plan(resolved)
-        _print_plan(planned, probe_pace(resolved, progress))
-        return
+
+@contextmanager
+def _naming_the_data_of(config: str | None) -> Iterator[None]:
+    """Say of a file that a shipped config names, and that is not there, where it comes from."""
+    try:
+        yield
+    except UnknownNameError as error:
+        missing, text = re.match(r"'([^']+)'", str(error)), shipped_configs().get(config or "", "")
+        if missing is None or missing[1] not in text.split():
+            raise
+        raise UnknownNameError(f"{error}; 'presrm config show {config}' says where it comes from") from error
+
+
+def _plan(config: Config, progress: RichProgress) -> None:
+    with progress.stage("plan the run", None):
+        from presrm.assembly.plan import plan
+        from presrm.assembly.probe import probe_pace
+
+        planned = plan(config)
+    _print_plan(planned, probe_pace(config, progress))
+
+
+def _run(config: Config, out: Path, progress: RichProgress) -> None:
     from presrm.assembly import runs
 
-    run = out or Path("runs") / resolved.name
-    progress.run = run
-    print_summaries(runs.train(resolved, run, progress), run)
+    progress.run = out
+    print_summaries(runs.train(config, out, progress), out)
 
 
 def print_summaries(summaries: "Sequence[IterationSummary]", run: Path) -> None:

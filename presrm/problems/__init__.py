@@ -74,8 +74,9 @@ def split_source(source: str) -> tuple[str, str | None]:
         return "jsonl", source
     code = split_code(source)
     if code is None:
-        known = nearest(name, PROBLEMS.names())
-        raise UnknownNameError(f"{source[:80]!r} is neither a file nor a problem set; {known}")
+        is_path = "/" in source or Path(source).suffix
+        known = "" if is_path else f"; {nearest(name, PROBLEMS.names())}"
+        raise UnknownNameError(f"{source[:80]!r} is neither a file nor a problem set{known}")
     return code
 
 

@@ -144,6 +144,24 @@ def test_what_is_told_stands_while_another_thread_counts_anew(clock):
     assert stage.text.endswith("20 tokens/s read")
 
 
+def test_the_time_left_stands_while_another_thread_counts_anew(clock):
+    class Anew(Worker):
+        def work(self):
+            if stages and not anew:
+                anew.append(True)
+                stages[0].count_anew()
+            return super().work()
+
+    stages, anew, worker = [], [], Anew()
+    stage = begun(10, worker)
+    clock.now = 12.0
+    worker.do(tokens_written=10)
+    stage.add(1)
+    stages.append(stage)
+    assert stage.seconds_left is not None
+    assert anew
+
+
 def test_another_worker_is_counted_from_when_it_is_watched():
     watching, first, second = RichProgress(lines()), Worker(), Worker()
     first.do(steps=500)
@@ -233,14 +251,25 @@ def test_where_brief_only_what_takes_long_is_told(clock, monkeypatch):
     console = lines()
     watching = RichProgress(console, is_brief=True)
     with watching.stage("load the policy", None):
-        clock.now = 4.0
+        clock.now = 2.0
     assert console.file.getvalue() == ""
     with watching.stage("search", None):
-        clock.now = 10.0
+        clock.now = 8.0
     assert console.file.getvalue() == "search: done, 6.0 s\n"
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.01)
     with watching.stage("search", None):
         wait_until(lambda: "search: 0.0 s so far" in console.file.getvalue())  # while it takes long
+
+
+def test_short_stages_are_not_silent_together(clock):
+    console = lines()
+    watching = RichProgress(console, is_brief=True)
+    with watching.stage("load the policy", None):
+        clock.now = 3.9
+    assert console.file.getvalue() == ""
+    clock.now = 4.1
+    with watching.stage("search", None):
+        wait_until(lambda: console.file.getvalue() == "search: 0.0 s so far\n")  # at once
 
 
 def test_a_stage_that_fails_is_not_called_done():

@@ -118,8 +118,9 @@ def test_an_empty_file_a_folder_and_wrong_bytes_are_refused_by_name(tmp_path: Pa
 
 @pytest.mark.parametrize("source", ["nowhere.jsonl", "./data/nowhere.jsonl", "What is two and two? " * 50])
 def test_a_path_that_is_not_there_is_no_name_either(source: str) -> None:
-    with pytest.raises(UnknownNameError, match="is neither a file nor a problem set; known: aime24") as error:
+    with pytest.raises(UnknownNameError, match="is neither a file nor a problem set") as error:
         load_problems(source, split="train")
+    assert ("known: aime24" in str(error.value)) is source.startswith("What")
     assert len(str(error.value)) < 300
 
 

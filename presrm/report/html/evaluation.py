@@ -11,10 +11,9 @@ from presrm.evaluation.answers import compare_outcomes
 from presrm.evaluation.benchmark import Result
 from presrm.report.facts import Artefact
 from presrm.report.figures import figure_text, p_text, value_text
-from presrm.report.html.page import Section, View, sections_of, write_page
-from presrm.report.html.plots import Plot, panels
+from presrm.report.html.page import Section, ShownPlot, View, sections_of, write_page
+from presrm.report.html.ranges import draw_ranges
 from presrm.report.html.samples import MAX_BYTES, Index, Sample, Texts, fill, note
-from presrm.report.html.svg import ACCENT
 from presrm.report.html.text import plain
 from presrm.types import Grade
 
@@ -169,29 +168,9 @@ def _sentences(results: Sequence[Result]) -> list[Markup]:
     return [Markup("<strong>{}.</strong> {}").format(name, plain(text)) for name, text in parts.items()]
 
 
-def _headlines(results: Sequence[Result]) -> Plot:
+def _headlines(results: Sequence[Result]) -> ShownPlot:
     labels = [f"{_name(result, results)}" for result in results]
     found = [_headline(result) for result in results]
-    with panels(1, 0.9 + 0.4 * len(results)) as (figure, (axis,)):
-        for place, (_, one) in enumerate(found):
-            if one.value is None:
-                continue
-            if one.interval is not None:
-                axis.hlines(place, 100 * one.interval[0], 100 * one.interval[1], color=ACCENT, linewidth=1.6)
-            axis.plot([100 * one.value], [place], "o", color=ACCENT, markersize=6)
-            axis.annotate(
-                f"{100 * one.value:.1f}",
-                (100 * one.value, place),
-                (0, 6),
-                textcoords="offset points",
-                ha="center",
-                fontsize=9,
-            )
-        axis.set_yticks(range(len(results)), labels)
-        axis.set_ylim(len(results) - 0.4, -0.7)
-        axis.set_xlabel("share of the problems, %")
-        axis.grid(axis="x")
-        axis.grid(visible=False, axis="y")
     best = max(range(len(found)), key=lambda place: found[place][1].value or 0.0)
     share = value_text(found[best][1].value, "share")
     title = f"{labels[best]}: {share}" if len(results) == 1 else f"Highest: {labels[best]}, {share}"
@@ -200,7 +179,9 @@ def _headlines(results: Sequence[Result]) -> Plot:
         for label, (name, one) in zip(labels, found, strict=True)
     ]
     caption = "The share of problems solved; of several samples of which none is chosen, pass@1. Bars: 95 % intervals."
-    return Plot("accuracy", title, caption, ("evaluation", "metric", "value [95 %], problems"), tuple(rows), figure)
+    figures = [(label, one) for label, (_, one) in zip(labels, found, strict=True)]
+    drawn = draw_ranges(figures, "share of the problems", "share", f"{title}. {caption}")
+    return ShownPlot("accuracy", title, caption, ("evaluation", "metric", "value [95 %], problems"), tuple(rows), drawn)
 
 
 def _tables(results: Sequence[Result], outcomes: Mapping[str, Outcomes]) -> list[Section]:

@@ -13,8 +13,9 @@ from presrm.judging.tally import NUM_POSITIONS, JudgeTally
 from presrm.protocols import StepSplitter
 from presrm.report.facts import Artefact
 from presrm.report.figures import Unit, figure_text
-from presrm.report.html.page import Section, View, sections_of, write_page
-from presrm.report.html.plots import Plot, Series, draw_points, panels
+from presrm.report.html.page import Section, ShownPlot, View, sections_of, write_page
+from presrm.report.html.plots import Plot, panels
+from presrm.report.html.ranges import draw_ranges
 from presrm.report.html.samples import MAX_BYTES, Index, Sample, Texts, fill, note
 from presrm.report.html.svg import ACCENT, INK, MUTED
 from presrm.report.html.text import plain
@@ -123,7 +124,7 @@ def _sentences(tally: JudgeTally, card: JudgeCard | None, about: Mapping[str, st
     return [Markup("<strong>{}.</strong> {}").format(name, plain(text)) for name, text in parts.items()]
 
 
-def _card(card: JudgeCard | None) -> Plot | None:
+def _card(card: JudgeCard | None) -> ShownPlot | None:
     if card is None:
         return None
     figures: list[tuple[str, Figure, Unit]] = [
@@ -134,15 +135,15 @@ def _card(card: JudgeCard | None) -> Plot | None:
         ("AUC of step scores (chance: 50 %)", card.steps.auc, "share"),
     ]
     rows = [(name, figure_text(figure, unit), f"{figure.num:,}") for name, figure, unit in figures]
-    drawn = _ranges([(name, figure) for name, figure, _ in figures], "share, %")
     title = f"F1 is {figure_text(card.f1, 'share')}, AUC of the step scores {figure_text(card.steps.auc, 'number')}"
     caption = (
         "On solutions with labels, as ProcessBench counts. Bars: 95 % intervals (Wilson, bootstrap over solutions)."
     )
-    return Plot("card", title, caption, ("figure", "value [95 %]", "of"), tuple(rows), drawn)
+    drawn = draw_ranges([(name, figure) for name, figure, _ in figures], "share", "share", f"{title}. {caption}")
+    return ShownPlot("card", title, caption, ("figure", "value [95 %]", "of"), tuple(rows), drawn)
 
 
-def _misses(card: JudgeCard | None) -> Plot | None:
+def _misses(card: JudgeCard | None) -> ShownPlot | None:
     if card is None or not card.erroneous.num:
         return None
     misses = card.misses
@@ -158,32 +159,8 @@ def _misses(card: JudgeCard | None) -> Plot | None:
         (name, figure_text(figure, "share"), f"{figure.num_hits:,} of {figure.num:,}") for name, figure in kinds.items()
     ]
     caption = "Where the judge sees the first error of erroneous solutions. Bars: 95 % Wilson intervals."
-    return Plot(
-        "misses",
-        title,
-        caption,
-        ("named", "share [95 %]", "solutions"),
-        tuple(rows),
-        _ranges(list(kinds.items()), "% of erroneous solutions"),
-    )
-
-
-def _ranges(figures: Sequence[tuple[str, Figure]], label: str) -> Any:
-    """Draw shares as points with intervals, one a line."""
-    with panels(1, 0.8 + 0.36 * len(figures)) as (figure, (axis,)):
-        for place, (_, one) in enumerate(figures):
-            if one.value is None:
-                continue
-            if one.interval is not None:
-                axis.hlines(place, 100 * one.interval[0], 100 * one.interval[1], color=ACCENT, linewidth=1.6)
-            axis.plot([100 * one.value], [place], "o", color=ACCENT, markersize=6)
-        axis.set_yticks(range(len(figures)), [name for name, _ in figures])
-        axis.invert_yaxis()
-        axis.set_xlim(-2, 102)
-        axis.set_xlabel(label)
-        axis.grid(axis="x")
-        axis.grid(visible=False, axis="y")
-    return figure
+    drawn = draw_ranges(list(kinds.items()), "share of erroneous solutions", "share", f"{title}. {caption}")
+    return ShownPlot("misses", title, caption, ("named", "share [95 %]", "solutions"), tuple(rows), drawn)
 
 
 def _calibration(card: JudgeCard | None) -> Plot | None:
@@ -251,25 +228,18 @@ class _Sums:
         return Figure(self.num, mean, (mean - _NORMAL_95 * error, mean + _NORMAL_95 * error) if error else None)
 
 
-def _positions(positions: Sequence[_Sums]) -> Plot | None:
+def _positions(positions: Sequence[_Sums]) -> ShownPlot | None:
     names = [*map(str, range(1, NUM_POSITIONS + 1)), "later"]
     figures = {name: sums.figure() for name, sums in zip(names, positions, strict=True) if sums.num}
     if not figures:
         return None
-    with panels(1, 2.6) as (figure, (axis,)):
-        draw_points(axis, [Series("mean score", figures)], list(figures))
-        axis.set_xlabel("step of the solution")
-        axis.set_ylabel("mean score")
-        axis.set_ylim(-0.03, 1.03)
     first, *_, last = [*figures.items(), *figures.items()]
-    return Plot(
-        "positions",
-        f"Mean score of step {first[0]}: {first[1].value:.2f}; of step {last[0]}: {last[1].value:.2f}",
-        "Readable scores by the place of the step. Bars: 95 % normal intervals that take steps for independent.",
-        ("step", "mean score [95 %]", "scores"),
-        tuple((name, figure_text(one, "number"), f"{one.num:,}") for name, one in figures.items()),
-        figure,
-    )
+    title = f"Mean score of step {first[0]}: {first[1].value:.2f}; of step {last[0]}: {last[1].value:.2f}"
+    caption = "Readable scores by the place of the step. Bars: 95 % normal intervals that take steps for independent."
+    rows = [(name, figure_text(one, "number"), f"{one.num:,}") for name, one in figures.items()]
+    drawn = [(f"step {name}" if name.isdigit() else "later steps", one) for name, one in figures.items()]
+    svg = draw_ranges(drawn, "mean score", "number", f"{title}. {caption}")
+    return ShownPlot("positions", title, caption, ("step", "mean score [95 %]", "scores"), tuple(rows), svg)
 
 
 def _counts(tally: JudgeTally) -> list[Section]:

@@ -77,13 +77,15 @@ class ShownLesson:
     steps: tuple[tuple[str, Markup], ...]
 
 
-def show(plot: Plot) -> ShownPlot:
+def show(plot: Plot | ShownPlot) -> ShownPlot:
     """Draw a plot for the page."""
+    if isinstance(plot, ShownPlot):
+        return plot
     svg = inline_svg(plot.figure, plot.name, f"{plot.title}. {plot.caption}")
     return ShownPlot(plot.name, plot.title, plot.caption, plot.columns, plot.rows, svg)
 
 
-def sections_of(drawn: Sequence[Plot], layout: Sequence[tuple[str, str, Sequence[str]]]) -> list[Section]:
+def sections_of(drawn: Sequence[Plot | ShownPlot], layout: Sequence[tuple[str, str, Sequence[str]]]) -> list[Section]:
     """Put plots into sections, given as name, title and names of plots; sections without any are left out."""
     by_name = {plot.name: plot for plot in drawn}
     sections = [
