@@ -90,7 +90,7 @@ def fit(
     from presrm.assembly import runs
 
     if dry_run:
-        _print_ratio(runs.token_ratio(pairs.pairs, resolved, RichProgress(), share_held_out=held_out))
+        _print_ratio(runs.token_ratio(pairs.pairs, resolved, RichProgress(is_brief=True), share_held_out=held_out))
         return
     assert out is not None
     facts = {"lessons": name if file == STANDARD else Path(file).name}
