@@ -29,6 +29,10 @@ VERBS = {
     "check-pairs": ("presrm.cli.check_pairs:check_pairs", "Count the pairs that a trainer would corrupt."),
     "split": ("presrm.cli.split:split", "Cut solutions into steps."),
     "judge-steps": ("presrm.cli.judge_steps:judge_steps", "Judge every step of the solutions in a file."),
+    "judge-evolve": (
+        "presrm.cli.judge_evolve:judge_evolve",
+        "Rewrite a judge's instructions, and keep those that agree better with labels.",
+    ),
     "grade": ("presrm.cli.grade:grade", "Compare final answers with references."),
     "explain": ("presrm.cli.explain:explain", "Explain where a preference pair comes from."),
     "eval": ("presrm.cli.evaluate:evaluate", "Score policies on benchmarks."),

@@ -167,10 +167,14 @@ def read_end(
     return None, Status.TRUNCATED if reply.stop is Stop.MAX_TOKENS else Status.UNREADABLE
 
 
-def _find_end(text: str, marker: re.Pattern[str], parse: Callable[[str], ValueT | None]) -> ValueT | None:
+def without_thoughts(text: str) -> str:
+    """Give what stands behind the thoughts of a reply: nothing where they do not end."""
     text = text[max((closed.end() for closed in _CLOSES.finditer(text)), default=0) :]
-    if _OPENS.search(text):
-        return None
+    return "" if _OPENS.search(text) else text
+
+
+def _find_end(text: str, marker: re.Pattern[str], parse: Callable[[str], ValueT | None]) -> ValueT | None:
+    text = without_thoughts(text)
     written = [(match, parse(match[1])) for match in marker.finditer(text)]
     if not written or written[-1][1] is None or not _REST.fullmatch(text, written[-1][0].end()):
         return None

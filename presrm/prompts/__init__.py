@@ -11,6 +11,7 @@ all content as `_show` shows it.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from hashlib import sha256
@@ -154,17 +155,41 @@ class PromptSet:
         self.examples = tuple(examples)
         self._sources: dict[str, str] = {}
         self._templates: dict[str, Template] = {}
+        self._repeating: set[str] = set()
         self._environment = BoundedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
         for path in sorted(folder.glob("*.jinja")):
             with boundary(ConfigError, f"prompt set {name!r}, {path.name}:"):
-                self._sources[path.stem] = path.read_text("utf-8")
-                self._templates[path.stem] = self._environment.from_string(self._sources[path.stem])
-            if lacking := {"trunk", "tail"} - self._templates[path.stem].blocks.keys():
-                raise ConfigError(f"prompt set {name!r}, {path.name}: lacks block {', '.join(sorted(lacking))}")
-        self._repeating = {stem for stem, source in self._sources.items() if repeats_steps(source)}
+                source = path.read_text("utf-8")
+            self._read(path.stem, source)
         missing = {"solve", "pairwise", "pointwise"} - self._sources.keys()
         if missing:
             raise ConfigError(f"prompt set {name!r} in {folder} lacks {', '.join(sorted(missing))}.jinja")
+
+    def _read(self, stem: str, source: str) -> None:
+        with boundary(ConfigError, f"prompt set {self.name!r}, {stem}.jinja:"):
+            template = self._environment.from_string(source)
+        if lacking := {"trunk", "tail"} - template.blocks.keys():
+            raise ConfigError(f"prompt set {self.name!r}, {stem}.jinja: lacks block {', '.join(sorted(lacking))}")
+        self._sources[stem], self._templates[stem] = source, template
+        self._repeating = self._repeating - {stem} | ({stem} if repeats_steps(source) else set())
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """The text of each template, by its name."""
+        return MappingProxyType(self._sources)
+
+    def edited(self, sources: Mapping[str, str]) -> "PromptSet":
+        """Give this set with other texts of some of its templates.
+
+        Raises:
+            ConfigError: if one of them is malformed.
+        """
+        other = copy(self)
+        other.__dict__.pop("hash", None)
+        other._sources, other._templates = dict(self._sources), dict(self._templates)
+        for stem, source in sources.items():
+            other._read(stem, source)
+        return other
 
     @cached_property
     def hash(self) -> str:
@@ -333,6 +358,18 @@ class PromptSet:
                 template=stem,
                 subject=subject,
             )
+
+
+def fenced(name: str, texts: Sequence[str]) -> tuple[str, list[tuple[Part, ...]]]:
+    """Show texts from outside in a prompt that no template makes: a fence that stands in none of them, and each text.
+
+    Args:
+        name: Determines the fence, with the texts.
+        texts: Content, shown as a judge is shown it.
+    """
+    contents = [_show(text) for text in texts]
+    fence = _fence(name, contents)
+    return fence, [content.parts(fence) for content in contents]
 
 
 def _find(name: str) -> Path:

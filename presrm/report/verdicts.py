@@ -9,8 +9,9 @@ from typing import Literal
 
 from presrm.iteration import IterationSummary
 from presrm.judging.card import JudgeCard
+from presrm.judging.evolve import Evolved
 from presrm.judging.health import JudgeAccuracy
-from presrm.report.figures import figure_text
+from presrm.report.figures import figure_text, p_text, value_text
 from presrm.statistics import CONFIDENCE, Figure, share
 
 _CHANCE = 0.5
@@ -38,6 +39,27 @@ def card_verdict(card: JudgeCard) -> str:
     if steps.auc.value == 1 and 2 / comb(steps.num_right + steps.num_wrong, steps.num_wrong) < 1 - CONFIDENCE:
         side = "above"  # all wrong steps below all right ones: no interval, but more than chance gives
     return f"{text}: {_MEANING[side]}."
+
+
+def evolution_verdict(evolved: Evolved) -> str:
+    """Say whether evolved instructions judge better than those before, on the rows that evolution never saw."""
+    if not evolved.winner:
+        return (
+            "no rewritten instruction did better on the validation part, so the prompt set is the one that was there."
+        )
+    before, after = evolved.before, evolved.after
+    name, figures = "F1", (before.f1.value, after.f1.value)
+    if None in figures:  # a kind of solution is missing in the test part
+        name, figures = "first error found", (before.erroneous.value, after.erroneous.value)
+        if None in figures:
+            name, figures = "clean found clean", (before.clean.value, after.clean.value)
+    told = " -> ".join(value_text(value, "number") for value in figures)
+    side = "better" if evolved.num_gained > evolved.num_lost else "worse"
+    return (
+        f"{name} {told} on {before.unknown.num} rows that evolution never saw ({evolved.num_gained} gained, "
+        f"{evolved.num_lost} lost), {p_text(evolved.p_value)}: "
+        f"{side if evolved.p_value < 1 - CONFIDENCE else 'not told from chance'}."
+    )
 
 
 def judge_verdict(summary: IterationSummary) -> str:
