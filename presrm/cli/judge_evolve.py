@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -123,7 +124,7 @@ def _evolve(
     from presrm.assembly.inputs import hash_code
     from presrm.engines.hf_files import policy_at, policy_hash
     from presrm.files.run import hash_path
-    from presrm.judging.evolve import evolve
+    from presrm.judging.evolve import REFLECTION, evolve
 
     progress = RichProgress()
     other = config.model if reflect is None else config.model.model_copy(update={"id": reflect})
@@ -160,6 +161,7 @@ def _evolve(
             depends_on,
             progress.stage,
             budget=budget,
+            reflection=replace(REFLECTION, max_tokens=2 * config.judge.max_tokens),
             seed=config.seed,
             threshold=config.judge.threshold,
             group_size=config.search.group_size,
@@ -177,7 +179,6 @@ def _judge_maker(config: Config) -> "MakeJudge":
 
 def _print_plan(rows: "list[Labelled]", split: "Split", config: Config, prompts: "PromptSet", budget: int) -> None:
     """Print what would be asked, at most; tokens of prompts are told by their letters, with the prompt there is."""
-    from presrm.judging.calls import REFLECTION
     from presrm.judging.evolution import LONGEST_CASES, NUM_CASES
     from presrm.judging.evolve import ask_nobody, instructions_of
 
@@ -195,7 +196,7 @@ def _print_plan(rows: "list[Labelled]", split: "Split", config: Config, prompts:
         (
             "instructions rewritten, at most",
             f"{(budget - len(split.validation)) // NUM_CASES:,}, of {LONGEST_CASES // _LETTERS_A_TOKEN:,} tokens read "
-            f"and {REFLECTION.max_tokens:,} written",
+            f"and {2 * config.judge.max_tokens:,} written",
         ),
     ]
     console = Console()

@@ -17,8 +17,6 @@ from presrm.protocols import Engine, Judge, Request, Sampling, StepSplitter, ask
 from presrm.seeding import derive_seed
 from presrm.types import Candidates
 
-REFLECTION = Sampling(temperature=1.0, top_p=0.95, max_tokens=1024)
-"""How a rewritten instruction is drawn: not greedily, so that another try may differ."""
 NUM_REPLIES, LONGEST_REPLY = 2, 1000
 """Replies of a judge to one row that are kept to be shown, and their characters."""
 MakeJudge = Callable[[Engine, PromptSet], Judge]
@@ -112,6 +110,7 @@ class Calls:
         engine: Callable[[], Engine],
         reflector: Callable[[], Engine],
         advance: Callable[[int], None],
+        reflection: Sampling,
         threshold: float,
         group_size: int,
     ) -> None:
@@ -120,6 +119,7 @@ class Calls:
         self._make_judge = make_judge
         self._engine, self._reflector = engine, reflector
         self._advance = advance
+        self._reflection = reflection
         self._threshold = threshold
         self._group_size = group_size
         self.judged: dict[tuple[str, int], Mapping[str, Any]] = {}
@@ -182,7 +182,7 @@ class Calls:
         """Have an instruction rewritten; gives ``reply`` and ``stop``."""
         self.num_reflections += 1
         if self.num_reflections > len(self._replies):
-            request = Request(prompt, 1, REFLECTION, seed=derive_seed(seed, "reflection", self.num_reflections))
+            request = Request(prompt, 1, self._reflection, seed=derive_seed(seed, "reflection", self.num_reflections))
             [[written]] = self._reflector().generate([request])
             row = {
                 "reflection": self.num_reflections,

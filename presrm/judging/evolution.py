@@ -84,11 +84,11 @@ class Evolution:
 
     def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
         """Score a candidate on rows: 1 where the first error is named exactly, else 0."""
-        from gepa import EvaluationBatch
+        from gepa.core.adapter import EvaluationBatch
 
         judged = self._calls.judge(self.prompts(candidate), batch)
         scores = [float(row["first_error"] == self.rows[at].label) for at, row in zip(batch, judged, strict=True)]
-        return EvaluationBatch(outputs=list(judged), scores=scores, trajectories=list(zip(batch, judged, strict=True)))
+        return EvaluationBatch(list(judged), scores, list(zip(batch, judged, strict=True)))
 
     def make_reflective_dataset(
         self, candidate: dict[str, str], eval_batch: Any, components_to_update: list[str]

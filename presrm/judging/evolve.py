@@ -22,11 +22,12 @@ from presrm.judging.card import JudgeCard, make_card
 from presrm.judging.evolution import NUM_CASES, Evolution
 from presrm.prompts import Prompt, PromptSet
 from presrm.prompts.instructions import find_instructions, is_shown
-from presrm.protocols import Completion, Engine, Request, Stage, ask_judge
+from presrm.protocols import Completion, Engine, Request, Sampling, Stage, ask_judge
 from presrm.statistics import mcnemar_exact
 from presrm.types import Stop
 
 _JOURNAL = "calls.jsonl"
+REFLECTION = Sampling(temperature=1.0, top_p=0.95, max_tokens=1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,7 @@ def evolve(
     stage: Stage,
     *,
     budget: int,
+    reflection: Sampling = REFLECTION,
     seed: int = 0,
     threshold: float = 0.5,
     group_size: int = 64,
@@ -154,6 +156,7 @@ def evolve(
             refused.
         stage: Where to tell what is going on.
         budget: Rows judged at most, before the test part; one judged again by the same prompt counts again.
+        reflection: How rewritten instructions are drawn: not greedily, so that another try may differ.
         seed: Of the split, of GEPA and of reflections.
         threshold: A step scored below is wrong.
         group_size: Rows judged together at most.
@@ -163,9 +166,10 @@ def evolve(
         RunConfigError: if `out` was begun with other settings.
     """
     try:
-        import gepa
+        from gepa import api
     except ImportError as error:
         raise RequestError("judge-evolve needs: pip install 'presrm[gepa]'") from error
+    optimize: Any = api.optimize  # its protocols name members as needed that it does without
     split = split_rows(rows, seed)
     if budget < least_budget(split):
         raise RequestError(
@@ -177,9 +181,9 @@ def evolve(
     request = {**settings, "prompts": prompts.hash, "budget": budget, "seed": seed, "threshold": threshold}
     journal = Journal(out / _JOURNAL, {**request, "gepa": version("gepa")})
     with stage("evolve the instructions", budget + 2 * len(split.test)) as advance, journal:
-        calls = Calls(journal, rows, make_judge, engine, reflector, advance, threshold, group_size)
+        calls = Calls(journal, rows, make_judge, engine, reflector, advance, reflection, threshold, group_size)
         evolution = Evolution(calls, rows, split, prompts, start, budget, seed)
-        gepa.optimize(
+        optimize(
             start,
             trainset=list(split.train),
             valset=list(split.validation),

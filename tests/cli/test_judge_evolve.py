@@ -83,7 +83,7 @@ def test_a_dry_run_tells_calls_and_tokens_and_does_nothing(run, rows, tmp_path, 
         "rows judged, at most 140",
         "questions to the judge about 280",
     ]
-    assert "instructions rewritten, at most 30, of 3,000 tokens read and 1,024 written" in lines
+    assert "instructions rewritten, at most 30, of 3,000 tokens read and 48 written" in lines
     assert "pointwise/2: You are an impartial judge." in ended.out
     assert not opened
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
