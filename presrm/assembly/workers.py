@@ -33,6 +33,7 @@ _RECORDED: Mapping[Stage, CallStage] = {
     "watch": "health",
     "health": "health",
     "judge": "judge-steps",
+    "label": "label",
 }
 """What the ledger calls the stages whose judge is recorded."""
 
@@ -107,6 +108,12 @@ class Worker:
             [batch] = work.given
             with self._recording(parts, engine, calls, work) as recording:
                 rows = [Judgements(judged) for judged in ask_judge(parts.judge(recording), batch)]
+        elif work.stage == "label":
+            assert work.iteration is not None
+            with self._recording(parts, engine, calls, work) as recording:
+                rows = parts.label(work.problems, work.iteration, engine, recording)
+        elif work.stage == "trace":
+            rows = list(parts.tracer(work.purpose).search(work.problems, engine, parts.label_judge, start=work.start))
         elif work.stage == "shadow":
             rows = [self._beside_shadow(parts, engine, *work.given)]
         else:

@@ -199,10 +199,20 @@ class Stages:
                 if not asks:
                     yield self.parts.label(given, number)[have:]
                     return
+                bounds = (have, len(given), self.parts.config.search.group_size)
+                if self.parts.runner is not None:
+                    yield from self._place.elsewhere(
+                        self._place.worker(policy, policy),
+                        "labelled.jsonl",
+                        iteration,
+                        bounds,
+                        lambda a, b: Work("label", number, given[a:b], a),
+                        advance,
+                    )
+                    return
                 engine = self._place.engine(policy)
                 before = counts(engine)
                 with self._place.recording(policy, engine, iteration, "label") as recording:
-                    bounds = (have, len(given), self.parts.config.search.group_size)
 
                     def work(start: int, end: int) -> list[LabelledProblem]:
                         return self.parts.label(given[start:end], number, engine, recording)
@@ -227,11 +237,21 @@ class Stages:
 
         def make(have: int) -> Iterator[list[SearchTree]]:
             with self.progress.stage(f"M{iteration.name}: draw judgements", len(problems)) as advance:
+                advance(have)
+                bounds = (have, len(problems), self.parts.config.search.group_size)
+                if self.parts.runner is not None:
+                    yield from self._place.elsewhere(
+                        self._place.worker(policy, policy),
+                        "traces.jsonl",
+                        iteration,
+                        bounds,
+                        lambda a, b: Work("trace", iteration.number, problems[a:b], a, iteration.name),
+                        advance,
+                    )
+                    return
                 engine = self._place.engine(policy)
                 before = counts(engine)
-                advance(have)
                 searcher, judge = self.parts.tracer(iteration.name), self.parts.label_judge
-                bounds = (have, len(problems), self.parts.config.search.group_size)
 
                 def work(start: int, end: int) -> list[SearchTree]:
                     return list(searcher.search(problems[start:end], engine, judge, start=start))

@@ -142,7 +142,7 @@ class Workplace:
         for (start, end), done in zip(ends, runner.map(worker, (work(*each) for each in ends)), strict=True):
             yield taken(done)
             advance(end - start)
-        if stage in ("search", "answers"):
+        if stage in ("search", "answers", "label", "trace"):
             told = {kind: count for kind, count in totals.items() if count}
             self.run.log(stage=stage, iteration=iteration.number, **told)
 

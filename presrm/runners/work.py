@@ -8,10 +8,10 @@ from typing import Any, Literal, Protocol
 from presrm.files.ledger import Call
 from presrm.types import Problem
 
-Stage = Literal["search", "answers", "siblings", "watch", "health", "shadow", "write", "judge"]
-"""What asks a policy: ``watch`` is the search, ``health`` the questions, by which the health of a judge is measured.
-Problems that are written, and the comparison with a shadow judge, are the work of one worker, all others are done group
-by group."""
+Stage = Literal["search", "answers", "siblings", "watch", "health", "shadow", "write", "judge", "label", "trace"]
+"""What asks a policy: ``watch`` is the search, ``health`` the questions, by which the health of a judge is measured;
+``label`` says which steps are right, ``trace`` draws judgements for problems whose solution is one. Problems that are
+written, and the comparison with a shadow judge, are the work of one worker, all others are done group by group."""
 
 
 @dataclass(frozen=True, slots=True)

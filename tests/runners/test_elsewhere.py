@@ -159,6 +159,30 @@ def test_metrics_count_what_workers_did(tmp_path: Path) -> None:
         assert there[name] == ours[name] > 0
 
 
+@pytest.mark.parametrize("labels", ["checker", "rollouts", "agreement"])
+def test_steps_are_labelled_and_judgements_drawn_elsewhere(tmp_path: Path, labels: str) -> None:
+    config = config_of(**{"judge_problems.labels": labels, "judge_problems.num_completions": 2, "judge.max_tokens": 24})
+    kinds = ("labelled.jsonl", "judge_problems.jsonl", "traces.jsonl")
+
+    def made(folder: Path, runner: Next | None) -> tuple[list[bytes], list[object]]:
+        with RunDir(folder, config) as run:
+            parts = Parts(config, SilentProgress(), run.log)
+            parts.runner = runner
+            stages, iteration = Stages(parts, run, SilentProgress()), run.iteration(2)
+            stages.trace(POLICY, stages.judge_problems(POLICY, iteration)[:3], iteration)
+            stages.release()
+            asked = sorted((call.prompt, call.reply, call.seed, call.policy, call.stage) for call in run.ledger.calls())
+            return [(iteration.path / name).read_bytes() for name in kinds], asked
+
+    runner = Next(2)
+    files, asked = made(tmp_path / "there", runner)
+    assert (files, asked) == made(tmp_path / "here", None)
+    done = [(item.stage, item.start, len(item.problems)) for item in runner.done]
+    assert done[:3] == [("label", start, num) for start, num in ((0, 1), (1, 2), (3, 2))]
+    assert {stage for stage, *_ in done[3:]} == {"trace"}
+    assert bool(asked) == (labels == "agreement")
+
+
 def test_a_file_is_judged_elsewhere_with_the_same_bytes_and_calls(tmp_path: Path) -> None:
     config = config_of(**{"judge.kind": "pointwise", "judge.verdict": "direct"})
     rows = [{"question": f"What is {n} + 2?", "solution": f"{n} + 2 = {n + 2}\n#### {n + 2}"} for n in range(5)]
