@@ -93,6 +93,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     judged = [{"text": solution["solution"], "score": 1.0} for solution in solutions]
     write_rows(Path("checked.jsonl"), [row | {"judged": [one]} for row, one in zip(solutions, judged, strict=True)])
     write_rows(Path("solved.jsonl"), [row | {"answer": "39"} for row in solutions])
+    labelled = [{"question": row["question"], "solution": row["answer"], "label": -1} for row in WORKED]
+    write_rows(Path("labelled.jsonl"), labelled)
     write_rows(Path("train.jsonl"), WORKED)
     write_rows(Path("test.jsonl"), WORKED[:2])
     return tmp_path

@@ -73,9 +73,9 @@ def judge_evolve(
     same command again: it resumes behind the last call.
 
     \b
-      $ presrm judge-evolve processbench.jsonl --model DIR --judge first-error --out prompts-evolved
-      $ presrm judge-evolve processbench.jsonl --model DIR --reflect http://localhost:8000/v1#large --out DIR2
-      $ presrm judge-steps solutions.jsonl --model DIR --judge first-error --set prompts=prompts-evolved
+      $ presrm judge-evolve processbench.jsonl --model DIR --judge first-error --out evolved
+      $ presrm judge-evolve processbench.jsonl --model DIR --reflect http://localhost:8000/v1#large --out evolved
+      $ presrm judge-steps solutions.jsonl --model DIR --judge first-error --set prompts=evolved
     """
     flags = {"model.id": model, "judge.kind": judge or "pointwise", "prompts": prompts, "seed": seed}
     config = load_config(

@@ -179,6 +179,7 @@ def evolve(
     start = instructions_of(prompts, ask_nobody(rows[:1], prompts, make_judge))
     _refuse_foreign(out)
     request = {**settings, "prompts": prompts.hash, "budget": budget, "seed": seed, "threshold": threshold}
+    request["reflection"] = asdict(reflection)
     journal = Journal(out / _JOURNAL, {**request, "gepa": version("gepa")})
     with stage("evolve the instructions", budget + 2 * len(split.test)) as advance, journal:
         calls = Calls(journal, rows, make_judge, engine, reflector, advance, reflection, threshold, group_size)

@@ -8,7 +8,8 @@ from itertools import chain, repeat
 import pytest
 
 from presrm.engines.scripted import ScriptedEngine
-from presrm.errors import EngineError, RequestError, RunConfigError
+from presrm.errors import EngineError, RequestError, RunConfigError, RunError
+from presrm.files.journal import Journal
 from presrm.judges.pointwise import PointwiseJudge
 from presrm.judging.calls import read_labelled, split_rows
 from presrm.judging.evolve import ask_nobody, evolve, instructions_of, least_budget
@@ -234,6 +235,14 @@ def test_another_request_and_a_foreign_folder_are_refused(rows, tmp_path):
     with pytest.raises(RequestError, match=f"expected {least} or more"):
         run(rows, tmp_path / "new", Policy([GOOD]), budget=least - 1)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_has_one_owner(rows, tmp_path):
+    with (
+        Journal(tmp_path / "out" / "calls.jsonl", {}),
+        pytest.raises(RunError, match="is working on"),
+    ):
+        run(rows, tmp_path / "out", Policy([GOOD]))
 
 
 def test_the_budget_is_a_bound(rows, tmp_path):
