@@ -27,6 +27,8 @@ from presrm.statistics import mcnemar_exact
 from presrm.types import Stop
 
 _JOURNAL = "calls.jsonl"
+_NUM_SHOWN = 64
+"""Rows by which it is found out what a judge asks."""
 REFLECTION = Sampling(temperature=1.0, top_p=0.95, max_tokens=1024)
 
 
@@ -176,7 +178,7 @@ def evolve(
             f"--budget {budget}: the validation part has {len(split.validation)} rows, which are judged for the prompt "
             f"there is and for each better one; expected {least_budget(split)} or more"
         )
-    start = instructions_of(prompts, ask_nobody(rows[:1], prompts, make_judge))
+    start = instructions_of(prompts, ask_nobody(rows[:_NUM_SHOWN], prompts, make_judge))
     _refuse_foreign(out)
     request = {**settings, "prompts": prompts.hash, "budget": budget, "seed": seed, "threshold": threshold}
     request["reflection"] = asdict(reflection)
