@@ -44,7 +44,7 @@ def rows(tmp_path):
 
 
 def evolve(run, rows, out, *more):
-    return run("judge-evolve", rows, "--prompts", "plain", "--out", out, *more)
+    return run("judge-evolve", rows, "--prompts", "plain", "--set", "judge.max_tokens=100", "--out", out, *more)
 
 
 def test_the_winner_is_a_prompt_set_that_the_judge_uses(run, rows, tmp_path, opened):
