@@ -23,7 +23,7 @@ from presrm.cli.show import one_line
 from presrm.files.live import end_live, write_live
 from presrm.protocols import Worker
 
-_SECONDS_BETWEEN_LINES = 4.0
+_SECONDS_BETWEEN_LINES = 3.0
 _SLOW = 10.0
 """Seconds from which on one unit, worked alone, says how long many together take."""
 _WRITTEN = 4

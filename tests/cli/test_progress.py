@@ -265,9 +265,9 @@ def test_short_stages_are_not_silent_together(clock):
     console = lines()
     watching = RichProgress(console, is_brief=True)
     with watching.stage("load the policy", None):
-        clock.now = 3.9
+        clock.now = 2.9
     assert console.file.getvalue() == ""
-    clock.now = 4.1
+    clock.now = 3.1
     with watching.stage("search", None):
         wait_until(lambda: console.file.getvalue() == "search: 0.0 s so far\n")  # at once
 

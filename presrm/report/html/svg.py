@@ -6,7 +6,7 @@ become attributes, and the few colours that plots use become classes of the page
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -58,12 +58,16 @@ def inline_svg(figure: "Figure", name: str, description: str) -> Markup:
 
 
 def draw_svg(figure: "Figure", name: str) -> str:
-    """Draw `figure` as an SVG file: the same bytes each time."""
+    """Draw `figure` as an SVG file, on nothing: the same bytes each time. Its ``savefig`` would draw it twice."""
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    written = io.StringIO()
+    canvas: Any = FigureCanvasSVG(figure)
+    written, paper = io.StringIO(), figure.get_facecolor()
+    figure.set_facecolor("none")
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        canvas.print_svg(written, metadata={"Date": None, "Creator": None})
+    figure.set_facecolor(paper)
     return written.getvalue()
 
 
