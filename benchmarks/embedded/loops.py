@@ -34,8 +34,8 @@ WAYS: dict[str, tuple[str, list[str]]] = {
     "rlsr steps": (RLSR, ["search.kind=greedy"]),
     "rlsr checker": (RLSR, ["judge.kind=checker"]),
     "rlsr steps checker": (RLSR, ["search.kind=greedy", "judge.kind=checker"]),
-    "rlsr made-up": ("embedded-rlsr-self", []),
-    "rlsr made-up steps": ("embedded-rlsr-self", ["search.kind=greedy"]),
+    "rlsr made-up": ("embedded-rlsr-self", ["search.kind=best-of-n"]),
+    "rlsr made-up steps": ("embedded-rlsr-self", []),
 }
 MEASURES = ("answers", "health", "signs")
 
