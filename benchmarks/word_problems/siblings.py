@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from explain import explain
+from explain import explain, written
 
-from presrm.checkers.operations import Finding, find
+from presrm.checkers.operations import Finding, find, read_operation
 from presrm.engines.hf import HFEngine
 from presrm.files.jsonl import dump
 from presrm.problems import load_problems
@@ -85,7 +85,8 @@ def reference_step(prefix: Trajectory) -> list[Step]:
 def judgements(labelled: Sequence[Labelled], *, num_right: int, num_wrong: int, seed: int) -> list[Problem]:
     """Write a judgement about some of the candidates behind each prefix.
 
-    Equally many right and wrong ones in all: of the more frequent kind some are left out by lot.
+    Equally many right and wrong ones among the operations, and among the ends: of the more frequent kind some are left
+    out by lot. Since policies seldom stop too early, every place where one could is an end that is wrong.
 
     Args:
         labelled: Candidates as drawn.
@@ -94,19 +95,20 @@ def judgements(labelled: Sequence[Labelled], *, num_right: int, num_wrong: int, 
         seed: Of the lots.
     """
     rng = random.Random(seed)
-    made: dict[str, list[Problem]] = {"yes": [], "no": []}
+    made: dict[tuple[bool, str], list[Problem]] = {(ends, said): [] for ends in (False, True) for said in ("yes", "no")}
     for prefix, candidates in labelled:
         right = [one for one in candidates if one[1] is Finding.RIGHT]
         right = right or [(step, Finding.RIGHT) for step in reference_step(prefix)]
         wrong = by_kind([one for one in candidates if one[1] is not Finding.RIGHT])
-        for step, finding in [*right[:num_right], *wrong[:num_wrong]]:
+        early = [(step, Finding.END) for step in early_end(prefix)]
+        for step, finding in dict([*right[:num_right], *wrong[:num_wrong], *early]).items():
             verdict = "yes" if finding is Finding.RIGHT else "no"
             before = [each.text.strip() for each in prefix.steps]
             about = Problem(prefix.problem.id, prefix.problem.question)
             shown = Candidates(Trajectory(about, tuple(Step(each.text) for each in prefix.steps)), (Step(step.text),))
-            made[verdict].append(
+            made[step.text.startswith("####"), verdict].append(
                 Problem(
-                    f"{about.id}/{len(made['yes']) + len(made['no'])}",
+                    f"{about.id}/{sum(map(len, made.values()))}",
                     about.question,
                     verdict,
                     explain(about.question, before, step.text.strip(), finding),
@@ -114,9 +116,18 @@ def judgements(labelled: Sequence[Labelled], *, num_right: int, num_wrong: int, 
                     shown,
                 )
             )
-    least = min(map(len, made.values()))
-    kept = {problem.id for each in made.values() for problem in rng.sample(each, least)}
+    kept = set()
+    for ends in (False, True):
+        least = min(len(made[ends, said]) for said in ("yes", "no"))
+        kept |= {problem.id for said in ("yes", "no") for problem in rng.sample(made[ends, said], least)}
     return [problem for each in made.values() for problem in each if problem.id in kept]
+
+
+def early_end(prefix: Trajectory) -> list[Step]:
+    """The end behind the last result, where something is left to do: what a policy that stops too early writes."""
+    last = read_operation(prefix.steps[-1].text) if prefix.steps else None
+    step = Step(f"#### {written(last.result)}") if last else None
+    return [step] if step is not None and label(prefix, step) is Finding.END else []
 
 
 def by_kind(wrong: Sequence[tuple[Step, Finding]]) -> list[tuple[Step, Finding]]:

@@ -13,7 +13,7 @@ from presrm.checkers.operations import Finding, Operation, read_operation
 from presrm.judging.verdicts import BRACKETS, read_end, word_of
 from presrm.protocols import Completion
 from presrm.training.seed import Example
-from presrm.types import Judgement, Problem, Status, Step, Stop, Trajectory
+from presrm.types import Candidate, Expansion, Judgement, Problem, SearchTree, Status, Step, Stop, Trajectory
 
 RECIPE = Path(__file__).parents[2] / "benchmarks" / "word_problems"
 PROBLEM = Problem("p", "Tom has 15 red cups and 8 blue ones. How many cups?", "23", "15 + 8 = 23\n#### 23")
@@ -22,7 +22,7 @@ PROBLEM = Problem("p", "Tom has 15 red cups and 8 blue ones. How many cups?", "2
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     monkeypatch.syspath_prepend(str(RECIPE))
-    return {name: import_module(name) for name in ("split", "explain", "siblings", "card", "loops", "packing")}
+    return {name: import_module(name) for name in ("split", "explain", "siblings", "card", "loops", "again", "packing")}
 
 
 def test_parts_share_no_problem_and_the_loop_knows_no_answer(recipe: dict[str, ModuleType]) -> None:
@@ -108,6 +108,43 @@ def test_where_no_candidate_is_right_the_reference_step_is_judged(recipe: dict[s
     made = recipe["siblings"].judgements(labelled, num_right=1, num_wrong=2, seed=0)
 
     assert [(row.shown.steps[0].text, row.answer) for row in made] == [("15 + 8 = 23\n", "yes"), ("15 - 8 = 7\n", "no")]
+
+
+def test_every_place_where_one_could_stop_too_early_is_judged(recipe: dict[str, ModuleType]) -> None:
+    solution = "15 + 8 = 23\n23 - 3 = 20\n#### 20"
+    problem = Problem("q", "Tom has 15 red cups and 8 blue ones. 3 break. How many cups?", "20", solution, "operations")
+    first, second = Step("15 + 8 = 23\n"), Step("23 - 3 = 20\n")
+    labelled = [
+        (Trajectory(problem), [(first, Finding.RIGHT), (Step("15 - 8 = 7\n"), Finding.OPERATION)]),
+        (Trajectory(problem, (first,)), [(second, Finding.RIGHT), (Step("23 + 3 = 26\n"), Finding.OPERATION)]),
+        (Trajectory(problem, (first, second)), [(Step("#### 20"), Finding.RIGHT)]),
+    ]
+
+    made = recipe["siblings"].judgements(labelled, num_right=1, num_wrong=2, seed=0)
+
+    ends = [(row.shown.steps[0].text, row.answer) for row in made if row.shown.steps[0].text.startswith("####")]
+    assert ends == [("#### 20", "yes"), ("#### 23", "no")]
+    assert [row.answer for row in made].count("yes") == 3 == len(made) / 2
+
+
+def test_another_iteration_takes_exact_labels_and_counts_verdicts(recipe: dict[str, ModuleType]) -> None:
+    problem = Problem("q", PROBLEM.question, PROBLEM.answer, PROBLEM.solution, "operations")
+    steps = [Step("15 + 8 = 23\n"), Step("15 + 8 = 24\n"), Step("15 - 8 = 7\n")]
+    judged = tuple(Candidate(step, Judgement(score), score) for step, score in zip(steps, (0.0, 1.0, 1.0), strict=True))
+    tree = SearchTree(Problem("q", PROBLEM.question), (Expansion(None, judged),), (), "")
+
+    exact = recipe["again"].relabel(tree, {"q": problem})
+
+    assert [(one.judgement.score, one.worth) for one in exact.expansions[0].candidates] == [
+        (1.0, None),
+        (0.0, None),
+        (0.0, None),
+    ]
+    assert recipe["again"].verdicts([tree], {"q": problem}) == {
+        ("operation", "right", 0.0): 1,
+        ("operation", "sum", 1.0): 1,
+        ("operation", "operation", 1.0): 1,
+    }
 
 
 def test_a_card_tells_kinds_of_mistakes_apart(recipe: dict[str, ModuleType]) -> None:
