@@ -38,7 +38,7 @@ WORKED = [
 ]
 SMALL = ("problems.num_train=4", "problems.num_held_out=8", "evaluation.num_judge_problems=4", "threads=1")
 SMALLER = (*SMALL, "iterations=1", "problems.num_held_out=2", "evaluation.num_judge_problems=2", "watch.num_problems=0")
-SEEDS = ("seed_stage.num_ift=2", "seed_stage.num_eft=2")
+SEEDS = ("seed_stage.num_ift=2", "seed_stage.num_eft=2", "search.temperature=1.5")  # ten examples: candidates differ
 
 
 def blocks(page: Path) -> list[str]:
