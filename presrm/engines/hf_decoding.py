@@ -132,9 +132,11 @@ class RoomyLayer(DynamicLayer):
         return self._held()
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep some rows."""
-        super().batch_select_indices(indices)
-        self._rooms = self._held()
+        """Keep some rows, and the room behind them."""
+        length = self._held()[0].shape[-2]
+        keys, values = self._rooms
+        self._rooms = keys.index_select(0, indices), values.index_select(0, indices)
+        self.keys, self.values = (room[..., :length, :] for room in self._rooms)
 
     def _held(self) -> tuple[torch.Tensor, torch.Tensor]:
         assert self.keys is not None

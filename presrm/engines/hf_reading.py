@@ -133,9 +133,11 @@ class Reader:
         num_read = int(memory.is_new_T.sum())
         self.tokens_read += num_read
         self.tokens_recalled += len(memory.is_new_T) - num_read
+        is_kept_T = np.zeros(len(memory.slots_T), np.bool_)
         for ids, places in row.kept():
             self._index.insert(ids, memory.slots_T[places])
-            lent[-1] = np.setdiff1d(lent[-1], memory.slots_T[places])
+            is_kept_T[places] = True
+        lent[-1] = lent[-1][~np.isin(lent[-1], memory.slots_T[is_kept_T])]
 
 
 def keeps_tokens(model: PreTrainedModel) -> bool:
@@ -229,7 +231,8 @@ class _Pool:
         """Give keys and values of rows of slots, both (B, heads, T, width)."""
         slots = torch.from_numpy(slots_B_T.reshape(-1)).to(self._device)
         keys, values = (
-            held[slots].view(*slots_B_T.shape, *held.shape[1:]).transpose(1, 2) for held in self._layers[layer]
+            held.index_select(0, slots).view(*slots_B_T.shape, *held.shape[1:]).transpose(1, 2)
+            for held in self._layers[layer]
         )
         return keys, values
 
