@@ -92,8 +92,28 @@ def main() -> None:
                     "pairs": summary.num_lessons,
                     "steps": summary.scores.mean_steps,
                     "tokens": spent[summary.number],
+                    "shadow": shadows(out / "iterations" / str(summary.number)),
                 }
                 print(json.dumps(row), flush=True)
+
+
+def shadows(iteration: Path) -> list[dict[str, float | int | None]]:
+    """What the exact checker says of the attempts behind a policy, a row a round: where a method has such a shadow."""
+    rows = []
+    for file in [*sorted(iteration.glob("rounds/*/shadow.json")), iteration / "shadow.json"]:
+        if file.exists() and (seen := json.loads(file.read_text())) is not None:
+            known = seen["judged"]["num"]
+            rows.append(
+                {
+                    "judged_right": seen["judged"]["value"],
+                    "right": seen["false_rejects"]["num"] / known if known else None,
+                    "false_accepts": seen["false_accepts"]["value"],
+                    "false_rejects": seen["false_rejects"]["value"],
+                    "gate_false_accepts": seen["gate_false_accepts"]["value"],
+                    "attempts": known,
+                }
+            )
+    return rows
 
 
 def tokens(run: Path) -> Counter[int]:
