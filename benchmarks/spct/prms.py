@@ -5,9 +5,10 @@
     python benchmarks/spct/prms.py --summary build/prms/results.jsonl
 
 The policy's own solutions, drawn at temperature 1, are labelled by the exact checker: those of training problems teach
-the head, those of held-out problems are judged. Beside it stand the policy as it is, asked step by step and for the
-first error by probabilities alone, a policy that learned to judge (`--trained`, for example by `embedded-stepwiser`),
-and process reward models made otherwise (`--prm`, for example from a run's trees or with soft labels).
+the head, those of held-out problems are judged. Beside it stand the policy as it is, asked step by step, and without
+any label or reply by the probabilities of its verdicts alone, step by step and for the first error; a policy that
+learned to judge (`--trained`, for example by `embedded-stepwiser`); and process reward models made otherwise (`--prm`,
+for example from a run's trees or with soft labels).
 """
 
 import argparse
@@ -64,6 +65,7 @@ def main() -> None:
         if model:
             judges |= {
                 f"pointwise{name}": ["--judge", "pointwise", "--model", model],
+                f"pointwise, direct{name}": ["--judge", "pointwise", "--model", model, *DIRECT],
                 f"first error, direct{name}": ["--judge", "first-error", "--model", model, *DIRECT],
             }
     rows = []
