@@ -299,6 +299,7 @@ def fit_prm_file(
             separator=separator,
             seed=derive_seed(config.seed, "prm"),
             on_log=rows.append,
+            stage=progress.stage,
         )
     if num_too_long := rows[0]["lessons/too_long"]:
         progress.note(f"{num_too_long:.0f} solutions were left out: longer than training.max_tokens")

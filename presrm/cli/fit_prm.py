@@ -37,7 +37,8 @@ def fit_prm(
 
     Rows may be in any format of step labels (docs/formats.md). Of trees, the judge's scores are learned. The keys
     training.learning_rate, training.epochs, training.batch_pairs (solutions in an optimiser step) and
-    training.max_tokens are read. The judge prm reads the model:
+    training.max_tokens are read. A training that was interrupted resumes with the same command. The judge prm reads
+    the model:
 
     \b
       $ presrm fit-prm labelled.jsonl --model DIR --out prm --set training.learning_rate=1e-4

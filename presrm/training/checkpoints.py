@@ -11,11 +11,12 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import peft
 import torch
@@ -23,16 +24,14 @@ import transformers
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 
 from presrm.errors import RunError, boundary
 from presrm.files.lock import refuse_link
 from presrm.files.run import hash_path
-from presrm.training.fitting import checkpoint_folder, sync
-
-if TYPE_CHECKING:
-    from presrm.training.packed import LessonTrainer
+from presrm.training.fitting import checkpoint_folder, hash_weights, sync
 
 logger = logging.getLogger(__name__)
 _SHORT = 16
@@ -64,13 +63,13 @@ class Checkpoints:
         self._found: Path | None = None
 
     @contextmanager
-    def resumed(self, trainer: "LessonTrainer") -> Iterator[str | None]:
+    def resumed(self, trainer: "ResumableTrainer") -> Iterator[str | None]:
         """Give the folder that a Trainer resumes from, with what it is to know; none: it starts at the beginning."""
         if self._seconds is None or trainer.accelerator.distributed_type in _SHARDED:
             self._seconds = None
             yield None
             return
-        self._belongs_to = _hash(trainer, self._settings)[:_SHORT]
+        self._belongs_to = trainer.sha256_of(self._settings)[:_SHORT]
         found = self._find(trainer)
         names = gather_object([found and found.name])
         if found is None or len(set(names)) > 1:  # other machines may not see the file
@@ -81,7 +80,7 @@ class Checkpoints:
             Path(folder, TRAINER_STATE_NAME).write_text(file.metadata()["state"], "utf-8")
             yield folder
 
-    def restore(self, trainer: "LessonTrainer") -> None:
+    def restore(self, trainer: "ResumableTrainer") -> None:
         """Put a trainer that is about to make its first step where the checkpoint was written, if there is one."""
         if self._found is None:
             return
@@ -89,7 +88,7 @@ class Checkpoints:
             self._restore(self._found, trainer)
         logger.info("training resumes behind optimiser step %d: %s", trainer.state.global_step, self._found)
 
-    def _restore(self, found: Path, trainer: "LessonTrainer") -> None:
+    def _restore(self, found: Path, trainer: "ResumableTrainer") -> None:
         tensors = load_file(found)
         with safe_open(found, "pt") as file:
             told = {name: json.loads(text) for name, text in file.metadata().items()}
@@ -114,7 +113,7 @@ class Checkpoints:
         if torch.cuda.is_available() and (state := tensors.get(f"{prefix}/cuda")) is not None:
             torch.cuda.set_rng_state(state)
 
-    def after_step(self, trainer: "LessonTrainer") -> None:
+    def after_step(self, trainer: "ResumableTrainer") -> None:
         """Write a checkpoint, if it is time; the end of a training needs none."""
         if self._seconds is None or trainer.state.global_step >= trainer.state.max_steps:
             return
@@ -132,7 +131,7 @@ class Checkpoints:
         pause = self._seconds and max(self._seconds, _PAUSES * (monotonic() - began))
         self._due = monotonic() + pause
 
-    def _write(self, trainer: "LessonTrainer", randoms: list[dict[str, Tensor]]) -> None:
+    def _write(self, trainer: "ResumableTrainer", randoms: list[dict[str, Tensor]]) -> None:
         assert trainer.optimizer is not None
         assert trainer.lr_scheduler is not None
         optimiser = trainer.optimizer.state_dict()
@@ -167,7 +166,7 @@ class Checkpoints:
         for path in before - {self._folder / name}:
             path.unlink()
 
-    def _find(self, trainer: "LessonTrainer") -> Path | None:
+    def _find(self, trainer: "ResumableTrainer") -> Path | None:
         """The last checkpoint that is what was written, of this training."""
         for path in sorted(self._folder.glob("*.safetensors"), reverse=True):
             refuse_link(path)
@@ -180,27 +179,79 @@ class Checkpoints:
         return None
 
 
-def _hash(trainer: "LessonTrainer", settings: Mapping[str, Any]) -> str:
-    """Hash what a checkpoint belongs to: all that decides what the training makes, rounding aside."""
-    arguments = trainer.args
-    told = [
-        settings,
-        [torch.__version__, transformers.__version__, peft.__version__],
-        [arguments.seed, arguments.bf16, arguments.fp16],
-        trainer.start_sha256,
-        trainer.hash_lessons(),
-        [(lesson.weight, lesson.doubt) for lesson in trainer.lessons],
-        list(trainer.steps),
-    ]
-    return sha256(json.dumps(told).encode()).hexdigest()
+class ResumableTrainer(Trainer):
+    """A Trainer of transformers that leaves `Checkpoints`, and resumes from the last one.
+
+    Args:
+        arguments: As for a Trainer.
+        checkpoints: Writes checkpoints, and knows the last one; none: there are none.
+        options: As for a Trainer.
+    """
+
+    def __init__(self, *arguments: Any, checkpoints: Checkpoints | None = None, **options: Any) -> None:
+        self.checkpoints = checkpoints
+        self._has_begun = False
+        super().__init__(*arguments, **options)
+
+    def what_decides(self) -> object:
+        """Give what decides the result besides weights, settings and versions, as JSON: data and their order."""
+        raise NotImplementedError
+
+    @cached_property
+    def start_sha256(self) -> str:
+        """Of the weights that the training starts from; to be asked for before the first step."""
+        return hash_weights(self.accelerator.unwrap_model(self.model))
+
+    def sha256_of(self, settings: Mapping[str, Any]) -> str:
+        """Hash what a checkpoint belongs to: all that decides what the training makes, rounding aside."""
+        told = [
+            settings,
+            [torch.__version__, transformers.__version__, peft.__version__],
+            [self.args.seed, self.args.bf16, self.args.fp16],
+            self.start_sha256,
+            self.what_decides(),
+        ]
+        return sha256(json.dumps(told).encode()).hexdigest()
+
+    def train(self, *arguments: Any, **options: Any) -> Any:
+        """Train, from the last checkpoint on if there is one."""
+        if self.checkpoints is None:
+            return super().train(*arguments, **options)
+        with self.checkpoints.resumed(self) as folder:
+            return super().train(folder, *arguments[1:], **options)
+
+    def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        """Do nothing yet: the starting weights may have to be scored first, see `before_first_step`."""
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """Make an optimiser step."""
+        self.begin(model)
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def begin(self, model: nn.Module) -> None:
+        """Do what is to be done before the first step, once."""
+        if not self._has_begun:
+            self._has_begun = True
+            self.before_first_step(model)
+
+    def before_first_step(self, model: nn.Module) -> None:
+        """Go where the last checkpoint was written, if there is one."""
+        if self.checkpoints is not None:
+            self.checkpoints.restore(self)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log a row; behind that of an optimiser step a checkpoint may be due."""
+        super().log(logs, start_time)
+        if "loss" in logs and self.checkpoints is not None:
+            self.checkpoints.after_step(self)
 
 
-def _trained(trainer: "LessonTrainer") -> dict[str, torch.nn.Parameter]:
+def _trained(trainer: "ResumableTrainer") -> dict[str, torch.nn.Parameter]:
     model = trainer.accelerator.unwrap_model(trainer.model)
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-def _is_of_size(path: Path, trainer: "LessonTrainer") -> bool:
+def _is_of_size(path: Path, trainer: "ResumableTrainer") -> bool:
     """Whether this is a file that need not be read for long: weights, two moments of each, and a header."""
     weights = sum(weight.nbytes for weight in _trained(trainer).values())
     return path.is_file() and path.stat().st_size <= 4 * weights + _LARGEST_REST
@@ -210,7 +261,7 @@ def _is_whole(path: Path) -> bool:
     return path.stem.endswith(f"-{hash_path(path)[:_SHORT]}")
 
 
-def _fits(path: Path, trainer: "LessonTrainer") -> bool:
+def _fits(path: Path, trainer: "ResumableTrainer") -> bool:
     """Whether a file holds these weights, and what else it has to."""
     try:
         with safe_open(path, "pt") as file:

@@ -3,7 +3,6 @@
 from array import array
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
 from hashlib import sha256
 from itertools import accumulate, chain, groupby
 from operator import itemgetter
@@ -15,13 +14,12 @@ from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 from presrm.packing.forward import accept_packs, rotary_group
 from presrm.packing.layout import Scored, fill_packs, pack, tree_size
 from presrm.protocols import Stage, silent_stage
-from presrm.training.checkpoints import Checkpoints
-from presrm.training.fitting import hash_weights
+from presrm.training.checkpoints import Checkpoints, ResumableTrainer
 from presrm.training.objectives import Objective
 from presrm.training.plan import share_evenly
 from presrm.training.scores import Scores
@@ -35,7 +33,7 @@ MicroBatch = dict[str, Any]
 LoadFrozen = Callable[["LessonTrainer", nn.Module], Mapping[str, Tensor]]
 
 
-class LessonTrainer(Trainer):
+class LessonTrainer(ResumableTrainer):
     """Trains on the tokens of replies; what is before them is context.
 
     What the Trainer calls a batch is a whole optimiser step here, however many lessons it holds: `training_step` cuts
@@ -74,7 +72,6 @@ class LessonTrainer(Trainer):
         self.lessons = lessons
         self.steps = steps
         self._stage = stage
-        self._checkpoints = checkpoints
         self._advance: Callable[[int], None] = lambda lessons: None
         self._ends = array("q", accumulate((sum(each.lengths) for each in lessons), initial=0))
         self._pack_tokens = pack_tokens
@@ -82,7 +79,9 @@ class LessonTrainer(Trainer):
         self._frozen: Mapping[str, Tensor] | None = None
         self._observed: dict[str, tuple[Any, Any]] = {}
         self._rotary_group = rotary_group(model)
-        super().__init__(model=model, args=args, train_dataset=cast(Any, steps), callbacks=callbacks)
+        super().__init__(
+            model=model, args=args, train_dataset=cast(Any, steps), callbacks=callbacks, checkpoints=checkpoints
+        )
         self._longest = max(length for lesson in lessons for length in lesson.row_lengths)
         self._takes_packs = self.accept(model)
         if not self.is_world_process_zero():
@@ -92,18 +91,12 @@ class LessonTrainer(Trainer):
         """Train, and tell of every lesson of this process's share."""
         num_lessons = sum(map(len, self.steps)) // self.accelerator.num_processes
         with self._stage("optimiser steps, by lessons", num_lessons) as self._advance:
-            if self._checkpoints is None:
-                return super().train(*arguments, **options)
-            with self._checkpoints.resumed(self) as folder:
-                return super().train(folder, *arguments[1:], **options)
+            return super().train(*arguments, **options)
 
-    def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
-        """Do nothing yet: the starting weights are scored first, see `training_step`."""
-
-    @cached_property
-    def start_sha256(self) -> str:
-        """Of the weights that the training starts from; to be asked for before the first step."""
-        return hash_weights(self.accelerator.unwrap_model(self.model))
+    def what_decides(self) -> object:
+        """Give the lessons, what they weigh, and the optimiser steps."""
+        weights = [(lesson.weight, lesson.doubt) for lesson in self.lessons]
+        return [self.hash_lessons(), weights, list(self.steps)]
 
     def hash_lessons(self) -> str:
         """SHA-256 of the tokens of all lessons, in hexadecimal."""
@@ -140,12 +133,7 @@ class LessonTrainer(Trainer):
         Returns:
             This process's part of the loss, times the number of processes (whose mean is taken).
         """
-        if self._frozen is None:
-            self._frozen = self._load_frozen(self, model)
-            if self._checkpoints is not None:
-                self._checkpoints.restore(self)
-            done = self.steps[: self.state.global_step]
-            self._advance(sum(map(len, done)) // self.accelerator.num_processes)
+        self.begin(model)
         self._observed = {}
         losses = []
         for number, micro in enumerate(inputs, start=1):
@@ -154,6 +142,14 @@ class LessonTrainer(Trainer):
                 losses.append(super().training_step(model, micro))
             self._advance(_num_counted(micro))
         return torch.stack(losses).sum()
+
+    def before_first_step(self, model: nn.Module) -> None:
+        """Score the starting weights, then go where the last checkpoint was written."""
+        if self._frozen is None:
+            self._frozen = self._load_frozen(self, model)
+        super().before_first_step(model)
+        done = self.steps[: self.state.global_step]
+        self._advance(sum(map(len, done)) // self.accelerator.num_processes)
 
     def compute_loss(
         self,
@@ -198,8 +194,6 @@ class LessonTrainer(Trainer):
             if scaler is not None and self.accelerator.optimizer_step_was_skipped and scaler.get_scale() >= 1:
                 logs = {**logs, "grad_norm": 0.0, "step/skipped": 1.0}  # float16 tries again with a smaller scale
         super().log(logs, start_time)
-        if "loss" in logs and self._checkpoints is not None:
-            self._checkpoints.after_step(self)
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Estimate the operations of an optimiser step from its micro-batches."""

@@ -5,6 +5,7 @@ whether the step is right. Labels are hard, or soft, such as the share of roll-o
 (Math-Shepherd, arXiv 2312.08935); in OmegaPRM (arXiv 2406.06592) soft ones do better.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
-from transformers import AutoModelForTokenClassification, Trainer, TrainingArguments, set_seed
+from transformers import AutoModelForTokenClassification, TrainingArguments, set_seed
 
 from presrm.config import ModelConfig, TrainingConfig
 from presrm.engines.hf_loading import load_model, load_tokenizer, num_positions, quietly
@@ -23,12 +24,15 @@ from presrm.files.jsonl import MAX_LINE_BYTES, BadRow, load_typed
 from presrm.files.tables import read_table
 from presrm.formats.step_labels import read_step_labels
 from presrm.judging.problems import LabelledProblem
+from presrm.protocols import Stage, silent_stage
+from presrm.training.checkpoints import Checkpoints, ResumableTrainer
 from presrm.training.fitting import LogTo, OnLog, make_arguments, run_training, trainer_seed, whole_folder
 from presrm.types import SearchTree, Trajectory
 
 Labels = Literal["hard", "soft"]
 IGNORED = -1.0
 """Stands where nothing is known of a token: behind most there is no step."""
+_DECIDING = {"learning_rate", "schedule", "epochs", "batch_pairs", "max_grad_norm"}
 _SCHEDULES = {"constant": "constant", "linear": "linear", "cosine": "cosine"}
 
 
@@ -120,18 +124,21 @@ def fit_prm(
     separator: str = "\n",
     seed: int,
     on_log: OnLog = lambda row: None,
+    stage: Stage = silent_stage,
 ) -> None:
-    """Train a process reward model, and save it in `out`, which is whole or absent.
+    """Train a process reward model, and save it in `out`, which is whole or absent; a killed training resumes.
 
     Args:
         texts: What is learned from; those longer than ``training.max_tokens``, or than the model reads, are left out.
         model: What it is made from; its head is new.
-        training: Learning rate, schedule, epochs, and ``batch_pairs``: solutions in one optimiser step.
+        training: Learning rate, schedule, epochs, ``batch_pairs``: solutions in one optimiser step; and
+            ``checkpoint_seconds``.
         out: The folder.
         labels: ``hard``: right from one half on; ``soft``: the probability itself.
         separator: Stands behind each step; `judge.options.separator` has to be the same.
         seed: Decides the order and the new head.
         on_log: Takes the numbers of what is learned from and left out, then one row of metrics an optimiser step.
+        stage: Where to tell what is going on.
 
     Raises:
         NoLessonsError: if nothing is short enough.
@@ -162,6 +169,7 @@ def fit_prm(
         max_grad_norm=training.max_grad_norm,
         remove_unused_columns=False,
     )
+    decides = training.model_dump(mode="json", include=_DECIDING) | {"separator": separator, "labels": labels}
     with whole_folder(out, arguments.distributed_state) as folder:
         trainer = _PrmTrainer(
             model=loaded.requires_grad_(True),
@@ -169,6 +177,8 @@ def fit_prm(
             train_dataset=cast(Any, kept),
             data_collator=_collate,
             callbacks=[LogTo(on_log)],
+            stage=stage,
+            checkpoints=Checkpoints(out, training.checkpoint_seconds, decides),
         )
         run_training(trainer)
         if trainer.is_world_process_zero():
@@ -187,8 +197,33 @@ def soft_cross_entropy(logits_B_T_C: Tensor, rights_B_T: Tensor) -> Tensor:
     return losses_B_T[rights_B_T != IGNORED].mean()
 
 
-class _PrmTrainer(Trainer):
-    """Minimises `soft_cross_entropy`."""
+class _PrmTrainer(ResumableTrainer):
+    """Minimises `soft_cross_entropy`, solution by solution."""
+
+    def __init__(self, *arguments: Any, stage: Stage = silent_stage, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._stage = stage if self.is_world_process_zero() else silent_stage
+
+    def what_decides(self) -> object:
+        """Give the rows; their order follows from the seed, and how many are a batch from the settings."""
+        return list(cast(Any, self.train_dataset))
+
+    def train(self, *arguments: Any, **options: Any) -> Any:
+        """Train, and tell of every optimiser step."""
+        batches = math.ceil(len(cast(Any, self.train_dataset)) / self.get_total_train_batch_size(self.args))
+        with self._stage("optimiser steps", round(batches * self.args.num_train_epochs)) as self._advance:
+            return super().train(*arguments, **options)
+
+    def before_first_step(self, model: nn.Module) -> None:
+        """Go where the last checkpoint was written, and tell of the steps before."""
+        super().before_first_step(model)
+        self._advance(self.state.global_step)
+
+    def training_step(self, *arguments: Any, **options: Any) -> Tensor:
+        """Make an optimiser step, and tell of it."""
+        loss = super().training_step(*arguments, **options)
+        self._advance(1)
+        return loss
 
     def compute_loss(
         self,

@@ -7,7 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from presrm.errors import RunError
 from presrm.prompts import PromptSet
 from presrm.splitters.newline import NewlineSplitter
 from presrm.training import checkpoints
+from presrm.training.checkpoints import ResumableTrainer
 from presrm.training.objectives import make_objective
 from presrm.training.packed import LessonTrainer
+from presrm.training.prm import LabelledText, _PrmTrainer, fit_prm
 from presrm.training.seed import SeedStage
 from presrm.training.trainer import PackedTrainer
 from presrm.types import Attempt, Checkpoint, Demonstration, Lesson, PreferencePair, Problem, Step, Stop, Trajectory
@@ -87,6 +89,20 @@ def seed_of(policy: Path, lora: LoraConfig | None = None) -> Fit:
     return fit
 
 
+def prm_of(policy: Path) -> Fit:
+    """A process reward model; three epochs of three batches, drawn by lot."""
+    texts = [
+        LabelledText(f"What is {i} + 2?", (f"{i} + 2 = {i + 2 + i % 2}\n",), (float(1 - i % 2),)) for i in range(9)
+    ]
+    training = TrainingConfig(learning_rate=3e-3, batch_pairs=4, epochs=3, checkpoint_seconds=0)
+
+    def fit(out: Path, on_log: OnLog) -> object:
+        model = CPU.model_copy(update={"id": str(policy)})
+        return fit_prm(texts, model, training, out, seed=0, on_log=on_log)
+
+    return fit
+
+
 def kill(fit: Fit, out: Path, step: int = KILLED_AT) -> None:
     """Kill a training as it tells of an optimiser step: the last checkpoint is of the one before."""
 
@@ -113,22 +129,33 @@ def told(rows: Sequence[Row]) -> list[Row]:
 
 def steps_made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The optimiser steps that are made from now on, by number from 0."""
-    made, training_step = [], LessonTrainer.training_step
+    made: list[int] = []
 
-    def counted(trainer: LessonTrainer, *arguments: Any, **options: Any) -> Any:
-        made.append(trainer.state.global_step)
-        return training_step(trainer, *arguments, **options)
+    def counted(training_step: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(trainer: ResumableTrainer, *arguments: Any, **options: Any) -> Any:
+            made.append(trainer.state.global_step)
+            return training_step(trainer, *arguments, **options)
 
-    monkeypatch.setattr(LessonTrainer, "training_step", counted)
+        return counting
+
+    for trainer in (LessonTrainer, _PrmTrainer):
+        monkeypatch.setattr(trainer, "training_step", counted(trainer.training_step))
     return made
 
 
-@pytest.mark.parametrize("lora", [None, LoraConfig(r=2, alpha=4, dropout=0.2)], ids=["full", "lora"])
-@pytest.mark.parametrize("kind", ["dpo", "imitation", "policy-gradient", "seed"])
+LORA = LoraConfig(r=2, alpha=4, dropout=0.2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "lora"),
+    [*product(["dpo", "imitation", "policy-gradient", "seed"], [None, LORA]), ("prm", None)],
+    ids=lambda value: "full" if value is None else value if isinstance(value, str) else "lora",
+)
 def test_a_training_that_is_killed_resumes_to_the_same_bytes(
     tiny_policy: Path, tmp_path: Path, kind: str, lora: LoraConfig | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = seed_of(tiny_policy, lora) if kind == "seed" else fit_of(kind, tiny_policy, lora)
+    special = {"seed": lambda: seed_of(tiny_policy, lora), "prm": lambda: prm_of(tiny_policy)}
+    fit = special[kind]() if kind in special else fit_of(kind, tiny_policy, lora)
     whole: list[Row] = []
     fit(tmp_path / "whole", whole.append)
     out, rows = tmp_path / "killed", list[Row]()
