@@ -7,10 +7,14 @@ command gives the same groups, and so the same bytes. The size is recorded and k
 that gives no such estimate, such as one behind a server, has groups of the largest size.
 """
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 _SECONDS = 30.0
+GroupT = TypeVar("GroupT")
+DoneT = TypeVar("DoneT")
 
 
 class Groups:
@@ -59,6 +63,35 @@ class Groups:
             self.size = max(1, min(self._largest, int(_SECONDS * self._trial / (after - before))))
         else:
             self._trial = min(2 * self._trial, self._largest)
+
+
+def work_in_order(
+    sizes: Groups,
+    read: Callable[[], GroupT | None],
+    work: Callable[[Iterable[GroupT]], Iterator[DoneT]],
+    write: Callable[[GroupT, DoneT], None],
+) -> None:
+    """Work groups and write them in order; the first ones, whose work says how large the others are, one by one.
+
+    Args:
+        sizes: Of the groups.
+        read: Gives the next group, as large as `sizes` says; none at the end.
+        work: Works groups, perhaps several of them at once; what becomes of them comes in their order.
+        write: Takes a group, and what became of it.
+    """
+    while sizes.size is None and (first := read()) is not None:
+        with sizes.measured():
+            [done] = work([first])
+        write(first, done)
+    begun = deque[GroupT]()
+
+    def rest() -> Iterator[GroupT]:
+        while (group := read()) is not None:
+            begun.append(group)
+            yield group
+
+    for done in work(rest()):
+        write(begun.popleft(), done)
 
 
 def seconds_spent(engine: object) -> float | None:

@@ -1,8 +1,10 @@
 """Config -> evaluation: policies on benchmarks, solved in one way or by a search."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,20 +13,25 @@ from presrm.assembly.engines import limit_threads, open_engine, versions
 from presrm.assembly.inputs import hash_code
 from presrm.assembly.judges import tie_tolerance
 from presrm.assembly.parts import Parts
+from presrm.assembly.workers import Elsewhere, Worker, make_runner
 from presrm.config import Config
 from presrm.engines.hf_files import policy_at, policy_hash
 from presrm.errors import DataError, RequestError
 from presrm.evaluation.answers import Answer, evaluate_search
 from presrm.evaluation.audit import SECOND_OF
-from presrm.evaluation.benchmark import Benchmark, Result, file_label, run_benchmark, write_results
+from presrm.evaluation.benchmark import Benchmark, Result, Workers, file_label, run_benchmark, write_results
 from presrm.evaluation.examples import Examples, draw_examples
 from presrm.graders import GRADERS
+from presrm.groups import seconds_spent
 from presrm.judges import JUDGES
 from presrm.methods.parts import Progress, SilentProgress
+from presrm.methods.workplace import counts
 from presrm.problems import load_problems, split_source
-from presrm.prompts import PromptSet
+from presrm.prompts import Example, PromptSet
 from presrm.prompts.encoding import TurnSplitter
-from presrm.protocols import Engine, Grader, Judge, Request, ask_judge, composition_of
+from presrm.protocols import Engine, Judge, Request, ask_judge, composition_of
+from presrm.registry import allowed_code
+from presrm.runners.work import Done, Work
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Checkpoint, Judgement, Problem, SearchTree, Step, Trajectory
 
@@ -112,26 +119,101 @@ def evaluate_policies(
     if len(set(labels)) < len(labels):
         raise RequestError(f"two of the models would share a folder of {out}: {', '.join(labels)}")
     results = []
-    for model, label in zip(models, labels, strict=True):
-        settings = config.model_copy(update={"model": config.model.model_copy(update={"id": model})})
-        settings = _bounded(settings) if search else settings
-        found = []
-        for benchmark in benchmarks:
-            shown = examples.get(benchmark.source, Examples())
-            parts = Parts(settings, progress, _drop)
-            parts.prompts = PromptSet(settings.prompts, shown.shown)
-            way = _search_way(parts) if search else _sample_way(parts, num_samples)
-            found.append(_run(benchmark, label, way, out / label, parts, shown))
-        about = {"model": "presrm", "model_args": model, "seed": config.seed, **versions()}
-        if examples:
-            about["examples"] = {benchmark.name: examples[benchmark.source].about for benchmark in benchmarks}
-        num_shots = max((len(shown.shown) for shown in examples.values()), default=0)
-        write_results(out / label, found, about, num_shots)
-        results += found
+    runner = make_runner(config.runner)
+    with nullcontext() if runner is None else closing(runner):
+        for model, label in zip(models, labels, strict=True):
+            settings = config.model_copy(update={"model": config.model.model_copy(update={"id": model})})
+            settings = _bounded(settings) if search else settings
+            found = []
+            for benchmark in benchmarks:
+                shown = examples.get(benchmark.source, Examples())
+                parts = Parts(settings, progress, _drop)
+                parts.runner = runner
+                solve = Solve(benchmark.grader, None if search else num_samples, shown.shown)
+                way = _search_way(parts) if search else _sample_way(parts, num_samples)
+                found.append(_run(benchmark, label, way, solve, out / label, parts, shown))
+            about = {"model": "presrm", "model_args": model, "seed": config.seed, **versions()}
+            if examples:
+                about["examples"] = {benchmark.name: examples[benchmark.source].about for benchmark in benchmarks}
+            num_shots = max((len(shown.shown) for shown in examples.values()), default=0)
+            write_results(out / label, found, about, num_shots)
+            results += found
     return results
 
 
-def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Parts, examples: Examples) -> Result:
+@dataclass(frozen=True, slots=True)
+class Solve:
+    """How the problems of a group are solved and graded, in this process or in another one.
+
+    Attributes:
+        grader: Registered name.
+        num: Solutions a problem; none: a search solves.
+        shown: Worked examples before every question.
+    """
+
+    grader: str
+    num: int | None
+    shown: tuple[Example, ...]
+
+    def __call__(self, parts: Parts, engine: Engine, work: Work) -> Iterator[Answer]:
+        """Solve and grade."""
+        parts.prompts = PromptSet(parts.config.prompts, self.shown)
+        grader = _grader(self.grader)
+        if self.num is not None:
+            groups = parts.answers(work.problems, engine, work.start, num=self.num, grader=grader)
+        else:
+            search = parts.config.search
+            groups = evaluate_search(
+                work.problems,
+                engine,
+                parts.judge(engine),
+                parts.searcher("evaluation"),
+                grader,
+                splitter=parts.splitter,
+                group_size=search.group_size,
+                start=work.start,
+                whole=search.kind == "best-of-n",
+            )
+        return chain.from_iterable(groups)
+
+
+_grader = cache(GRADERS.create)
+"""One of a name: some have a process of their own."""
+
+
+class _Here:
+    """Solves in this process; see `presrm.evaluation.benchmark.Workers`."""
+
+    def __init__(self, parts: Parts, engine: Engine) -> None:
+        self._parts = parts
+        self._engine = engine
+
+    def spent(self) -> float | None:
+        return seconds_spent(self._engine)
+
+    def __call__(self, work: Iterable[Work]) -> Iterator[Done]:
+        for item in work:
+            [solve], before = item.given, counts(self._engine)
+            rows = [*solve(self._parts, self._engine, item)]
+            yield Done(rows, counts=counts(self._engine, before))
+
+
+@contextmanager
+def _workers(policy: Checkpoint, parts: Parts) -> Iterator[Workers]:
+    """Load a policy in this process, or have it loaded by a runner's workers."""
+    config, runner = parts.config, parts.runner
+    if runner is None:
+        with _watched_engine(policy, config, parts.progress) as engine:
+            yield _Here(parts, engine)
+        return
+    training = config.training.model_copy(update={"lora": None})  # no server is to stay for adapters to come
+    settings = config.model_copy(update={"training": training}).model_dump_json()
+    yield Elsewhere(runner, Worker(settings, policy, policy, config.model.id, allowed_code()))
+
+
+def _run(
+    benchmark: Benchmark, label: str, way: "_Way", solve: Solve, folder: Path, parts: Parts, examples: Examples
+) -> Result:
     """Evaluate one policy on one benchmark, or resume that."""
     model, num_shots = parts.config.model, len(examples.shown)
     policy = policy_at(model.id)
@@ -140,7 +222,7 @@ def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Par
         "model_sha256": policy_hash(policy),
         "dtype": model.dtype,
         "chat_template": model.chat_template,
-        "prompts": parts.prompts.hash,
+        "prompts": PromptSet(parts.config.prompts, examples.shown).hash,
         "num_fewshot": num_shots,
         "examples": examples.hash if num_shots else None,
         "seed": parts.config.seed,
@@ -153,8 +235,8 @@ def _run(benchmark: Benchmark, label: str, way: "_Way", folder: Path, parts: Par
         f"{way.name}-{num_shots}-shot" if num_shots else way.name,
         folder,
         request,
-        partial(_watched_engine, policy, parts.config, parts.progress),
-        partial(way.solve, GRADERS.create(benchmark.grader)),
+        partial(_workers, policy, parts),
+        (solve,),
         parts.progress.stage,
         way.group_size,
         SECOND_OF[benchmark.grader]() if benchmark.grader in SECOND_OF else None,
@@ -172,18 +254,14 @@ def _watched_engine(policy: Checkpoint, config: Config, progress: Progress) -> E
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How problems are solved, its name, the settings that it depends on, and how many are solved together at most."""
+    """The name of a way to solve, the settings that it depends on, and how many are solved together at most."""
 
     name: str
     request: Mapping[str, Any]
     group_size: int
-    solve: Callable[[Grader, Engine, Sequence[Problem], int], Iterator[list[Answer]]]
 
 
 def _sample_way(parts: Parts, num: int) -> _Way:
-    def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Answer]]:
-        return parts.answers(problems, engine, start, num=num, grader=grader)
-
     sampling = parts.solution_sampling(num)
     request = {
         "sampling": [sampling.temperature, sampling.top_p, sampling.max_tokens],
@@ -192,26 +270,12 @@ def _sample_way(parts: Parts, num: int) -> _Way:
         "splitter_options": parts.config.splitter_options,
     }
     name = "greedy" if num == 1 else f"sample-{num}"
-    return _Way(name, request, parts.config.evaluation.group_size, solve)
+    return _Way(name, request, parts.config.evaluation.group_size)
 
 
 def _search_way(parts: Parts) -> _Way:
     judge, search = parts.config.judge, parts.config.search
     _require_end(parts.config)
-
-    def solve(grader: Grader, engine: Engine, problems: Sequence[Problem], start: int) -> Iterator[list[Answer]]:
-        return evaluate_search(
-            problems,
-            engine,
-            parts.judge(engine),
-            parts.searcher("evaluation"),
-            grader,
-            splitter=parts.splitter,
-            group_size=search.group_size,
-            start=start,
-            whole=search.kind == "best-of-n",
-        )
-
     JUDGES.factory(judge.kind)  # a misspelt name is told before a model is loaded
     bounds = _bounds(parts.config)
     request = {
@@ -222,7 +286,7 @@ def _search_way(parts: Parts) -> _Way:
         "splitter_options": parts.config.splitter_options,
     }
     name = f"{search.kind.rpartition(':')[2]}-{search.num_candidates}"
-    return _Way(name, request, search.group_size, solve)
+    return _Way(name, request, search.group_size)
 
 
 def _bounds(config: Config) -> dict[str, int]:

@@ -95,6 +95,9 @@ class Worker:
         rows: list[Any]
         if work.stage == "answers":
             rows = [*chain.from_iterable(parts.answers(work.problems, engine, work.start))]
+        elif work.stage == "eval":
+            [solve] = work.given
+            rows = [*solve(parts, engine, work)]
         elif work.stage == "siblings":
             rows = [*chain.from_iterable(parts.siblings(work.problems, engine))]
         elif work.stage == "write":
@@ -143,6 +146,30 @@ class Worker:
             return measure_shadow(trees, parts.judge(engine), shadow)
 
 
+class Elsewhere:
+    """Work that a runner's workers do, in order.
+
+    Args:
+        runner: Has it done.
+        worker: What it opens.
+    """
+
+    def __init__(self, runner: Runner, worker: Worker) -> None:
+        self._runner = runner
+        self._worker = worker
+        self._spent: float | None = 0.0
+
+    def spent(self) -> float | None:
+        """Seconds of work so far, as `presrm.groups.Groups` takes them."""
+        return self._spent
+
+    def __call__(self, work: Iterable[Work]) -> Iterator[Done]:
+        """Do work."""
+        for done in self._runner.map(self._worker, work):
+            self._spent = None if self._spent is None or done.seconds is None else self._spent + done.seconds
+            yield done
+
+
 class JudgeElsewhere:
     """A judge that a runner's workers run, batch by batch: for `presrm.judging.solutions.judge_file`.
 
@@ -154,21 +181,15 @@ class JudgeElsewhere:
     """
 
     def __init__(self, runner: Runner, config: Config, policy: Checkpoint, ledger: CallLog) -> None:
-        self._runner = runner
         self._ledger = ledger
-        self._worker = Worker(config.model_dump_json(), policy, policy, config.model.id, allowed_code())
-        self._spent: float | None = 0.0
-
-    def spent(self) -> float | None:
-        """Seconds of work so far, as `presrm.groups.Groups` takes them."""
-        return self._spent
+        worker = Worker(config.model_dump_json(), policy, policy, config.model.id, allowed_code())
+        self._elsewhere = Elsewhere(runner, worker)
+        self.spent = self._elsewhere.spent
 
     def __call__(self, batches: Iterable[Sequence[Candidates]]) -> Iterator[list[tuple[Judgement, ...]]]:
         """Judge batches, in order."""
-        work = (Work("judge", given=(list(batch),)) for batch in batches)
-        for done in self._runner.map(self._worker, work):
+        for done in self._elsewhere(Work("judge", given=(list(batch),)) for batch in batches):
             self._ledger.record(list(done.calls))
-            self._spent = None if self._spent is None or done.seconds is None else self._spent + done.seconds
             yield done.rows
 
 

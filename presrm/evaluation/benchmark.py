@@ -9,14 +9,12 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import partial
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from presrm.errors import DataError
 from presrm.evaluation.answers import Answer
@@ -25,8 +23,9 @@ from presrm.evaluation.samples import summarize
 from presrm.files.journal import Journal
 from presrm.files.jsonl import Row, load_typed, read_rows
 from presrm.files.run import replace_file
-from presrm.groups import Groups, seconds_spent
-from presrm.protocols import Engine, Stage
+from presrm.groups import Groups, work_in_order
+from presrm.protocols import Stage
+from presrm.runners.work import Done, Work
 from presrm.statistics import Figure
 from presrm.types import Problem
 
@@ -88,8 +87,16 @@ class Result:
     audit: Audit | None = None
 
 
-Solve = Callable[[Engine, Sequence[Problem], int], Iterator[list[Answer]]]
-"""Given an engine, the problems of a group and the index of the first of them: their answers."""
+class Workers(Protocol):
+    """What solves and grades: this process, or a runner's."""
+
+    def spent(self) -> float | None:
+        """Seconds of work so far, as `presrm.groups.Groups` takes them."""
+        ...
+
+    def __call__(self, work: Iterable[Work]) -> Iterator[Done]:
+        """Do groups; rows are answers, and come in order."""
+        ...
 
 
 def run_benchmark(
@@ -98,8 +105,8 @@ def run_benchmark(
     way: str,
     folder: Path,
     request: Mapping[str, Any],
-    open_engine: Callable[[], AbstractContextManager[Engine]],
-    solve: Solve,
+    open_workers: Callable[[], AbstractContextManager[Workers]],
+    given: tuple[Any, ...],
     stage: Stage,
     group_size: int,
     second: SecondExtractor | None = None,
@@ -112,8 +119,8 @@ def run_benchmark(
         way: Names how it solves.
         folder: Gets the samples.
         request: What they depend on, as plain JSON values; another start with other ones is refused.
-        open_engine: Gives the engine; called only if something is left to do.
-        solve: Solves and grades.
+        open_workers: Gives what solves and grades; called only if something is left to do.
+        given: What it is told besides the problems (`presrm.runners.work.Work`).
         stage: Where to tell what is going on.
         group_size: Problems that are solved together at most.
         second: Reads every solution besides the grader, if there is such an extractor.
@@ -125,27 +132,30 @@ def run_benchmark(
     order = sorted(range(len(benchmark.problems)), key=lambda i: -len(benchmark.problems[i].question))
     journal = Journal(path, {**request, "way": way, "problems": benchmark.hash, "grader": benchmark.grader})
     if not journal.is_done:
-        with stage(f"{policy}: {benchmark.name}, {way}", len(benchmark.problems)) as advance, open_engine() as engine:
+        with stage(f"{policy}: {benchmark.name}, {way}", len(order)) as advance, open_workers() as workers:
             advance(journal.num_rows)
-            counted, began = _counts(engine), time.monotonic()
-            sizes = Groups(
-                group_size,
-                partial(seconds_spent, engine),
-                journal.notes.get("group_size"),
-                is_begun=journal.num_rows > 0,
-            )
-            while members := order[journal.num_rows : journal.num_rows + sizes.next]:
-                with sizes.measured():
-                    answers = solve(engine, [benchmark.problems[i] for i in members], journal.num_rows)
-                    group = [*chain.from_iterable(answers)]
-                numbered = zip(members, group, strict=True)
+            sizes = Groups(group_size, workers.spent, journal.notes.get("group_size"), is_begun=journal.num_rows > 0)
+            place, began = journal.num_rows, time.monotonic()
+
+            def read() -> Work | None:
+                nonlocal place
+                start, members = place, order[place : place + sizes.next]
+                place += len(members)
+                problems = [benchmark.problems[i] for i in members]
+                return Work("eval", None, problems, start, given=given) if members else None
+
+            def write(work: Work, done: Done) -> None:
+                nonlocal began
+                numbered = zip(order[work.start :], done.rows, strict=False)
                 rows = [_to_row(replace(answer, number=number), second) for number, answer in numbered]
-                now, clock = _counts(engine), time.monotonic()
-                spent = {name: now[name] - counted[name] for name in now}
-                spent |= {f"groups_without_{name}": 1 for name in _COUNTED if name not in now}
+                spent = {name: done.counts[name] for name in _COUNTED if name in done.counts}
+                spent |= {f"groups_without_{name}": 1 for name in _COUNTED if name not in done.counts}
+                clock = time.monotonic()
                 journal.append(rows, (), {"group_size": sizes.size}, seconds=clock - began, **spent)
-                counted, began = now, clock
-                advance(len(group))
+                began = clock
+                advance(len(rows))
+
+            work_in_order(sizes, read, workers, write)
         journal.finish()
     totals = journal.totals
     return Result(
@@ -248,11 +258,6 @@ def _to_row(answer: Answer, second: SecondExtractor | None) -> dict[str, Any]:
     if second is not None and answer.problem.answer is not None:
         row["audit"] = second_readings(second, [one.text for one in answer.solutions], answer.problem.answer)
     return row
-
-
-def _counts(engine: Engine) -> dict[str, int]:
-    """Tokens that an engine has counted so far, unless some were not."""
-    return {name: found for name in _COUNTED if (found := getattr(engine, name, None)) is not None}
 
 
 def _total(totals: Mapping[str, float], name: str) -> int | None:

@@ -5,7 +5,6 @@ Rows are worked in lockstep groups. At least every second, and however the work 
 """
 
 import json
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from presrm.files.jsonl import BadRow, NoGoodRowError, Row, read_rejected
 from presrm.files.run import hash_path, replace_file
 from presrm.files.tables import count_rows, read_table
 from presrm.formats.solutions import Solution, find_first_error, read_solution, with_question
-from presrm.groups import Groups
+from presrm.groups import Groups, work_in_order
 from presrm.judging.card import JudgeCard, JudgedSolution, make_card
 from presrm.judging.tally import JudgeTally
 from presrm.protocols import Judge, Stage, StepSplitter, ask_judge
@@ -150,7 +149,7 @@ def judge_file(
                 return _read_group(rows, splitter, question) if rows else None
 
             ask = elsewhere or (lambda batches: (ask_judge(judge(), batch) if batch else [] for batch in batches))
-            _in_order(read, ask, write, sizes)
+            work_in_order(sizes, read, lambda groups: ask(group.batch for group in groups), write)
             if journal.num_rows:
                 journal.finish()
     rejected = read_rejected(journal.rejected)
@@ -208,28 +207,6 @@ class _Group:
     batch: list[Candidates]
     num_rows: int
     next_line: int
-
-
-def _in_order(
-    read: Callable[[], _Group | None],
-    ask: Elsewhere,
-    write: Callable[[_Group, Sequence[tuple[Judgement, ...]]], None],
-    sizes: Groups,
-) -> None:
-    """Judge groups and write them in order; the first, whose work says how large the others are, by itself."""
-    while sizes.size is None and (first := read()) is not None:
-        with sizes.measured():
-            [judgements] = ask([first.batch])
-        write(first, judgements)
-    begun = deque[_Group]()
-
-    def batches() -> Iterator[list[Candidates]]:
-        while (group := read()) is not None:
-            begun.append(group)
-            yield group.batch
-
-    for judgements in ask(batches()):
-        write(begun.popleft(), judgements)
 
 
 def _read_group(rows: Sequence[Row | BadRow], splitter: StepSplitter, question: str | None) -> _Group:

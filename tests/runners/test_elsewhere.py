@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from presrm.assembly import evaluation
 from presrm.assembly.engines import open_engine
+from presrm.assembly.evaluation import evaluate_policies, load_benchmark, load_examples
 from presrm.assembly.judges import make_judge
 from presrm.assembly.parts import Parts, make_splitter
 from presrm.assembly.workers import JudgeElsewhere, make_runner
@@ -209,6 +211,46 @@ def test_a_file_is_judged_elsewhere_with_the_same_bytes_and_calls(tmp_path: Path
             found[name] = out.read_bytes(), sorted((call.prompt, call.reply, call.stage) for call in ledger.calls())
     assert found["there"] == found["here"]
     assert len(found["here"][1]) == 10
+
+
+def solved(folder: Path, runner: object, config: Config, **how: object) -> tuple[bytes, dict[str, object]]:
+    """Have ten held-out problems solved as `presrm eval` does: samples, and results without the clock and versions."""
+    benchmark = load_benchmark("arithmetic", config, 10, None)
+    if how.pop("shots", False):
+        shown = load_examples("arithmetic", 2, benchmark, config, SilentProgress())
+        how["examples"] = {benchmark.source: shown}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "make_runner", lambda settings: runner)
+        evaluate_policies(["embedded"], [benchmark], config, folder, SilentProgress(), **how)
+    [samples] = folder.glob("embedded/samples_*.jsonl")
+    results = json.loads((folder / "embedded/results.json").read_text())
+    del results["config"]
+    for entry in results["results"].values():
+        del entry["seconds"]
+    return samples.read_bytes(), results
+
+
+@pytest.mark.parametrize("how", [{"shots": True}, {"num_samples": 2}, {"search": True}])
+def test_a_benchmark_is_solved_elsewhere_with_the_same_rows(how: dict[str, object], tmp_path: Path) -> None:
+    config = config_of()
+    expected = solved(tmp_path / "here", None, config, **how)
+    for num, deaths in ((1, 0), (2, 1)):
+        runner = Next(num, deaths)
+        assert solved(tmp_path / f"there-{num}", runner, config, **how) == expected
+        places = [(item.stage, item.start, len(item.problems)) for item in runner.done]
+        assert places == [("eval", 0, 1), *(("eval", start, 2) for start in (1, 3, 5, 7)), ("eval", 9, 1)]
+    [entry] = expected[1]["results"].values()
+    assert entry["tokens_generated,none"] > 0
+    assert len({row["doc_id"] for row in map(json.loads, expected[0].splitlines())}) == 10
+
+
+def test_a_benchmark_resumes_behind_the_groups_that_were_written(tmp_path: Path) -> None:
+    config = config_of()
+    with pytest.raises(Killed):
+        solved(tmp_path / "there", Stopped(3), config)
+    runner = Next(2)
+    assert solved(tmp_path / "there", runner, config) == solved(tmp_path / "here", None, config)
+    assert [item.start for item in runner.done] == [3, 5, 7, 9]
 
 
 def test_an_unknown_runner_and_a_wrong_option_are_named() -> None:

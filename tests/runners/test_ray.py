@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from presrm.assembly.evaluation import evaluate_policies, load_benchmark
 from presrm.assembly.parts import Parts
 from presrm.config import load_config
 from presrm.errors import DataError, RunnerError
@@ -113,3 +114,16 @@ def test_a_search_has_the_same_bytes_on_any_number_of_workers(runners, tmp_path:
             stages.release()
         found.append((tmp_path / str(workers) / "iterations/2/trees.jsonl").read_bytes())
     assert found[0] == found[1] == found[2]
+
+
+def test_a_benchmark_has_the_same_bytes_on_any_number_of_workers(runners, tmp_path: Path) -> None:
+    found = []
+    for workers in (0, 1, 2):
+        runner = f"{{kind: ray, options: {{workers: {workers}}}}}" if workers else "{kind: local}"
+        config = load_config("embedded", [f"runner={runner}", "evaluation.group_size=2", "threads=1"])
+        benchmark = load_benchmark("arithmetic", config, 7, None)
+        evaluate_policies(["embedded"], [benchmark], config, tmp_path / str(workers), SilentProgress(), search=True)
+        [samples] = tmp_path.glob(f"{workers}/embedded/samples_*.jsonl")
+        found.append(samples.read_bytes())
+    assert found[0] == found[1] == found[2]
+    assert found[0].count(b"\n") == 7
