@@ -135,7 +135,7 @@ class RunFacts:
                 if rows and row["optimiser_step"] <= rows[-1]["optimiser_step"]:
                     rows = []
                 rows.append(row)
-            elif row.get("stage") == "fit" and "iteration" in row:
+            elif rows and isinstance(row.get("iteration"), int):  # of the training itself, unless a kill came before it
                 curves[row["iteration"]], rows = (*curves.get(row["iteration"], ()), *rows), []
         if rows:
             curves[max(curves, default=1) + 1] = tuple(rows)

@@ -165,7 +165,7 @@ def _below(parent: int) -> dict[int, str]:
 
 def _wait_for_the_end_of(processes: dict[int, str]) -> None:
     """Nothing that a run started outlives it."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while left := [number for number, command in processes.items() if _is_still(number, command)]:
         assert time.monotonic() < until, [processes[number] for number in left]
         time.sleep(0.05)

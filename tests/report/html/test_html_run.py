@@ -184,6 +184,15 @@ def test_curves_of_a_training_that_began_again_are_those_of_the_last_one(run: Pa
     assert {number: len(some) for number, some in facts.curves.items()} == {2: 8, 3: 8}
 
 
+def test_curves_of_a_training_whose_last_row_a_kill_took_are_still_its_own(run: Path) -> None:
+    """The policy was in place, so that nothing is trained again; the next stage tells the iteration."""
+    facts = read_facts(run)
+    rows = [row for row in facts.metrics if not (row.get("stage") == "fit" and row.get("iteration") == 2)]
+    assert len(rows) == len(facts.metrics) - 1
+    object.__setattr__(facts, "metrics", tuple(rows))
+    assert {number: len(some) for number, some in facts.curves.items()} == {2: 8, 3: 8}
+
+
 def test_what_rounds_made_is_carried_and_drawn_too(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", num_assessed=2, iterations=1)
     folder, manifest = run / "iterations/2", json.loads((run / "manifest.json").read_text())
