@@ -49,7 +49,7 @@ def open_engine(policy: Checkpoint, model: ModelConfig, *, lora_rank: int | None
 def _kind(policy: Checkpoint, model: ModelConfig) -> str:
     """Name the registered engine of a policy."""
     kind = "server" if policy.is_remote else model.engine
-    if kind in ("server", "vllm") and find_spec("openai") is None:
+    if kind in ("server", "sglang", "vllm") and find_spec("openai") is None:
         raise RequestError(f"engine {kind!r} needs: pip install 'presrm[server]'")
     return kind
 

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
@@ -67,6 +68,7 @@ def _checkable(hint: Any) -> Any:
 
 
 def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+    factory = factory.func if isinstance(factory, partial) else factory
     try:
         return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
     except (NameError, AttributeError, TypeError):  # annotations that only a type checker can read

@@ -36,7 +36,7 @@ SearcherOption = Annotated[
 ]
 EngineOption = Annotated[
     str | None,
-    typer.Option("--engine", metavar="E", help="What runs the model: hf, vllm, or an engine of yours. [hf]"),
+    typer.Option("--engine", metavar="E", help="What runs the model: hf, vllm, sglang, or an engine of yours. [hf]"),
 ]
 
 

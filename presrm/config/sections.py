@@ -42,12 +42,12 @@ class ModelConfig(Section):
     )
     engine: str = Field(
         "hf",
-        description="Registered engine that runs the policy, for example hf (transformers) or vllm (starts a server).",
+        description="Registered engine that runs the policy: hf (transformers), vllm or sglang (start a server), ...",
         json_schema_extra=FREE,
     )
     engine_options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Options of the engine; docs/servers.md lists those of vllm and of servers.",
+        description="Options of the engine; docs/servers.md lists those of vllm, sglang and servers.",
         json_schema_extra=FREE,
     )
     chat_template: str | None = Field(

@@ -16,6 +16,7 @@ ENGINES: Registry[Engine] = Registry(
         "hf": "presrm.engines.hf:HFEngine",
         "scripted": "presrm.engines.scripted:ScriptedEngine",
         "server": "presrm.engines.server:ServerEngine",
+        "sglang": "presrm.engines.sglang:SGLangEngine",
         "vllm": "presrm.engines.vllm:VLLMEngine",
     },
     group="presrm.engines",

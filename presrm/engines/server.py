@@ -2,8 +2,8 @@
 
 *By ids*, where the tokenizer of the model is known and the server takes ids for a prompt (vLLM, SGLang, llama.cpp):
 exactly the ids that the hf engine would read are completed. Where the server also gives back the ids that it drew
-(vLLM), steps can be cut, and what it writes can be trained on. *By chat* everywhere else: the same messages, rendered
-by the server; text without ids, for judging only.
+(vLLM, SGLang), steps can be cut, and what it writes can be trained on. *By chat* everywhere else: the same messages,
+rendered by the server; text without ids, for judging only.
 """
 
 import logging
@@ -121,8 +121,8 @@ class ServerEngine:
         way = self._find_way()
         if not way.cuts_steps and any(request.splitter is not None for request in requests):
             raise RequestError(
-                "this server does not tell the ids of the tokens that it draws (vLLM does, asked by ids: set "
-                "model.tokenizer), so its model can judge but not search step by step"
+                "this server does not tell the ids of the tokens that it draws (vLLM does, and SGLang since July 2026, "
+                "asked by ids: set model.tokenizer), so its model can judge but not search step by step"
             )
 
         async def complete(row: tuple[Any, Request, int]) -> Completion:

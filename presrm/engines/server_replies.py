@@ -93,14 +93,16 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One completion: ``text`` of completions, ``message`` of chat completions; vLLM adds the last two."""
+    """One completion: ``text`` of completions, ``message`` of chat completions; vLLM and SGLang add the last two."""
 
     text: _Text | None = None
     message: Annotated[Message | None, Field(validation_alias=AliasChoices("message", "delta"))] = None
     finish_reason: _MaybeText = None
     logprobs: Annotated[Logprobs | None, _OR_NONE] = None
     token_ids: Annotated[tuple[int, ...] | None, _OR_NONE] = None
-    stop_reason: Annotated[int | str | None, _OR_NONE] = None
+    stop_reason: Annotated[
+        int | str | None, _OR_NONE, Field(validation_alias=AliasChoices("stop_reason", "matched_stop"))
+    ] = None
 
     @property
     def stop(self) -> Stop | None:

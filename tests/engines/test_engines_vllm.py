@@ -208,10 +208,10 @@ def test_an_interrupt_stops_the_server(fake, encoder, tmp_path):
 @pytest.mark.parametrize("server", [SERVES, DEAF])
 def test_a_server_does_not_outlive_a_killed_run(server, fake, tmp_path):
     run = f"""
-        from presrm.engines import vllm
+        from presrm.engines import served
         from presrm.engines.vllm import VLLMEngine
         from presrm.types import Checkpoint
-        vllm._GRACE = 1
+        served._GRACE = 1
         VLLMEngine(Checkpoint("embedded"), encoder=None, python={fake(server)!r}).__enter__()
         open({str(tmp_path / "ready")!r}, "w").close()
         input()
@@ -262,7 +262,7 @@ def test_a_server_that_never_is_ready_is_given_up(fake, encoder, tmp_path):
 
 
 def test_a_server_that_still_starts_and_hears_nothing_is_not_waited_for(fake, encoder, tmp_path, monkeypatch):
-    monkeypatch.setattr("presrm.engines.vllm._GRACE", 600)
+    monkeypatch.setattr("presrm.engines.served._GRACE", 600)
     deaf = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
     engine = VLLMEngine(Checkpoint("embedded"), encoder=encoder, python=fake(deaf), patience=600)
 
@@ -271,7 +271,7 @@ def test_a_server_that_still_starts_and_hears_nothing_is_not_waited_for(fake, en
             raise KeyboardInterrupt
         return False
 
-    monkeypatch.setattr("presrm.engines.vllm._is_healthy", interrupt)
+    monkeypatch.setattr("presrm.engines.served._is_healthy", interrupt)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         engine.__enter__()
