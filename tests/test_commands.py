@@ -1,23 +1,28 @@
 """Every command that README, docs, examples, benchmarks and help texts show is one, and works on the embedded policy.
 
-`train` is run with a few problems and one iteration. Commands that need a server, several processes, or a model or a
-config that is not here (`ONLY_READ`), those of help texts and those of benchmarks are read: verb, flags, keys of
-``--set`` and names of parts have to exist. What names ``my.py`` is run by `tests/test_extending.py`, the tour by
-`tests/test_tour.py`.
+`train` is run with a few problems and one iteration; ``my.yaml`` is what ``presrm config new`` writes; servers and the
+Hub are ones of this machine. Commands of several processes are slow tests. Only read (verb, flags, keys of ``--set``
+and names of parts have to exist) are those of vLLM, whose engine `make test-servers` runs, of help texts, and of
+benchmarks. Those of docs/extending.md are run by `tests/test_extending.py`, the tour by `tests/test_tour.py`.
 """
 
 import ast
 import importlib
+import io
 import json
+import os
 import re
 import shlex
 import shutil
+import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_hub import asked_instead
+from fake_server import FakeServer
 from typer.main import get_command
 
 from presrm import JUDGES, METHODS, SEARCHERS, SPLITTERS, load_config
@@ -28,11 +33,19 @@ EXAMPLES = ROOT / "examples"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(EXAMPLES.glob("*.py"))]
 READ_PAGES = [*sorted((ROOT / "benchmarks").glob("*/*.md")), *sorted((ROOT / "presrm/cli").glob("*.py"))]
 COMMAND = re.compile(r"^ *(?:\$ )?(?:[\w. ]+\| )?(presrm [a-z].*)$", re.MULTILINE)
-ONLY_READ = re.compile(r"https?://|--push-to-hub|my\.yaml|--judge prm|\bmy\.py|my_package")
-ON_A_RUN = re.compile(r"\bruns/.*|pairs\.jsonl")
+ONLY_READ = re.compile(r"engine=vllm|\bmy\.py|my_package")
+ON_A_RUN = re.compile(r"\bruns/.*|pairs\.jsonl|--judge prm")
+ON_A_SERVER = re.compile(r"https?://[^/]+/v1#\S+")
+OF_SEVERAL = re.compile(r"\bray\b|training\.launch")
 REGISTRIES: dict[str, Any] = {"judge": JUDGES, "method": METHODS, "searcher": SEARCHERS, "splitter": SPLITTERS}
 # What is shown -> what is there.
-CONCRETE = {r"\b(?:DIR|BASE)\b": "embedded", r"--num 20\b": "--num 2", r"iterations/\d/": "iterations/2/"}
+CONCRETE = {
+    r"\b(?:DIR|BASE)\b|Qwen/Qwen3-8B": "embedded",
+    r"--num 20\b": "--num 2",
+    r"iterations/\d/": "iterations/2/",
+    r"Qwen/Qwen2\.5-Math-PRM-7B": "prm",  # what `fit-prm` made
+    r"workers: 8, resources: {num_gpus: 1}": "workers: 2",
+}
 WORKED = [
     {"question": f"Tom has {n} cups. Tom buys 2.", "answer": f"{n} + 2 = {n + 2}\n#### {n + 2}"} for n in range(9)
 ]
@@ -55,7 +68,8 @@ def commands(pages: Iterable[Path]) -> list[str]:
 
 SHOWN = commands(PAGES)
 TOLD = set(commands([ROOT / "docs/tour.md"])) - set(commands([page for page in PAGES if page.name != "tour.md"]))
-HERE = [each for each in SHOWN if not ONLY_READ.search(each) and each not in TOLD]
+RUN = [each for each in SHOWN if not ONLY_READ.search(each) and each not in TOLD]
+HERE = [each for each in RUN if not ON_A_SERVER.search(each) and not OF_SEVERAL.search(each)]
 
 
 def read(command: str) -> dict[str, Any]:
@@ -68,14 +82,14 @@ def read(command: str) -> dict[str, Any]:
         _, verb, arguments = verb.resolve_command(context, [*context._protected_args, *context.args])
 
 
-def run(command: str, *more: str) -> None:
+def run(command: str, *more: str, code: int = 0) -> None:
     """Run a command, its places taken by what is there."""
     for shown, there in CONCRETE.items():
         command = re.sub(shown, there, command)
     arguments = [*shlex.split(command)[1:], *more]
     with pytest.raises(SystemExit) as exit_info:
         main(arguments)
-    assert exit_info.value.code == 0, shlex.join(["presrm", *arguments])
+    assert exit_info.value.code == code, shlex.join(["presrm", *arguments])
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -131,7 +145,7 @@ def test_a_command_works(command: str, folder: Path, monkeypatch: pytest.MonkeyP
         run(command, *(word for each in few for word in ("--set", each)))
 
 
-def test_commands_on_a_run_work(folder: Path) -> None:
+def test_commands_on_a_run_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = [word for each in SMALL for word in ("--set", each)]
     settings += ["--set", "training.lora={r: 4, alpha: 8}"]
     run("presrm train --iterations 1 --set watch.num_problems=0 --out made", *settings)
@@ -141,8 +155,56 @@ def test_commands_on_a_run_work(folder: Path) -> None:
         shutil.copytree("made", name)
 
     shutil.copy("made/iterations/2/trees.jsonl", "trees.jsonl")
-    for command in shown:
-        run(re.sub(r"(explain \S+) .+", rf'\1 "{pair}"', command))
+    with asked_instead("hf_token", monkeypatch) as hub:
+        for command in shown:
+            run(re.sub(r"(explain \S+) .+", rf'\1 "{pair}"', command))
+    assert {"model USER/NAME", "dataset USER/NAME-lessons"} == set(hub.repositories)
+    assert all(found.tags for found in hub.repositories.values())
+
+
+@pytest.mark.parametrize("command", [each for each in RUN if ON_A_SERVER.search(each)])
+def test_a_command_works_on_a_server(command: str, folder: Path) -> None:
+    from presrm.engines.hf_loading import load_tokenizer
+
+    reply, tokenizer, paths = "That is so. [[yes]]", load_tokenizer("embedded"), set()
+
+    def answer(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        paths.add(path)
+        if path == "/v1/completions":  # by ids
+            choice = {"text": reply, "token_ids": tokenizer.encode(reply, add_special_tokens=False)}
+        else:
+            choice = {"message": {"role": "assistant", "content": reply}}
+        return 200, {"choices": [{"index": 0, "finish_reason": "stop", **choice}]}
+
+    server = FakeServer(answer)
+    server.longest = 4096
+    try:
+        run(ON_A_SERVER.sub(server.model.model, command))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert paths == {"/v1/completions" if "model.tokenizer" in command else "/v1/chat/completions"}
+    rows = [json.loads(line) for line in Path("solutions.judged.jsonl").read_text("utf-8").splitlines()]
+    assert {step["score"] for row in rows for step in row["judged"]} == {1.0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [each for each in RUN if OF_SEVERAL.search(each)])
+def test_a_command_of_several_processes_works(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    if "kind: ray" in command:
+        pytest.importorskip("ray")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    run("presrm config new --out my.yaml")
+    is_refused = "fsdp2" in command and not torch.cuda.is_available()
+    run(command, *(word for each in SMALLER for word in ("--set", each)), code=2 if is_refused else 0)
+    told = "asks for fsdp2, but accelerate does not shard on a processor" in capsys.readouterr().err
+    assert (told, Path("runs/my/iterations/2/policy/model.safetensors").exists()) == (is_refused, not is_refused)
 
 
 @pytest.mark.parametrize(

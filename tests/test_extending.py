@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from presrm.cli import main
+from presrm.config import shipped_configs
 
 PAGE = (Path(__file__).parent.parent / "docs/extending.md").read_text("utf-8")
 ROWS = re.findall(r"^\| ([a-z ]+?) \| (.+?) \| (.+?) \| .+? \| `(presrm\.\w+)` \|", PAGE, re.MULTILINE)
@@ -68,6 +69,19 @@ def test_the_commands_of_the_page_run_with_its_code(my_parts: Path, command: str
     if command.startswith("$ presrm solve"):
         command += " --engine my.py:Guesser"
     assert run(command) == 0
+
+
+def test_the_training_of_the_page_runs_with_a_judge_of_a_package(my_parts: Path) -> None:
+    [command] = [
+        line for block in SAID.findall(PAGE) for line in block.splitlines() if line.startswith("$ presrm train")
+    ]
+    (my_parts / "my_package").mkdir()
+    code = (my_parts / "my.py").read_text().replace("ArithJudge", "MyJudge")
+    (my_parts / "my_package/judges.py").write_text(code)
+    (my_parts / "mine.yaml").write_text(shipped_configs()["embedded"])
+    few = "num_train=4 --set problems.num_held_out=2 --set evaluation.num_judge_problems=2 --set watch.num_problems=0"
+    assert run(f"{command} --iterations 1 --set search.temperature=1.5 --set threads=1 --set problems.{few}") == 0
+    assert '"no sum to check"' in (my_parts / "runs/mine/iterations/2/trees.jsonl").read_text()
 
 
 def test_the_judge_of_the_page_does_not_empty_a_card(my_parts: Path) -> None:

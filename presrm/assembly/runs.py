@@ -107,6 +107,10 @@ def _prepare(config: Config, progress: Progress) -> None:
     """Refuse what cannot work, before the run folder is touched."""
     require_weights(config.model.id)
     Parts(config, progress, lambda **_: None).check()
+    if config.training.launch is not None:
+        from presrm.training.launched import check_launch
+
+        check_launch(config)
 
 
 def open_trackers(config: Config, run: Path) -> dict[str, Tracker]:

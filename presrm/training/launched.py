@@ -20,6 +20,10 @@ from presrm.training.trainer import PackedTrainer
 from presrm.types import Checkpoint, Lesson
 
 _SHARDING = {"ACCELERATE_USE_FSDP": "FSDP", "ACCELERATE_USE_DEEPSPEED": "DeepSpeed"}
+_REFUSAL = (
+    "training.launch asks for {}, but accelerate does not shard on a processor: every process would hold the whole "
+    "policy; choose a launch without it, or a machine with GPUs"
+)
 
 
 def main(folder: Path) -> None:
@@ -47,7 +51,7 @@ def fit(folder: Path, job: dict[str, Any], is_main: bool) -> Checkpoint:
     """Train in this process."""
     allow_code(job["code"])
     config = Config.model_validate(job["config"])
-    require_sharding("cuda" if torch.cuda.is_available() and config.model.device != "cpu" else "cpu")
+    require_sharding(_device(config))
     if config.threads is not None:
         set_threads(config.threads)
 
@@ -70,6 +74,16 @@ def fit(folder: Path, job: dict[str, Any], is_main: bool) -> Checkpoint:
     return trainer.fit(read_lessons(folder / ROWS), read(job["policy"]), Path(job["out"]), reference=reference)
 
 
+def check_launch(config: Config) -> None:
+    """Refuse a launch that presrm ships where it could not shard: before any work, not when it is started.
+
+    Raises:
+        RequestError: if there is no GPU to shard on.
+    """
+    if isinstance(config.training.launch, str) and _device(config) == "cpu":
+        raise RequestError(_REFUSAL.format(config.training.launch))
+
+
 def require_sharding(device: str) -> None:
     """Refuse to train whole copies where shards were asked for: accelerate does not shard on a processor.
 
@@ -78,10 +92,11 @@ def require_sharding(device: str) -> None:
     """
     for name, wanted in _SHARDING.items():
         if os.environ.get(name, "").lower() == "true" and device == "cpu":
-            raise RequestError(
-                f"training.launch asks for {wanted}, but accelerate does not shard on a processor: every process would "
-                "hold the whole policy; choose a launch without it, or a machine with GPUs"
-            )
+            raise RequestError(_REFUSAL.format(wanted))
+
+
+def _device(config: Config) -> str:
+    return "cuda" if torch.cuda.is_available() and config.model.device != "cpu" else "cpu"
 
 
 def read_lessons(path: Path) -> list[Lesson]:

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
 
 @dataclass
 class Repository:
@@ -57,6 +59,20 @@ def fake_hub(token: str) -> Iterator[Hub]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def asked_instead(token: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Serve one that huggingface_hub takes for the Hub, in this process."""
+    from huggingface_hub import constants
+
+    with fake_hub(token) as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("HF_TOKEN", token)
+        yield hub
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_hub import Hub, fake_hub
+from fake_hub import Hub, asked_instead, fake_hub
 from made_run import make_run
 
 from presrm.assembly.publishing import check_repository, is_publication, push, write_publication
@@ -45,14 +45,7 @@ def made(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch):
-    from huggingface_hub import constants
-
-    with fake_hub(TOKEN) as served:
-        monkeypatch.setattr(constants, "ENDPOINT", served.url)
-        template = served.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with asked_instead(TOKEN, monkeypatch) as served:
         yield served
 
 

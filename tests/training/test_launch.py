@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from presrm.config import Config, ModelConfig, TrainingConfig, load_config, shipped_configs
 from presrm.errors import DivergedError, NoLessonsError, RequestError, RunnerError
 from presrm.training.launch import LESSONS, LaunchedTrainer, command_of
-from presrm.training.launched import read_lessons, require_sharding
+from presrm.training.launched import check_launch, read_lessons, require_sharding
 from presrm.types import Attempt, Checkpoint, Demonstration, PreferencePair, Problem, Step, Stop, Trajectory
 
 ONE = (sys.executable,)
@@ -114,6 +114,13 @@ def test_shards_that_accelerate_does_not_make_are_refused(
     require_sharding("cuda")
     with pytest.raises(RequestError, match=f"asks for {told}, but accelerate does not shard on a processor"):
         require_sharding("cpu")
+
+
+@pytest.mark.parametrize("name", ["fsdp2", "zero3"])
+def test_a_shipped_launch_is_refused_before_any_work_where_nothing_can_be_sharded(name: str) -> None:
+    check_launch(config_of(TWO))
+    with pytest.raises(RequestError, match=f"asks for {name}, but accelerate does not shard on a processor"):
+        check_launch(config_of(name))
 
 
 @pytest.mark.parametrize("name", ["fsdp2", "zero3"])
