@@ -5,7 +5,7 @@ Long, since each stage is a method of its own, with its artefact: read any of th
 
 import random
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from presrm.judging.problems import Judgements, LabelledProblem
 from presrm.judging.recording import RecordingEngine
 from presrm.methods.checkup import Checkup
 from presrm.methods.parts import Parts, Progress
-from presrm.methods.workplace import Workplace, can_adopt, counts, facts, timed
+from presrm.methods.workplace import Workplace, can_adopt, counts, timed
 from presrm.protocols import Engine, ask_judge, keeping
 from presrm.runners.work import Work
 from presrm.seeding import derive_seed
@@ -145,42 +145,31 @@ class Stages:
 
     def search(self, policy: Checkpoint, problems: Sequence[Problem], iteration: IterationDir) -> list[SearchTree]:
         """Search, judged by the weights that ``judge.weights`` says: one tree a problem, ``trees.jsonl``."""
-        size, number = self.parts.config.search.group_size, iteration.number
-        self._starts.setdefault(number, policy)
+        purpose = iteration.name if iteration.part else iteration.number
+        self._starts.setdefault(iteration.number, policy)
 
-        def make(have: int) -> Iterator[list[SearchTree]]:
-            with self.progress.stage(f"M{iteration.name}: search and judge", len(problems)) as advance:
-                advance(have)
-                bounds = (have, len(problems), size)
-                if self.parts.runner is not None:
-                    worker, purpose = self._place.worker(policy, self._judge_of(policy, iteration)), iteration.name
-                    yield from self._place.elsewhere(
-                        worker,
-                        "trees.jsonl",
-                        iteration,
-                        bounds,
-                        lambda a, b: Work("search", number, problems[a:b], a, purpose if iteration.part else number),
-                        advance,
-                    )
-                    return
-                engine = self._place.engine(policy)
-                before = counts(engine)
-                with self._judging(policy, engine, iteration, "search") as recording:
-                    searcher = self.parts.searcher(iteration.name if iteration.part else number)
-                    judge = self.parts.judge(recording)
+        def here(engine: Engine) -> Iterator[Callable[[int, int], list[SearchTree]]]:
+            with self._judging(policy, engine, iteration, "search") as recording:
+                searcher, judge = self.parts.searcher(purpose), self.parts.judge(recording)
 
-                    def work(start: int, end: int) -> list[SearchTree]:
-                        with keeping(recording):  # it may be another engine than that which solves
-                            return list(searcher.search(problems[start:end], engine, judge, start=start))
+                def work(start: int, end: int) -> list[SearchTree]:
+                    with keeping(recording):  # it may be another engine than that which solves
+                        return list(searcher.search(problems[start:end], engine, judge, start=start))
 
-                    num_expansions = 0
-                    for group in self._place.in_groups("trees.jsonl", iteration, engine, bounds, work, advance):
-                        num_expansions += sum(len(tree.expansions) for tree in group)
-                        yield group
-                spent = {**counts(engine, before), "expansions": num_expansions}
-                iteration.run.log(stage="search", iteration=number, **spent)
+                yield work
 
-        return timed(iteration, "search", "trees.jsonl", lambda: iteration.rows(SearchTree, "trees.jsonl", make))
+        return self._place.rows(
+            SearchTree,
+            "trees.jsonl",
+            iteration,
+            "search",
+            "search and judge",
+            (len(problems), self.parts.config.search.group_size),
+            policy,
+            here,
+            lambda a, b: Work("search", iteration.number, problems[a:b], a, purpose),
+            judging=self._judge_of(policy, iteration),
+        )
 
     def judge_problems(self, policy: Checkpoint, iteration: IterationDir) -> list[Problem]:
         """Problems whose solution is a judgement, about those of the iteration: ``judge_problems.jsonl``.
@@ -191,37 +180,31 @@ class Stages:
             NoLessonsError: if nothing is known from which a problem could be made.
         """
         given, number = self.problems(iteration, policy), iteration.number
-        asks = self.parts.config.judge_problems.labels in ("checker", "rollouts", "agreement")
 
-        def make(have: int) -> Iterator[list[LabelledProblem]]:
-            with self.progress.stage(f"M{iteration.name}: label steps", len(given)) as advance:
-                advance(have)
-                if not asks:
-                    yield self.parts.label(given, number)[have:]
-                    return
-                bounds = (have, len(given), self.parts.config.search.group_size)
-                if self.parts.runner is not None:
-                    yield from self._place.elsewhere(
-                        self._place.worker(policy, policy),
-                        "labelled.jsonl",
-                        iteration,
-                        bounds,
-                        lambda a, b: Work("label", number, given[a:b], a),
-                        advance,
-                    )
-                    return
-                engine = self._place.engine(policy)
-                before = counts(engine)
-                with self._place.recording(policy, engine, iteration, "label") as recording:
+        def here(engine: Engine) -> Iterator[Callable[[int, int], list[LabelledProblem]]]:
+            with self._place.recording(policy, engine, iteration, "label") as recording:
+                yield lambda a, b: self.parts.label(given[a:b], number, engine, recording)
 
-                    def work(start: int, end: int) -> list[LabelledProblem]:
-                        return self.parts.label(given[start:end], number, engine, recording)
-
-                    yield from self._place.in_groups("labelled.jsonl", iteration, engine, bounds, work, advance)
-                self.run.log(stage="label", iteration=number, **counts(engine, before))
-
-        name = "labelled.jsonl"
-        labelled = timed(iteration, "label", name, lambda: iteration.rows(LabelledProblem, name, make))
+        if self.parts.config.judge_problems.labels in ("checker", "rollouts", "agreement"):
+            labelled = self._place.rows(
+                LabelledProblem,
+                "labelled.jsonl",
+                iteration,
+                "label",
+                "label steps",
+                (len(given), self.parts.config.search.group_size),
+                policy,
+                here,
+                lambda a, b: Work("label", number, given[a:b], a),
+            )
+        else:  # they are known
+            name = "labelled.jsonl"
+            labelled = timed(
+                iteration,
+                "label",
+                name,
+                lambda: iteration.rows(LabelledProblem, name, lambda have: [self.parts.label(given, number)[have:]]),
+            )
         made = iteration.rows(
             Problem, "judge_problems.jsonl", lambda have: [self.parts.judge_problems(labelled, number)[have:]]
         )
@@ -235,32 +218,21 @@ class Stages:
     def trace(self, policy: Checkpoint, problems: Sequence[Problem], iteration: IterationDir) -> list[SearchTree]:
         """Draw judgements, each scored by the right verdict: one tree a problem, ``traces.jsonl``."""
 
-        def make(have: int) -> Iterator[list[SearchTree]]:
-            with self.progress.stage(f"M{iteration.name}: draw judgements", len(problems)) as advance:
-                advance(have)
-                bounds = (have, len(problems), self.parts.config.search.group_size)
-                if self.parts.runner is not None:
-                    yield from self._place.elsewhere(
-                        self._place.worker(policy, policy),
-                        "traces.jsonl",
-                        iteration,
-                        bounds,
-                        lambda a, b: Work("trace", iteration.number, problems[a:b], a, iteration.name),
-                        advance,
-                    )
-                    return
-                engine = self._place.engine(policy)
-                before = counts(engine)
-                searcher, judge = self.parts.tracer(iteration.name), self.parts.label_judge
+        def here(engine: Engine) -> Iterator[Callable[[int, int], list[SearchTree]]]:
+            searcher, judge = self.parts.tracer(iteration.name), self.parts.label_judge
+            yield lambda a, b: list(searcher.search(problems[a:b], engine, judge, start=a))
 
-                def work(start: int, end: int) -> list[SearchTree]:
-                    return list(searcher.search(problems[start:end], engine, judge, start=start))
-
-                yield from self._place.in_groups("traces.jsonl", iteration, engine, bounds, work, advance)
-                self.run.log(stage="trace", iteration=iteration.number, **counts(engine, before))
-
-        name = "traces.jsonl"
-        return timed(iteration, "trace", name, lambda: iteration.rows(SearchTree, name, make))
+        return self._place.rows(
+            SearchTree,
+            "traces.jsonl",
+            iteration,
+            "trace",
+            "draw judgements",
+            (len(problems), self.parts.config.search.group_size),
+            policy,
+            here,
+            lambda a, b: Work("trace", iteration.number, problems[a:b], a, iteration.name),
+        )
 
     def judge_again(
         self,
@@ -273,46 +245,24 @@ class Stages:
     ) -> list[Judgements]:
         """Have the judge that `policy` is judge candidates again, or the second judge: the artefact `name`."""
 
-        def make(have: int) -> Iterator[list[Judgements]]:
-            with self.progress.stage(
-                f"M{iteration.name}: judge again ({name.partition('.')[0]})", len(items)
-            ) as advance:
-                advance(have)
-                engine = self._place.engine(policy)
-                before = counts(engine)
-                with self._place.recording(policy, engine, iteration, "again") as recording:
-                    judge = self.parts.second_judge(recording) if second else self.parts.judge(recording)
-                    bounds = (have, len(items), self.parts.config.search.group_size)
+        def here(engine: Engine) -> Iterator[Callable[[int, int], list[Judgements]]]:
+            with self._place.recording(policy, engine, iteration, "again") as recording:
+                judge = self.parts.second_judge(recording) if second else self.parts.judge(recording)
+                yield lambda a, b: [Judgements(judged) for judged in ask_judge(judge, items[a:b])]
 
-                    def work(start: int, end: int) -> list[Judgements]:
-                        return [Judgements(judged) for judged in ask_judge(judge, items[start:end])]
-
-                    yield from self._place.in_groups(name, iteration, engine, bounds, work, advance)
-                self.run.log(stage="again", iteration=iteration.number, **counts(engine, before))
-
-        return timed(iteration, "again", name, lambda: iteration.rows(Judgements, name, make))
+        told, size = f"judge again ({name.partition('.')[0]})", (len(items), self.parts.config.search.group_size)
+        return self._place.rows(Judgements, name, iteration, "again", told, size, policy, here)
 
     def propose(
         self, prefixes: Sequence[Trajectory], policy: Checkpoint, iteration: IterationDir, name: str
     ) -> list[Step]:
         """Have a policy propose one next step after each prefix, drawn as the search draws: the artefact `name`."""
 
-        def make(have: int) -> Iterator[list[Step]]:
-            with self.progress.stage(
-                f"M{iteration.name}: propose ({name.partition('.')[0]})", len(prefixes)
-            ) as advance:
-                advance(have)
-                engine = self._place.engine(policy)
-                before = counts(engine)
-                bounds = (have, len(prefixes), self.parts.config.search.group_size)
+        def here(engine: Engine) -> Iterator[Callable[[int, int], list[Step]]]:
+            yield lambda a, b: self.parts.propose(engine, prefixes[a:b], f"{iteration.name}/{a}")
 
-                def work(start: int, end: int) -> list[Step]:
-                    return self.parts.propose(engine, prefixes[start:end], f"{iteration.name}/{start}")
-
-                yield from self._place.in_groups(name, iteration, engine, bounds, work, advance)
-                self.run.log(stage="propose", iteration=iteration.number, **counts(engine, before))
-
-        return timed(iteration, "propose", name, lambda: iteration.rows(Step, name, make))
+        told, size = f"propose ({name.partition('.')[0]})", (len(prefixes), self.parts.config.search.group_size)
+        return self._place.rows(Step, name, iteration, "propose", told, size, policy, here)
 
     def before(self, policy: Checkpoint, iteration: IterationDir) -> Checkpoint | None:
         """The policy that stands before `policy` in the run: M(n-1) of M(n); none before M1."""
@@ -421,35 +371,20 @@ class Stages:
         if validation and not problems:
             return []
 
-        def make(have: int) -> Iterator[list[Answer]]:
-            kind = "validation" if validation else "held-out"
-            with self.progress.stage(f"M{iteration.number}: {kind} problems", len(problems)) as advance:
-                advance(have)
-                bounds = (have, len(problems), self.parts.config.evaluation.group_size)
-                if self.parts.runner is not None:
-                    yield from self._place.elsewhere(
-                        self._place.worker(policy, policy),
-                        f"{stage}.jsonl",
-                        iteration,
-                        bounds,
-                        lambda a, b: Work("answers", iteration.number, problems[a:b], a),
-                        advance,
-                    )
-                    return
-                engine = self._place.engine(policy)
-                before = counts(engine)
-                self.run.remember(facts(engine))
-                yield from self._place.in_groups(
-                    f"{stage}.jsonl",
-                    iteration,
-                    engine,
-                    bounds,
-                    lambda start, end: [*chain.from_iterable(self.parts.answers(problems[start:end], engine, start))],
-                    advance,
-                )
-                self.run.log(stage=stage, iteration=iteration.number, **facts(engine), **counts(engine, before))
+        def here(engine: Engine) -> Iterator[Callable[[int, int], list[Answer]]]:
+            yield lambda a, b: [*chain.from_iterable(self.parts.answers(problems[a:b], engine, a))]
 
-        return timed(iteration, stage, f"{stage}.jsonl", lambda: iteration.rows(Answer, f"{stage}.jsonl", make))
+        return self._place.rows(
+            Answer,
+            f"{stage}.jsonl",
+            iteration,
+            stage,
+            f"{'validation' if validation else 'held-out'} problems",
+            (len(problems), self.parts.config.evaluation.group_size),
+            policy,
+            here,
+            lambda a, b: Work("answers", iteration.number, problems[a:b], a),
+        )
 
     def shadow(self, trees: Sequence[SearchTree], iteration: IterationDir) -> Shadow | None:
         """Compare the judge's scores with the exact checker, where there is one: ``shadow.json``. No reward changes."""

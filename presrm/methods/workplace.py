@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -69,6 +70,58 @@ class Workplace:
             engine, self.loaded = self.loaded.engine, None
             engine.__exit__(None, None, None)
 
+    def rows(
+        self,
+        kind: type[T],
+        name: str,
+        iteration: IterationDir,
+        stage: str,
+        told: str,
+        size: tuple[int, int],
+        policy: Checkpoint,
+        here: Callable[[Engine], Iterator[Callable[[int, int], list[T]]]],
+        elsewhere: Callable[[int, int], Work] | None = None,
+        *,
+        judging: Checkpoint | None = None,
+    ) -> list[T]:
+        """Make an artefact group by group, by a runner where there is one; timed, told, logged and resumed.
+
+        Args:
+            kind: Of its rows.
+            name: Of the artefact.
+            iteration: Where it stands.
+            stage: What metrics call it.
+            told: What progress calls it.
+            size: How many items there are, and how many a group has at most.
+            policy: The policy that works.
+            here: With the engine of `policy` gives what makes the rows of the items from a first to before a last one;
+                a generator, which is closed when all are made.
+            elsewhere: Makes the work of such a group for a runner; none where the stage is always worked here.
+            judging: The policy that judges elsewhere, if it is another one.
+        """
+        num, largest = size
+
+        def make(have: int) -> Iterator[list[T]]:
+            with self.progress.stage(f"M{iteration.name}: {told}", num) as advance:
+                advance(have)
+                bounds = (have, num, largest)
+                if elsewhere is not None and self.parts.runner is not None:
+                    worker = self.worker(policy, judging or policy)
+                    yield from self.elsewhere(worker, name, iteration, bounds, elsewhere, advance)
+                    return
+                engine = self.engine(policy)
+                before, totals, about = counts(engine), Counter[str](), {}
+                if stage in ("answers", "validation"):
+                    about = facts(engine)
+                    self.run.remember(about)
+                with contextmanager(here)(engine) as work:
+                    for group in self.in_groups(name, iteration, engine, bounds, work, advance):
+                        totals.update(_expansions(group))
+                        yield group
+                self.run.log(stage=stage, iteration=iteration.number, **about, **counts(engine, before), **totals)
+
+        return timed(iteration, stage, name, lambda: iteration.rows(kind, name, make))
+
     def in_groups(
         self,
         name: str,
@@ -123,7 +176,7 @@ class Workplace:
         def taken(done: Done) -> list[Any]:
             self.run.ledger.record(done.calls)
             totals.update(done.counts)
-            totals.update(expansions=sum(len(row.expansions) for row in done.rows if isinstance(row, SearchTree)))
+            totals.update(_expansions(done.rows))
             if done.facts and stage == "answers":
                 self.run.remember(done.facts)
             iteration.set_group_size(name, sizes.size)
@@ -169,6 +222,12 @@ class Workplace:
             template_hash=self.parts.prompts.hash,
             iteration=iteration.number,
         )
+
+
+def _expansions(rows: Sequence[Any]) -> dict[str, int]:
+    """How many expansions trees hold; nothing of other rows."""
+    trees = [row for row in rows if isinstance(row, SearchTree)]
+    return {"expansions": sum(len(tree.expansions) for tree in trees)} if trees else {}
 
 
 def can_adopt(engine: Engine) -> bool:
