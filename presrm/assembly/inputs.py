@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from presrm.config import Config
-from presrm.engines.hf_files import locate
+from presrm.engines.hf_files import locate, policy_at, policy_hash
 from presrm.errors import RequestError, UnknownNameError
 from presrm.files.run import hash_path
 from presrm.problems import split_source
@@ -29,6 +29,19 @@ def hash_code(config: Config) -> dict[str, str]:
         key.removeprefix("."): Path(code[0].rpartition(":")[0]) for key, text in names if (code := split_code(text))
     }
     return {f"code of {key}": hash_path(path) for key, path in files.items() if path.suffix == ".py" and path.is_file()}
+
+
+def hash_judging(config: Config, *, asks_policy: bool = True) -> dict[str, Any]:
+    """Tell what judgements of steps depend on, besides prompts and seed; the policy only where it is asked."""
+    return {
+        "model": config.model.model_dump(mode="json", include={"id", "chat_template", "dtype"}),
+        "model_sha256": policy_hash(policy_at(config.model.id)) if asks_policy else None,
+        "judge": config.judge.kind,
+        "judge_settings": config.judge.model_dump(mode="json", exclude={"kind", "tie_tolerance"}),
+        "splitter": config.splitter,
+        "splitter_options": config.splitter_options,
+        **{f"{name}_sha256": found for name, found in hash_code(config).items()},
+    }
 
 
 def _paths(config: Config) -> Iterator[tuple[str, Path]]:

@@ -3,14 +3,14 @@
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from presrm.cli.files import telling_rejected
+from presrm.cli.policies import PolicyOnDemand
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import (
     EMBEDDED,
@@ -18,10 +18,10 @@ from presrm.cli.settings import (
     ModelOption,
     SettingsOption,
     SplitterOption,
-    as_overrides,
+    settings_to_judge,
 )
 from presrm.cli.show import one_line, print_table
-from presrm.config import Config, load_config
+from presrm.config import Config
 from presrm.errors import RequestError
 
 if TYPE_CHECKING:
@@ -78,19 +78,14 @@ def judge_evolve(
       $ presrm judge-steps solutions.jsonl --model DIR --judge first-error --set prompts=evolved
     """
     flags = {"model.id": model, "judge.kind": judge or "pointwise", "prompts": prompts, "seed": seed}
-    config = load_config(
-        EMBEDDED if model == EMBEDDED else None, as_overrides(flags | {"splitter": splitter}, settings)
-    )
+    config = settings_to_judge(flags | {"splitter": splitter}, settings)
     if out is None and not dry_run:
         raise RequestError("--out DIR is missing: name a folder for the prompt set, or use --dry-run")
     from presrm.assembly import judges, parts
-    from presrm.judges import JUDGES
     from presrm.judging.calls import read_labelled, split_rows
     from presrm.judging.evolve import least_budget
-    from presrm.judging.solutions import require_absolute
     from presrm.prompts import PromptSet
 
-    require_absolute(config.judge.kind, JUDGES.factory(config.judge.kind))
     if not judges.asks_policy(config.judge):
         raise RequestError(f"judge {config.judge.kind!r} asks no policy, so it has no instructions")
     if config.runner.kind != "local":
@@ -120,8 +115,7 @@ def _evolve(
     budget: int,
 ) -> "Evolved":
     """Open the engines when they are first needed, and evolve."""
-    from presrm.assembly import engines
-    from presrm.assembly.inputs import hash_code
+    from presrm.assembly.inputs import hash_judging
     from presrm.engines.hf_files import policy_at, policy_hash
     from presrm.files.run import hash_path
     from presrm.judging.evolve import REFLECTION, evolve
@@ -129,34 +123,20 @@ def _evolve(
     progress = RichProgress()
     other = config.model if reflect is None else config.model.model_copy(update={"id": reflect})
     with ExitStack() as stack:
-
-        @cache
-        def open_engine(model: str) -> "Engine":
-            named = config.model if model == config.model.id else other
-            with progress.stage("load the policy", None):
-                engines.limit_threads(config.threads, named)
-                engine = stack.enter_context(engines.open_engine(policy_at(model), named))
-            progress.watch(engine)
-            return engine
-
-        depends_on: dict[str, Any] = {
+        judging = PolicyOnDemand(config.model, config.threads, stack, progress)
+        writing = judging if other == config.model else PolicyOnDemand(other, config.threads, stack, progress)
+        depends_on = {
+            **hash_judging(config),
             "input_sha256": hash_path(file),
-            "model": config.model.model_dump(mode="json", include={"id", "chat_template", "dtype"}),
-            "model_sha256": policy_hash(policy_at(config.model.id)),
             "reflect": other.id,
             "reflect_sha256": policy_hash(policy_at(other.id)),
-            "judge": config.judge.kind,
-            "judge_settings": config.judge.model_dump(mode="json", exclude={"kind", "tie_tolerance", "threshold"}),
-            "splitter": config.splitter,
-            "splitter_options": config.splitter_options,
-            **{f"{name}_sha256": found for name, found in hash_code(config).items()},
         }
         return evolve(
             rows,
             prompts,
             _judge_maker(config),
-            lambda: open_engine(config.model.id),
-            lambda: open_engine(other.id),
+            judging.engine,
+            writing.engine,
             out,
             depends_on,
             progress.stage,

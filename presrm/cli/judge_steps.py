@@ -4,10 +4,10 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -22,6 +22,7 @@ from presrm.cli.files import (
     rejected_path,
     warn_of_uncut,
 )
+from presrm.cli.policies import PolicyOnDemand
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import (
     EMBEDDED,
@@ -30,11 +31,11 @@ from presrm.cli.settings import (
     ModelOption,
     SettingsOption,
     SplitterOption,
-    as_overrides,
+    settings_to_judge,
 )
 from presrm.cli.show import one_line
 from presrm.cli.world import questions_in, warn_outside
-from presrm.config import Config, load_config
+from presrm.config import Config
 from presrm.errors import RequestError
 from presrm.files.jsonl import NoGoodRowError, explain_rejected
 from presrm.files.tables import is_text
@@ -43,7 +44,7 @@ from presrm.types import Status
 if TYPE_CHECKING:
     from presrm.assembly.workers import JudgeElsewhere
     from presrm.judging.solutions import JudgedFile
-    from presrm.protocols import Engine, Judge
+    from presrm.protocols import Judge
 
 _POINTWISE = "pointwise"
 
@@ -107,14 +108,14 @@ def judge_steps(
     if compare is not None:
         _refuse_with_compare(file, out, judge)
     parts = {"model.id": model, "model.engine": engine, "splitter": splitter}
-    configs = {kind: _settings(parts | {"judge.kind": kind}, settings) for kind in _kinds(compare, judge)}
-    _require_absolute(configs)
+    configs = {kind: settings_to_judge(parts | {"judge.kind": kind}, settings) for kind in _kinds(compare, judge)}
     if question is None and (solution is not None or (file not in (None, STANDARD) and is_text(Path(str(file))))):
         raise RequestError(f"{'--solution' if file is None else file} has no question: give it with --question")
     row = None if solution is None else {"question": question, "solution": solution}
     with input_file(file, row) as source, ExitStack() as stack:
         warn_outside(model, questions_in(source) if question is None else [question])
-        policy = _Policy(next(iter(configs.values())), stack)
+        first = next(iter(configs.values()))
+        policy = PolicyOnDemand(first.model, first.threads, stack, RichProgress())
         if compare is not None:
             _compare(source, str(file), configs, policy, question, show)
             return
@@ -187,68 +188,28 @@ def _kinds(compare: str | None, judge: str | None) -> list[str]:
     return kinds
 
 
-def _settings(flags: Mapping[str, str | None], settings: Sequence[str] | None) -> Config:
-    """Choose the settings: the shipped config for the embedded model, the defaults for any other."""
-    return load_config(EMBEDDED if flags["model.id"] == EMBEDDED else None, as_overrides(flags, settings))
+@contextmanager
+def _elsewhere(out: Path, config: Config) -> "Iterator[JudgeElsewhere | None]":
+    """Give what has other processes judge into `out`, where the settings name a runner."""
+    if config.runner.kind == "local":
+        yield None
+        return
+    from presrm.assembly.workers import JudgeElsewhere, make_runner
+    from presrm.engines.hf_files import policy_at
+    from presrm.files.ledger import Ledger
+    from presrm.files.run import LEDGER
 
-
-def _require_absolute(configs: Mapping[str, Config]) -> None:
-    from presrm.judges import JUDGES
-    from presrm.judging.solutions import require_absolute
-
-    for config in configs.values():
-        require_absolute(config.judge.kind, JUDGES.factory(config.judge.kind))
-
-
-class _Policy:
-    """The engine of a command, which is loaded when it is first asked for, and where its work is shown."""
-
-    def __init__(self, config: Config, stack: ExitStack) -> None:
-        self.progress = RichProgress()
-        self._config = config
-        self._stack = stack
-        self._engine: Engine | None = None
-
-    def engine(self) -> "Engine":
-        """Give the engine."""
-        from presrm.assembly import engines
-        from presrm.engines.hf_files import policy_at
-
-        if self._engine is None:
-            with self.progress.stage("load the policy", None):
-                engines.limit_threads(self._config.threads, self._config.model)
-                opened = engines.open_engine(policy_at(self._config.model.id), self._config.model)
-                self._engine = self._stack.enter_context(opened)
-            self.progress.watch(self._engine)
-        return self._engine
-
-    def elsewhere(self, out: Path, config: Config) -> "JudgeElsewhere | None":
-        """Give what has other processes judge into `out`, where the settings name a runner."""
-        if config.runner.kind == "local":
-            return None
-        from presrm.assembly.workers import JudgeElsewhere, make_runner
-        from presrm.engines.hf_files import policy_at
-        from presrm.files.ledger import Ledger
-        from presrm.files.run import LEDGER
-
-        runner = make_runner(config.runner)
-        assert runner is not None
-        self._stack.callback(runner.close)
-        ledger = self._stack.enter_context(Ledger(out.with_name(f"{out.name}.{LEDGER}")))
-        return JudgeElsewhere(runner, config, policy_at(config.model.id), ledger)
-
-    def seconds_spent(self) -> float | None:
-        """Estimate the work so far, as `presrm.groups.Groups` takes it."""
-        from presrm.groups import seconds_spent
-
-        return 0.0 if self._engine is None else seconds_spent(self._engine)
+    runner = make_runner(config.runner)
+    assert runner is not None
+    with closing(runner), Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger:
+        yield JudgeElsewhere(runner, config, policy_at(config.model.id), ledger)
 
 
 def _judge(
     source: Path,
     out: Path,
     config: Config,
-    policy: _Policy,
+    policy: PolicyOnDemand,
     question: str | None,
     *,
     progress_prefix: str = "",
@@ -256,8 +217,7 @@ def _judge(
 ) -> "JudgedFile":
     """Judge into `out`; `rejected_to` is where its rows set aside can be read later, if not beside it."""
     from presrm.assembly import judges, parts
-    from presrm.assembly.inputs import hash_code
-    from presrm.engines.hf_files import policy_at, policy_hash
+    from presrm.assembly.inputs import hash_judging
     from presrm.files.ledger import Ledger
     from presrm.files.run import LEDGER
     from presrm.judging.recording import RecordingEngine
@@ -280,33 +240,27 @@ def _judge(
         ):
             yield judges.make_judge(config.judge, recording, prompts)
 
-    depends_on: dict[str, Any] = {
-        "model": config.model.model_dump(mode="json", include={"id", "chat_template", "dtype"}),
-        "model_sha256": policy_hash(policy_at(config.model.id)) if asks_policy else None,
-        "judge": config.judge.kind,
-        "judge_settings": config.judge.model_dump(mode="json", exclude={"kind", "tie_tolerance"}),
-        "splitter": config.splitter,
-        "splitter_options": config.splitter_options,
+    depends_on = {
+        **hash_judging(config, asks_policy=asks_policy),
         "prompts": prompts.hash,
         "seed": config.seed,
-        **{f"{name}_sha256": found for name, found in hash_code(config).items()},
     }
     where = f", see {rejected_to or rejected_path(None, out)}"
     try:
-        elsewhere = policy.elsewhere(out, config) if asks_policy else None
-        judged = judge_file(
-            source,
-            out,
-            open_judge,
-            parts.make_splitter(config.splitter, config.splitter_options),
-            depends_on,
-            lambda name, total: policy.progress.stage(progress_prefix + name, total),
-            group_size=config.search.group_size,
-            threshold=config.judge.threshold,
-            spent=elsewhere.spent if elsewhere else policy.seconds_spent if asks_policy else lambda: None,
-            question=question,
-            elsewhere=elsewhere,
-        )
+        with _elsewhere(out, config) if asks_policy else nullcontext() as elsewhere:
+            judged = judge_file(
+                source,
+                out,
+                open_judge,
+                parts.make_splitter(config.splitter, config.splitter_options),
+                depends_on,
+                lambda name, total: policy.progress.stage(progress_prefix + name, total),
+                group_size=config.search.group_size,
+                threshold=config.judge.threshold,
+                spent=elsewhere.spent if elsewhere else policy.seconds_spent if asks_policy else lambda: None,
+                question=question,
+                elsewhere=elsewhere,
+            )
     except NoGoodRowError as error:
         error.args = (f"{error}{where}",)
         raise
@@ -339,7 +293,7 @@ def _compare(
     source: Path,
     file: str,
     configs: Mapping[str, Config],
-    policy: _Policy,
+    policy: PolicyOnDemand,
     question: str | None,
     show: int,
 ) -> None:

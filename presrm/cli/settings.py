@@ -45,6 +45,20 @@ def as_overrides(flags: Mapping[str, Any], settings: Sequence[str] | None) -> li
     return [*(f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None), *(settings or [])]
 
 
+def settings_to_judge(flags: Mapping[str, Any], settings: Sequence[str] | None) -> Config:
+    """Choose the settings to judge steps with: the shipped config for the embedded model, the defaults for any other.
+
+    Raises:
+        RequestError: if the scores of the judge compare candidates alone.
+    """
+    from presrm.judges import JUDGES
+    from presrm.judging.solutions import require_absolute
+
+    config = load_config(EMBEDDED if flags["model.id"] == EMBEDDED else None, as_overrides(flags, settings))
+    require_absolute(config.judge.kind, JUDGES.factory(config.judge.kind))
+    return config
+
+
 # What the settings of a run may say of the use of its policies: prompts, steps and numbers. Never what runs them
 # (engine, device, program, address), nor what runs code or loads a model of its own (judge.options).
 _TRUSTED = ("name", "seed", "splitter", "splitter_options", "prompts", "search", "evaluation")

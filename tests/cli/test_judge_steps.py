@@ -313,11 +313,13 @@ def test_standard_input_and_output(run, rows, monkeypatch):
 
 
 def test_a_model_of_yours_is_asked_in_full_sentences():
-    from presrm.cli.judge_steps import _settings
+    from presrm.cli.settings import settings_to_judge
 
-    assert _settings({"model.id": "embedded"}, None).prompts == "compact"
-    assert _settings({"model.id": "./mine", "splitter": None}, []).prompts == "paper"
-    assert _settings({"model.id": "./mine", "splitter": "marker"}, ["prompts=compact"]).prompts == "compact"
+    pointwise = {"judge.kind": "pointwise"}
+    assert settings_to_judge(pointwise | {"model.id": "embedded"}, None).prompts == "compact"
+    assert settings_to_judge(pointwise | {"model.id": "./mine", "splitter": None}, []).prompts == "paper"
+    mine = pointwise | {"model.id": "./mine", "splitter": "marker"}
+    assert settings_to_judge(mine, ["prompts=compact"]).prompts == "compact"
 
 
 def test_every_question_is_in_the_ledger_beside_the_output(run, rows, monkeypatch):
