@@ -22,6 +22,24 @@ def scripted_policy(monkeypatch):
 
 
 @pytest.fixture
+def requests(monkeypatch):
+    """What a policy that always says 4 was asked."""
+    asked = []
+
+    class Engine(ScriptedEngine):
+        def generate(self, requests):
+            asked.extend(requests)
+            return super().generate(requests)
+
+    monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: Engine(lambda prompt, rng: "#### 4"))
+    return asked
+
+
+def sets(*settings):
+    return [flag for setting in settings for flag in ("--set", setting)]
+
+
+@pytest.fixture
 def problems(tmp_path):
     path = tmp_path / "sums.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
@@ -48,36 +66,19 @@ def test_samples_and_results_have_the_shape_of_the_harness(run, problems, tmp_pa
         (["--samples", "3"], 3, Sampling(0.6, 0.8, 77)),
     ],
 )
-def test_solutions_are_drawn_as_the_settings_say(run, problems, tmp_path, monkeypatch, flags, num, sampling):
-    requests = []
-
-    class Engine(ScriptedEngine):
-        def generate(self, asked):
-            requests.extend(asked)
-            return super().generate(asked)
-
-    monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: Engine(lambda prompt, rng: "#### 4"))
+def test_solutions_are_drawn_as_the_settings_say(run, problems, tmp_path, requests, flags, num, sampling):
     settings = ["evaluation.max_tokens=77", "search.temperature=0.6", "search.top_p=0.8", "evaluation.group_size=3"]
-    sets = [flag for setting in settings for flag in ("--set", setting)]
-    ended = run("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out", *flags, *sets)
+    ended = run("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out", *flags, *sets(*settings))
     assert ended.code == 0, ended.err
     assert [(request.num, request.sampling) for request in requests] == [(num, sampling)] * 10
     assert len({request.seed for request in requests}) == 10
 
 
 @pytest.mark.parametrize("way", ["search.kind=best-of-n", "search.unit=solution"])
-def test_whole_solutions_of_a_search_end_with_the_limit_of_an_evaluation(run, problems, tmp_path, monkeypatch, way):
-    requests = []
-
-    class Engine(ScriptedEngine):
-        def generate(self, asked):
-            requests.extend(asked)
-            return super().generate(asked)
-
-    monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: Engine(lambda prompt, rng: "#### 4"))
+def test_whole_solutions_of_a_search_end_with_the_limit_of_an_evaluation(run, problems, tmp_path, requests, way):
     settings = [way, "evaluation.max_tokens=77", "search.max_steps=9", "judge.verdict=explained"]
-    sets = [flag for setting in settings for flag in ("--set", setting)]
-    call = ("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out", "--search", "greedy", *sets)
+    call = ("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out", "--search", "greedy")
+    call += (*sets(*settings),)
     assert run(*call).code == 0
     assert {request.sampling.max_tokens for request in requests if request.num == 6} == {77}
     assert run(*call, "--set", "search.max_step_tokens=9").code == 0, "what bounds nothing may change"
