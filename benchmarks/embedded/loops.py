@@ -11,13 +11,13 @@ derive from --seed, which no tuning has used. Tokens are those drawn and read to
 import argparse
 import json
 import random
-from collections import Counter
 from pathlib import Path
 
 from presrm.assembly.runs import train
 from presrm.cli.progress import RichProgress
 from presrm.config import load_config
 from presrm.judges import JUDGES
+from presrm.report.facts import read_facts
 from presrm.types import Candidates, Judgement
 
 LOOP, RLSR, OTHER = "embedded", "embedded-rlsr", "embedded-self-rewarding"
@@ -37,7 +37,6 @@ WAYS: dict[str, tuple[str, list[str]]] = {
     "rlsr made-up": ("embedded-rlsr-self", ["search.kind=best-of-n"]),
     "rlsr made-up steps": ("embedded-rlsr-self", []),
 }
-MEASURES = ("answers", "health", "signs")
 
 
 class RandomJudge:
@@ -75,7 +74,7 @@ def main() -> None:
             settings = [f"model.id={policy}", f"seed={options.seed}", *changes, *options.set]
             out = options.out / f"{policy.name}-{way.replace(' ', '-')}"
             summaries = train(load_config(config, settings), out, RichProgress())
-            spent = tokens(out)
+            facts = read_facts(out)
             for summary in summaries:
                 siblings, vs_first, accuracy = summary.health.siblings, summary.vs_first, summary.scores.accuracy
                 change = (vs_first and vs_first.difference.value) or 0.0
@@ -91,7 +90,7 @@ def main() -> None:
                     "sibling_pairs": siblings and siblings.accuracy.right.num,
                     "pairs": summary.num_lessons,
                     "steps": summary.scores.mean_steps,
-                    "tokens": spent[summary.number],
+                    "tokens": facts.num_tokens(summary.number),
                     "shadow": shadows(out / "iterations" / str(summary.number)),
                 }
                 print(json.dumps(row), flush=True)
@@ -114,16 +113,6 @@ def shadows(iteration: Path) -> list[dict[str, float | int | None]]:
                 }
             )
     return rows
-
-
-def tokens(run: Path) -> Counter[int]:
-    """Tokens drawn and read in each iteration to make its policy."""
-    spent: Counter[int] = Counter()
-    for line in (run / "metrics.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        if row.get("stage") not in MEASURES and row.get("iteration"):
-            spent[row["iteration"]] += row.get("tokens_generated", 0) + row.get("tokens_read", 0)
-    return spent
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ appended; what stands there, and what a run has done, is not done again.
 
 import argparse
 import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from presrm.assembly.runs import train
 from presrm.cli.progress import RichProgress
 from presrm.config import Config, load_config
 from presrm.evaluation.answers import compare_outcomes
+from presrm.report.facts import read_facts
 
 EXACT = ["judge.kind=checker"]
 WHOLE = [
@@ -53,7 +53,6 @@ WAYS: dict[str, list[str]] = {
     "rlsr steps": [*RLSR[:2], "judge.kind=pointwise", "judge.gate=true", *GRADIENT],
 }
 KNOWS_ANSWERS = {"checker", "random", "noisy 10", "noisy 20", "noisy 30"}
-MEASURES = ("answers", "health", "signs")
 
 
 def settings(way: str, seed: int, m1: Path, words: Path, more: list[str]) -> Config:
@@ -106,7 +105,7 @@ def run_way(way: str, seed: int, options: argparse.Namespace) -> None:
     run = options.out / "-".join(filter(None, (way.replace(" ", "-"), str(seed), options.name)))
     progress = RichProgress()
     summaries = train(config, run, progress)
-    spent = tokens(run)
+    facts = read_facts(run)
     svamp = load_benchmark(str(options.words / "svamp.jsonl"), config, None, "gsm8k")
     table = options.out / "results.jsonl"
     known = set(table.read_text("utf-8").splitlines()) if table.exists() else set()
@@ -138,22 +137,12 @@ def run_way(way: str, seed: int, options: argparse.Namespace) -> None:
             "pairs": summary.num_lessons,
             "dropped": summary.dropped,
             "steps": summary.scores.mean_steps,
-            "tokens": spent[number],
+            "tokens": facts.num_tokens(number),
         }
         if (line := json.dumps(row)) not in known:
             with table.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
         print(line, flush=True)
-
-
-def tokens(run: Path) -> Counter[int]:
-    """Tokens drawn and read in each iteration to make its policy."""
-    spent: Counter[int] = Counter()
-    for line in (run / "metrics.jsonl").read_text("utf-8").splitlines():
-        row = json.loads(line)
-        if row.get("stage") not in MEASURES and row.get("iteration"):
-            spent[row["iteration"]] += row.get("tokens_generated", 0) + row.get("tokens_read", 0)
-    return spent
 
 
 if __name__ == "__main__":

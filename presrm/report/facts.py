@@ -34,6 +34,8 @@ STAGES = {
     "health": "judge health",
 }
 """What takes time in an iteration, by its name in ``metrics.jsonl``."""
+MEASURES = ("answers", "validation", "health")
+"""Of these, what measures a policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,11 @@ class RunFacts:
                 before, **{name: (getattr(before, name) or 0) + value for name, value in added.items()}
             )
         return tuple(costs.values())
+
+    def num_tokens(self, iteration: int) -> int:
+        """Count the tokens drawn and read to make the policy of an iteration; its measurement apart."""
+        made = (cost for cost in self.costs if cost.iteration == iteration and cost.stage not in MEASURES)
+        return sum((cost.tokens_generated or 0) + (cost.tokens_read or 0) for cost in made)
 
 
 @dataclass(frozen=True, slots=True)

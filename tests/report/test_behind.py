@@ -1,5 +1,6 @@
 """What stands behind the figures of a run: the same from the same folder, and harmless whatever its texts are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,19 @@ def test_right_solutions_are_counted_by_their_number_of_steps(run: Path) -> None
     assert found.keys() == {1, 2, 3}
     assert sum(figure.num for figure in found[1].values()) == 60
     assert sum(figure.num_hits for figure in found[3].values()) == 50
+
+
+def test_tokens_of_a_policy_are_those_that_made_it_over_all_starts(run: Path) -> None:
+    rows = (
+        {"iteration": 2, "stage": "search", "tokens_generated": 30, "tokens_read": 500},
+        {"iteration": 2, "stage": "search", "tokens_generated": 3},
+        {"iteration": 2, "stage": "label", "seconds": 2.0},
+        {"iteration": 2, "stage": "validation", "tokens_generated": 1000},
+        {"iteration": 2, "stage": "health", "tokens_generated": 1000},
+        {"iteration": 3, "stage": "again", "tokens_read": 7},
+    )
+    facts = replace(read_facts(run), metrics=rows)
+    assert [facts.num_tokens(number) for number in (1, 2, 3)] == [0, 533, 7]
 
 
 def test_loss_and_margin_are_told_from_the_first_step_to_the_last(run: Path) -> None:
