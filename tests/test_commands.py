@@ -2,8 +2,8 @@
 
 `train` is run with a few problems and one iteration; ``my.yaml`` is what ``presrm config new`` writes; servers and the
 Hub are ones of this machine. Commands of several processes are slow tests. Only read (verb, flags, keys of ``--set``
-and names of parts have to exist) are those of vLLM, whose engine `make test-servers` runs, of help texts, and of
-benchmarks. Those of docs/extending.md are run by `tests/test_extending.py`, the tour by `tests/test_tour.py`.
+and names of parts have to exist) are those of vLLM (`make test-servers` runs the engine) and SGLang, of help texts, and
+of benchmarks. Those of docs/extending.md are run by `tests/test_extending.py`, the tour by `tests/test_tour.py`.
 """
 
 import ast
@@ -33,7 +33,7 @@ EXAMPLES = ROOT / "examples"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(EXAMPLES.glob("*.py"))]
 READ_PAGES = [*sorted((ROOT / "benchmarks").glob("*/*.md")), *sorted((ROOT / "presrm/cli").glob("*.py"))]
 COMMAND = re.compile(r"^ *(?:\$ )?(?:[\w. ]+\| )?(presrm [a-z].*)$", re.MULTILINE)
-ONLY_READ = re.compile(r"engine=vllm|\bmy\.py|my_package")
+ONLY_READ = re.compile(r"engine=(?:vllm|sglang)|\bmy\.py|my_package")
 ON_A_RUN = re.compile(r"\bruns/.*|pairs\.jsonl|--judge prm")
 ON_A_SERVER = re.compile(r"https?://[^/]+/v1#\S+")
 OF_SEVERAL = re.compile(r"\bray\b|training\.launch")
