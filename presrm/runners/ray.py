@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import ray
 from pydantic import Field
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError, RayTaskError
 
 from presrm.errors import PresrmError, RunnerError
 from presrm.runners.work import Done, Open, Work
@@ -18,13 +18,16 @@ logger = logging.getLogger(__name__)
 
 _MOST_DEATHS = 3  # on one piece of work: then it is the work that kills
 _AHEAD = 2  # results for each worker that may wait for an earlier one
+_PATIENCE = 60.0  # seconds without any worker until that is told
+_GONE = (ActorDiedError, ActorUnavailableError, ObjectLostError)  # the last: what it gave went with its machine
 
 
 class RayRunner:
     """Has groups worked by actors, each of which holds a loaded policy until another one is wanted.
 
-    An actor that dies is replaced, and its group is done again. Results are handed on in order; while an early group is
-    late, no more than a few later ones for each worker are begun.
+    An actor is given work once it is up, so that one for which a cluster has no room, or no room any more, holds up
+    nothing. One that dies is replaced, and its group is done again. Results are handed on in order; while an early
+    group is late, no more than a few later ones for each worker are begun.
 
     Args:
         address: ``local``: Ray is started on this machine, and ends with the command. ``auto``: the cluster that this
@@ -47,15 +50,14 @@ class RayRunner:
         self._has_begun = False
         self._worker: Open | None = None
         self._actors: list[Any] = []
+        self._coming: dict[Any, Any] = {}
         self._idle: list[Any] = []
+        self._num_failed = 0
 
     def map(self, worker: Open, work: Iterable[Work]) -> Iterator[Done]:
         """Do work by actors; see `presrm.runners.work.Runner`."""
         self._begin()
-        if worker != self._worker:
-            self._release()
-            self._worker = worker
-            self._idle = [self._new_actor() for _ in range(self._num)]
+        self._hold(worker)
         todo, rest = deque[tuple[int, Work, int]](), enumerate(work)
         running: dict[Any, tuple[tuple[int, Work, int], Any]] = {}
         finished: dict[int, Done] = {}
@@ -76,7 +78,7 @@ class RayRunner:
                 if given in finished:
                     yield finished.pop(given)
                     given += 1
-                elif running:
+                elif running or todo or not is_over:
                     self._take_one(running, todo, finished)
                 else:
                     return
@@ -90,28 +92,53 @@ class RayRunner:
         todo: deque[tuple[int, Work, int]],
         finished: dict[int, Done],
     ) -> None:
-        """Wait until one piece is done, or its actor has died."""
-        [reference], _ = ray.wait(list(running), num_returns=1)
+        """Wait until an actor is up, or one piece is done, or its actor has died."""
+        while not (done := ray.wait([*running, *self._coming], num_returns=1, timeout=_PATIENCE)[0]):
+            if not running:
+                logger.warning("no worker is up yet; each of them takes %s of the cluster", self._resources)
+        [reference] = done
+        if reference in self._coming:
+            self._welcome(reference)
+            return
         (number, item, num_deaths), actor = running.pop(reference)
         try:
             finished[number] = ray.get(reference)
-        except (ActorDiedError, ActorUnavailableError) as error:
+        except _GONE as error:
             if num_deaths + 1 == _MOST_DEATHS:
                 raise RunnerError(
                     f"{_MOST_DEATHS} workers died on the same group ({item.stage}, from problem {item.start} on): "
                     f"{_first_line(error)}"
                 ) from error
             logger.warning("a worker died (%s): its group is done again", _first_line(error))
-            ray.kill(actor)
-            self._actors.remove(actor)
             todo.appendleft((number, item, num_deaths + 1))
-            actor = self._new_actor()
+            self._replace(actor)
         except RayTaskError as error:
+            self._idle.append(actor)
             cause = error.cause
             if isinstance(cause, PresrmError):
                 raise cause from None
             raise RunnerError(f"a worker failed: {type(cause).__name__}: {_first_line(cause)}") from error
-        self._idle.append(actor)
+        else:
+            self._idle.append(actor)
+
+    def _welcome(self, reference: Any) -> None:
+        """Take an actor that is up, or make another one in place of one that died before it was."""
+        actor = self._coming.pop(reference)
+        try:
+            ray.get(reference)
+        except _GONE as error:
+            self._num_failed += 1
+            if self._num_failed == _MOST_DEATHS:
+                raise RunnerError(f"{_MOST_DEATHS} workers died before they were up: {_first_line(error)}") from error
+            self._replace(actor)
+        else:
+            self._num_failed = 0
+            self._idle.append(actor)
+
+    def _replace(self, actor: Any) -> None:
+        ray.kill(actor)
+        self._actors.remove(actor)
+        self._add_actor()
 
     def close(self) -> None:
         """End the actors, and Ray where it was begun here."""
@@ -134,17 +161,25 @@ class RayRunner:
             raise RunnerError(f"runner.options.address: no Ray at {self._address!r}: {_first_line(error)}") from error
         self._has_begun = True
 
-    def _new_actor(self) -> Any:
+    def _hold(self, worker: Open) -> None:
+        """Have actors that hold `worker`, and no other one."""
+        if worker != self._worker:
+            self._release()
+            self._worker = worker
+            for _ in range(self._num):
+                self._add_actor()
+
+    def _add_actor(self) -> None:
         known = {name: self._resources[name] for name in ("num_cpus", "num_gpus") if name in self._resources}
         own = {name: amount for name, amount in self._resources.items() if name not in known}
-        actor = ray.remote(_Worker).options(**known, resources=own or None, max_restarts=0).remote(self._worker)
+        actor: Any = ray.remote(_Worker).options(**known, resources=own or None, max_restarts=0).remote(self._worker)
         self._actors.append(actor)
-        return actor
+        self._coming[actor.is_up.remote()] = actor
 
     def _release(self) -> None:
         for actor in self._actors:
             ray.kill(actor)
-        self._actors, self._idle, self._worker = [], [], None
+        self._actors, self._coming, self._idle, self._worker, self._num_failed = [], {}, [], None, 0
 
 
 class _Worker:
@@ -153,6 +188,9 @@ class _Worker:
     def __init__(self, worker: Open) -> None:
         self._open = worker
         self._do: Callable[[Work], Done] | None = None
+
+    def is_up(self) -> None:
+        """Come back once the process runs."""
 
     def work(self, work: Work) -> Done:
         if self._do is None:
