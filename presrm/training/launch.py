@@ -9,6 +9,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
@@ -92,6 +93,7 @@ class LaunchedTrainer:
             "reference": None if reference is None else _plain(reference),
             "out": str(out),
             "code": sorted(allowed_code()),
+            "begun": time.time_ns(),  # tells it from the same job, begun again
         }
         (folder / JOB).write_text(json.dumps(job, indent=1) + "\n", "utf-8")
         with self._stage("training in a launch of its own", None):

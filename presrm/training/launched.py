@@ -3,7 +3,10 @@
 import json
 import os
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -33,6 +36,7 @@ def main(folder: Path) -> None:
         PresrmError: as the training; the main process also writes it to the folder.
     """
     job = json.loads((folder / JOB).read_text("utf-8"))
+    Thread(target=_leave_with, args=(folder, job["begun"]), daemon=True).start()
     # Asked of the launcher: accelerate's own state would be fixed before the trainer says on which device it trains.
     is_main = os.environ.get("RANK", "0") == "0"
     try:
@@ -45,6 +49,18 @@ def main(folder: Path) -> None:
     if is_main:
         told = {"model": made.model, "adapter": None if made.adapter is None else str(made.adapter)}
         (folder / JOB).write_text(json.dumps({**job, "made": told}, indent=1) + "\n", "utf-8")
+
+
+def _leave_with(folder: Path, begun: int) -> None:
+    """End this process once its job is gone or was begun again: launchers leave it behind where a run is killed."""
+    while True:
+        with suppress(ValueError):  # it is just being written
+            try:
+                if json.loads((folder / JOB).read_text("utf-8"))["begun"] != begun:
+                    os._exit(1)
+            except FileNotFoundError:
+                os._exit(1)
+        time.sleep(1)
 
 
 def fit(folder: Path, job: dict[str, Any], is_main: bool) -> Checkpoint:
