@@ -46,7 +46,7 @@ def as_overrides(flags: Mapping[str, Any], settings: Sequence[str] | None) -> li
 
 
 def settings_to_judge(flags: Mapping[str, Any], settings: Sequence[str] | None) -> Config:
-    """Choose the settings to judge steps with: the shipped config for the embedded model, the defaults for any other.
+    """Choose the settings to judge steps with, as `settings_for` does.
 
     Raises:
         RequestError: if the scores of the judge compare candidates alone.
@@ -54,7 +54,7 @@ def settings_to_judge(flags: Mapping[str, Any], settings: Sequence[str] | None) 
     from presrm.judges import JUDGES
     from presrm.judging.solutions import require_absolute
 
-    config = load_config(EMBEDDED if flags["model.id"] == EMBEDDED else None, as_overrides(flags, settings))
+    config = settings_for([flags["model.id"] or ""], as_overrides(flags, settings))
     require_absolute(config.judge.kind, JUDGES.factory(config.judge.kind))
     return config
 

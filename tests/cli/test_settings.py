@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from presrm.cli.settings import settings_for
+from presrm.cli.settings import settings_for, settings_to_judge
 from presrm.config import Config, load_config
 
 
@@ -44,3 +44,11 @@ def test_options_of_a_judge_are_not_taken(tmp_path: Path) -> None:
         [beside(tmp_path, "judge={kind: listwise, options: {meta: true}, votes: 2, temperature: 1}")], []
     )
     assert (config.judge.kind, config.judge.votes, config.judge.options) == ("listwise", 2, {})
+
+
+def test_steps_are_judged_with_the_prompts_that_the_judge_was_trained_with(tmp_path: Path) -> None:
+    policy = beside(tmp_path, "judge={kind: pointwise, max_tokens: 17}")
+    config = settings_to_judge({"model.id": policy, "judge.kind": "first-error"}, ["threads=1"])
+    assert (config.prompts, config.judge.kind, config.judge.max_tokens) == ("compact", "first-error", 17)
+    assert config.model.id == policy
+    assert settings_to_judge({"model.id": str(tmp_path), "judge.kind": "pointwise"}, None).prompts == Config().prompts
