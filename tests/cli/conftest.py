@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
+import presrm.assembly.evaluation
+import presrm.assembly.parts
+import presrm.assembly.probe  # noqa: F401 (before a test puts something in the place of what they import)
 from presrm.cli import main
 
 
