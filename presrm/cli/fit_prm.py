@@ -29,7 +29,10 @@ def fit_prm(
         bool, typer.Option("--soft", help="Learn the probabilities themselves, not whether they reach one half.")
     ] = False,
     separator: Annotated[
-        str, typer.Option("--separator", metavar="TEXT", help="Text behind each step. [a line break]")
+        str,
+        typer.Option(
+            "--separator", metavar="TEXT", help="Text behind each step. [default: a line break]", show_default=False
+        ),
     ] = "\n",
     settings: SettingsOption = None,
 ) -> None:
