@@ -107,7 +107,7 @@ def _parser_errors() -> tuple[type[Exception], ...]:
     from latex2mathml import exceptions
 
     own = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    return (*own, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+    return (*own, ArithmeticError, AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
 
 
 def _known(element: Element) -> Formula:
