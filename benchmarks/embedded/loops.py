@@ -96,10 +96,14 @@ def main() -> None:
                 print(json.dumps(row), flush=True)
 
 
+def _round(file: Path) -> int:
+    return int(file.parent.name)
+
+
 def shadows(iteration: Path) -> list[dict[str, float | int | None]]:
     """What the exact checker says of the attempts behind a policy, a row a round: where a method has such a shadow."""
     rows = []
-    for file in [*sorted(iteration.glob("rounds/*/shadow.json")), iteration / "shadow.json"]:
+    for file in [*sorted(iteration.glob("rounds/*/shadow.json"), key=_round), iteration / "shadow.json"]:
         if file.exists() and (seen := json.loads(file.read_text())) is not None:
             known = seen["judged"]["num"]
             rows.append(

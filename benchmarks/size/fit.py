@@ -3,8 +3,8 @@
     python benchmarks/size/fit.py --pairs 10000 100000 1000000
 
 Writes a file of pairs, starts `presrm fit` on the embedded policy, and reads the most memory that the process has held
-once all pairs are read, encoded and laid out, 4,096 lessons of them scored. Then it stops the command: what follows,
-optimiser steps, holds no more.
+once all pairs are read and encoded, and some of them scored. Then it stops the command: its optimiser steps are not
+measured.
 """
 
 import argparse

@@ -13,7 +13,7 @@ from transformers import LogitsProcessor
 from presrm.protocols import Sampling
 
 _AT_ONCE = 64  # numbers that a row takes from its stream at a time
-_LIKELIEST = 64  # tokens that hold most nuclei; to sort a vocabulary takes five times as long as to find them
+_LIKELIEST = 64  # tokens that hold most nuclei; to sort a vocabulary takes longer than to find them
 
 
 class Draws(LogitsProcessor):
