@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import psutil
@@ -34,7 +35,6 @@ from transformers import (
 )
 from trl import DPOConfig, DPOTrainer
 
-from presrm.config import TrainingConfig
 from presrm.engines.hf_loading import load_policy
 from presrm.training.packed import LessonTrainer
 from presrm.training.preference import DPO
@@ -62,6 +62,15 @@ RANDOM = {
         num_key_value_heads=2,
         tie_word_embeddings=True,
     ),
+    "random:qwen2.5-1.5b": Qwen2Config(
+        vocab_size=151936,
+        hidden_size=1536,
+        intermediate_size=8960,
+        num_hidden_layers=28,
+        num_attention_heads=12,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    ),
     "random:qwen2.5-7b": Qwen2Config(
         vocab_size=152064,
         hidden_size=3584,
@@ -75,7 +84,10 @@ RANDOM = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured: ``prompt`` tokens, ``depth`` steps of ``step`` tokens, one rejected candidate a step."""
+    """What is measured: ``prompt`` tokens, ``depth`` steps of ``step`` tokens, one rejected candidate a step.
+
+    An optimiser step has ``trees`` of these; TRL takes ``trl_batch`` pairs at a time, we rows of ``pack_tokens``.
+    """
 
     what: str
     trainer: str
@@ -86,6 +98,10 @@ class Case:
     dtype: str
     lora: bool
     checkpointing: bool
+    trees: int
+    trl_batch: int
+    liger: bool
+    pack_tokens: int
 
 
 class TRLOnIds(DPOTrainer):
@@ -146,33 +162,39 @@ def main() -> None:
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Time the second of two optimiser steps; the first warms up, and our trainer computes its reference there.
+    """Time an optimiser step; before it one warms up, where our trainer computes its reference, too.
 
     On a CPU the first step has as many pairs as the second, but short ones: warming up at full size would double the
-    hours and warm nothing more. On a GPU it has the same shape, for kernels are compiled for shapes.
+    hours and warm nothing more. On a GPU it has the same shape, for kernels are compiled for shapes, a second time once
+    they change; there the median of the last three of five steps counts.
     """
     model = load(case)
     loaded, loaded_peak = memory()
-    warm = (case.prompt, case.step) if DEVICE == "cuda" else (8, 4)
-    pairs = [
-        *tree(*warm, case.depth, model.config.vocab_size, seed=1),
-        *tree(case.prompt, case.step, case.depth, model.config.vocab_size),
+    shape, vocab = (case.prompt, case.step), model.config.vocab_size
+    shapes = [shape] * 5 if DEVICE == "cuda" else [(8, 4), shape]
+    each = [
+        tree(*of, case.depth, vocab, seed) for seed, of in enumerate(of for of in shapes for _ in range(case.trees))
     ]
+    pairs = [pair for one in each for pair in one]
     watch = Watch()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = make_trainer(case, model, pairs, watch, folder, optim="adamw_torch", learning_rate=1e-6)
+        optim = "adamw_torch_fused" if DEVICE == "cuda" else "adamw_torch"
+        trainer = make_trainer(
+            case, model, pairs, watch, folder, num_steps=len(shapes), optim=optim, learning_rate=1e-6
+        )
         trainer.model.get_input_embeddings().register_forward_pre_hook(watch.count)
         trainer.train()
     _, peak = memory()
-    logged = trainer.state.log_history[1]
+    logged = trainer.state.log_history[len(shapes) - 1]
     return {
-        "seconds": watch.seconds[1],
-        "tokens": watch.tokens[1],
+        "seconds": median(watch.seconds[-3:] if DEVICE == "cuda" else watch.seconds[-1:]),
+        "tokens": watch.tokens[-1],
         "loss": logged["loss"],
         "grad_norm": float(logged["grad_norm"]),
         "memory_loaded": loaded,
         "memory_peak": peak if peak > loaded_peak else None,  # unknown where loading took more than training
         "layer_parameters": model.base_model.num_parameters(exclude_embeddings=True),
+        "head_parameters": model.get_output_embeddings().weight.numel(),
     }
 
 
@@ -232,9 +254,10 @@ def make_trainer(
     callback: TrainerCallback,
     folder: str,
     name: str | None = None,
+    num_steps: int = 2,
     **how: Any,
 ) -> Trainer:
-    """Build either trainer for two optimiser steps, of one half of the pairs each, in order."""
+    """Build either trainer for some optimiser steps, of equally many of the pairs each, in order."""
     how |= {
         "output_dir": folder,
         "num_train_epochs": 1,
@@ -248,27 +271,29 @@ def make_trainer(
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
     }
-    half = len(pairs) // 2
+    if case.liger:  # not its loss: it would take the place of ours and of TRL's
+        kernels = {"fused_linear_cross_entropy": False, "cross_entropy": False}
+        how |= {"use_liger_kernel": True, "liger_kernel_config": kernels}
+    share = len(pairs) // num_steps
     if (name or case.trainer) == "trl":
-        return trl_trainer(case, model, pairs, callback, how | {"gradient_accumulation_steps": half})
+        how |= {"per_device_train_batch_size": case.trl_batch}
+        return trl_trainer(case, model, pairs, callback, how | {"gradient_accumulation_steps": share // case.trl_batch})
     arguments = TrainingArguments(**how)
     if case.lora:
         set_seed(arguments.seed)
         model = get_peft_model(model, LORA)
-    steps = [tuple(range(half)), tuple(range(half, 2 * half))]
-    pack_tokens = TrainingConfig().pack_tokens
-    return LessonTrainer(model, arguments, pairs, steps, pack_tokens=pack_tokens, callbacks=[callback])
+    steps = [tuple(range(first, first + share)) for first in range(0, len(pairs), share)]
+    return LessonTrainer(model, arguments, pairs, steps, pack_tokens=case.pack_tokens, callbacks=[callback])
 
 
 def trl_trainer(
     case: Case, model: Any, pairs: Sequence[LessonTokens], callback: TrainerCallback, how: dict[str, Any]
 ) -> Trainer:
-    """Build TRL's: one pair, which is two rows, at a time; whatever is not named here is its default."""
+    """Build TRL's: a pair is two rows; whatever is not named here is its default."""
     names = ("prompt_ids", "chosen_ids", "rejected_ids")
     rows = [dict(zip(names, (pair.prefix, *pair.replies), strict=True)) for pair in pairs]
     arguments = DPOConfig(
         **how,
-        per_device_train_batch_size=1,
         precompute_ref_log_probs=True,
         max_length=None,  # by default longer pairs are cut
         train_sampling_strategy="sequential",

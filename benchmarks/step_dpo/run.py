@@ -4,9 +4,9 @@
     python benchmarks/step_dpo/run.py --summary results.jsonl      # the table, and a plot beside the file
 
 Each shape, as `100x30`, is a prompt of 100 tokens and steps of 30; at depth L a tree has L pairs, one rejected
-candidate a step, and is one optimiser step of either trainer. First both train two steps on the shallowest tree of each
-shape, and their losses and gradients have to agree. Then they take turns, every measurement in a process of its own.
-`case.py` says what exactly is measured.
+candidate a step, and is one optimiser step of either trainer, or one of `--trees`. First both train two steps on the
+shallowest tree of each shape, and their losses and gradients have to agree. Then they take turns, every measurement in
+a process of its own. `case.py` says what exactly is measured.
 """
 
 import argparse
@@ -25,7 +25,9 @@ from matplotlib.figure import Figure
 HERE = Path(__file__).parent
 TOLERANCE = 1e-4
 QUIET = {"TQDM_DISABLE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "PYTHONWARNINGS": "ignore"}
-SETTING = ("model", "device", "threads", "dtype", "lora", "checkpointing")
+SETTING = ("model", "device", "threads", "dtype", "lora", "checkpointing", "trees", "trl_batch", "liger", "pack_tokens")
+LATER = {"trees": 1, "trl_batch": 1, "liger": False, "pack_tokens": 8192}
+"""What rows from before these settings were measured with."""
 COLUMNS = (
     "prompt + step, steps | seconds a pair, TRL | ours | tokens, TRL | ours | token ratio | speed-up "
     "| speed-up / token ratio | memory, TRL (MiB) | ours | gradient norms apart"
@@ -35,19 +37,23 @@ Row = dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="folder, .gguf, or random:llama, random:qwen2.5-0.5b, random:qwen2.5-7b")
+    parser.add_argument("--model", help="folder, .gguf, or random:llama, random:qwen2.5-0.5b, -1.5b or -7b")
     parser.add_argument("--shapes", nargs="+", default=["100x30", "150x40", "150x60"])
     parser.add_argument("--depths", nargs="+", type=int, default=[4, 8, 16, 32])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--lora", action="store_true", help="an adapter of rank 16 instead of all weights")
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing, in both")
+    parser.add_argument("--trees", type=int, default=1, help="of an optimiser step")
+    parser.add_argument("--pack-tokens", type=int, default=8192, help="tokens in a packed row of ours")
+    parser.add_argument("--trl-batch", type=int, default=1, help="pairs in a forward pass of TRL's")
+    parser.add_argument("--liger", action="store_true", help="Liger's kernels, in both")
     parser.add_argument("--out", type=Path, default=HERE / "results.jsonl", help="rows are appended")
     parser.add_argument("--summary", type=Path, metavar="RESULTS", help="measure nothing, show these")
     parser.add_argument("--peak-tflops", type=float, help="of the GPU: adds its utilisation to the table")
     options = parser.parse_args()
     if options.summary:
-        rows = [json.loads(line) for line in options.summary.read_text().splitlines()]
+        rows = [LATER | json.loads(line) for line in options.summary.read_text().splitlines()]
         print(table(rows, options.peak_tflops))
         plot(rows, options.summary.with_suffix(".svg"))
     elif options.model:
@@ -59,7 +65,7 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> None:
     """Compare, then time everything asked for; exits with 1 if the trainers do not compute the same."""
     shapes = [tuple(map(int, shape.split("x"))) for shape in options.shapes]
-    setting = {"model": options.model, "lora": options.lora, "checkpointing": options.checkpointing}
+    setting = {name: getattr(options, name) for name in SETTING if name not in ("device", "threads", "dtype")}
     for prompt, step in shapes:
         shape = {"prompt": prompt, "step": step, "depth": min(options.depths)}
         found = run_case({"what": "compare", "trainer": "both", **shape, **setting, "dtype": "float32"})
@@ -125,16 +131,18 @@ def line(case: tuple[int, ...], rows: list[Row], peak_tflops: float | None) -> s
     added = [middle(rows, t, "memory_peak") - middle(rows, t, "memory_loaded") for t in ("trl", "presrm")]
     speed_up, ratio = seconds[0] / seconds[1], tokens[0] / tokens[1]
     cells = [f"{prompt} + {step}, {depth}"]
-    cells += [f"{second / depth:.3g}" for second in seconds] + [f"{token:,.0f}" for token in tokens]
+    trees = rows[0]["trees"]
+    cells += [f"{second / depth / trees:.3g}" for second in seconds] + [f"{token:,.0f}" for token in tokens]
     cells += [f"{ratio:.2f}", f"{speed_up:.2f}", f"{speed_up / ratio:.2f}"]
     cells += [f"{value / 2**20:,.0f}" for value in added]
     cells += [f"{abs(middle(rows, 'presrm', 'grad_norm') / middle(rows, 'trl', 'grad_norm') - 1):.0e}"]
     if peak_tflops:
         # Operations a parameter and token: 2 forward, 2 for the gradient behind it, 2 for its own, which a frozen base
-        # has not. Embedding, head and attention are left out.
-        operations = (4 if rows[0]["lora"] else 6) * rows[0]["layer_parameters"]
-        used = [operations * token / second / peak_tflops / 1e12 for token, second in zip(tokens, seconds, strict=True)]
-        cells += [f"{share:.0%}" for share in used]
+        # has not. The head counts for the tokens of steps alone; embedding, attention and what is computed anew do not.
+        each = 4 if rows[0]["lora"] else 6
+        scored = 2 * step * depth * trees * rows[0]["head_parameters"]
+        used = [each * (rows[0]["layer_parameters"] * token + scored) for token in tokens]
+        cells += [f"{one / second / peak_tflops / 1e12:.0%}" for one, second in zip(used, seconds, strict=True)]
     return " | ".join(cells)
 
 

@@ -5,8 +5,9 @@
 
 Ways: the loop with the policy's own judge (`self`), with a judge that tosses a coin (`random`, the floor), with the
 exact checker (`checker`, the ceiling), and with the checker some of whose verdicts are turned round (`noisy 20`: 20 %);
-imitation of the chosen steps (`sft`); Self-Rewarding LMs with whole answers; RLSR with the inverse task. Rows are
-appended; what stands there, and what a run has done, is not done again.
+imitation of the chosen steps (`sft`); Self-Rewarding LMs with whole answers; RLSR with the inverse task, or with credit
+for single steps (`rlsr steps`), by the exact checker, too. Rows are appended; what stands there, and what a run has
+done, is not done again.
 """
 
 import argparse
@@ -50,9 +51,10 @@ WAYS: dict[str, list[str]] = {
     "sft": ["objective.kind=imitation"],
     "self-rewarding": [*WHOLE, *ADDITIVE],
     "rlsr": [*RLSR, *GRADIENT, "search.unit=solution"],
-    "rlsr steps": [*RLSR[:2], "judge.kind=pointwise", "judge.gate=true", *GRADIENT],
+    "rlsr steps": [RLSR[0], "judge.gate=true", *GRADIENT],
+    "checker, rlsr steps": [RLSR[0], *EXACT, "judge.gate=true", *GRADIENT],
 }
-KNOWS_ANSWERS = {"checker", "random", "noisy 10", "noisy 20", "noisy 30"}
+KNOWS_ANSWERS = {"checker", "random", "noisy 10", "noisy 20", "noisy 30", "checker, rlsr steps"}
 
 
 def settings(way: str, seed: int, m1: Path, words: Path, more: list[str]) -> Config:
@@ -102,7 +104,7 @@ def main() -> None:
 def run_way(way: str, seed: int, options: argparse.Namespace) -> None:
     """Run a way, measure its policies on both sets, and append its rows where they are missing."""
     config = settings(way, seed, options.m1, options.words, options.set)
-    run = options.out / "-".join(filter(None, (way.replace(" ", "-"), str(seed), options.name)))
+    run = options.out / "-".join(filter(None, (way.replace(",", "").replace(" ", "-"), str(seed), options.name)))
     progress = RichProgress()
     summaries = train(config, run, progress)
     facts = read_facts(run)

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 2**27  # logits in one chunk of the head: 512 MB in float32
 _DEPTH = 8  # tokens in the trunk of the tree that is tried
+_BRANCHES = (24, 16, 32)  # tokens in each of its branches: with few a wrong mask would hardly be felt beyond rounding
 _PROBE_IDS = 200  # token ids in it: the lowest, which no model keeps for images
 _NOTHING = 1e-5  # nats
 
@@ -129,13 +130,13 @@ def takes_packs(model: nn.Module, longest: int | None = None, *, training: bool 
     window = getattr(text, "sliding_window", None) or 0
     room = getattr(text, "max_position_embeddings", None) or math.inf
     depths = [_DEPTH]
-    if window + 2 * _DEPTH <= room and (longest is None or longest > window):
+    if window + _DEPTH + max(_BRANCHES) <= room and (longest is None or longest > window):
         depths.append(window + _DEPTH)
     was_training = model.training
     try:
         with torch.random.fork_rng([base.device] if base.device.type == "cuda" else []), _without_dropout(model):
             model.train(training)
-            return all(_agrees(model, depth) for depth in dict.fromkeys(depths))
+            return all(_agrees(model, depth, longest) for depth in dict.fromkeys(depths))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         logger.debug("no packs: %s", error)
         return False
@@ -164,15 +165,17 @@ def rotary_group(model: nn.Module) -> Callable[[int], Hashable]:
     return lambda length: None
 
 
-def _agrees(model: nn.Module, depth: int) -> bool:
-    """Whether a tree with a trunk of `depth` tokens gives what its sequences give one by one.
+def _agrees(model: nn.Module, depth: int, longest: int | None) -> bool:
+    """Whether a tree with a trunk of `depth` tokens gives what its sequences, up to `longest`, give one by one.
 
     In any precision: the two may be apart by a small part of what the row is off when it is read as plain text.
     """
     base: Any = base_of(model)
     highest = min(_PROBE_IDS, base.get_input_embeddings().weight.shape[0])
-    trunk = tuple(np.random.default_rng(0).integers(2, highest, depth).tolist())
-    branches = ((2, 8, 6), (4, 10), (12, 2, 7, 5))
+    rng = np.random.default_rng(0)
+    most = max(_BRANCHES) if longest is None else max(4, longest - depth)
+    lengths = (depth, *(min(num, most) for num in _BRANCHES))
+    trunk, *branches = (tuple(rng.integers(2, highest, num).tolist()) for num in lengths)
     packed = pack(sequences := [Scored(trunk + branch, depth) for branch in branches])
     alone_N = _alone_logps(model, sequences)
     if model.training and not torch.equal(alone_N, _alone_logps(model, sequences)):

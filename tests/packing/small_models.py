@@ -122,7 +122,7 @@ def tree_of_pairs(prompt: int = 20, steps: int = 6, length: int = 5) -> list[Sco
 
 
 def tokens_of(model: nn.Module, sequence: Scored) -> torch.Tensor:
-    ids = torch.tensor([sequence.ids])
+    ids = torch.tensor([sequence.ids], device=model.device)
     table = log_softmax(model(input_ids=ids, use_cache=False).logits[0], -1)
     return table[sequence.start - 1 : -1].gather(-1, ids[0, sequence.start :, None])[:, 0]
 

@@ -14,11 +14,11 @@ from small_models import CONFIGS, SMALL, WINDOWED, gradients, make_model, one_by
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import Gemma3TextConfig, LlamaConfig, MistralConfig, PreTrainedModel
+from transformers import Gemma3TextConfig, LlamaConfig, MistralConfig, PreTrainedConfig, PreTrainedModel
 
 from presrm.packing import attention
 from presrm.packing.attention import Tree
-from presrm.packing.forward import accept_packs, packed_logps, tree_attention_in
+from presrm.packing.forward import accept_packs, packed_logps, takes_packs, tree_attention_in
 from presrm.packing.layout import Layout, Scored, Segment, lay_out, pack
 
 CPU = torch.device("cpu")
@@ -190,17 +190,17 @@ def attend_to_many_layouts(device: str) -> None:
     """Lengths from 1 block to 24, several windows and scales: as in an engine, as a reference, and in training."""
     for steps in (1, 3, 2, 9, 30, 14, 5, 22, 40, 11):
         layout = pack(tree_of_pairs(prompt=20, steps=steps, length=10)).layout
-        tree = Tree(layout, torch.device(device))
+        make_tree = partial(Tree, layout, torch.device(device))  # anew: masks of inference mode are no good in training
         q, k, v = (torch.randn(1, heads, len(layout.ids_T), 16, device=device) for heads in (4, 2, 2))
         attend = partial(attention._tree_attention, torch.nn.Identity(), q.bfloat16(), k.bfloat16(), v.bfloat16())
         for window, scaling in ((None, None), (9, 0.25), (300, 0.3)):
             with torch.inference_mode():
-                attend(window, tree=tree, scaling=scaling)
+                attend(window, tree=make_tree(), scaling=scaling)
             with torch.no_grad(), torch.autocast(device, torch.bfloat16):
-                attend(window, tree=tree, scaling=scaling)
+                attend(window, tree=make_tree(), scaling=scaling)
             if device == "cuda":
                 trained = (each.bfloat16().requires_grad_() for each in (q, k, v))
-                attention._tree_attention(torch.nn.Identity(), *trained, window, tree=tree)[0].sum().backward()
+                attention._tree_attention(torch.nn.Identity(), *trained, window, tree=make_tree())[0].sum().backward()
 
 
 def test_many_layouts_windows_and_scales_compile_few_graphs(graphs: list[Any]) -> None:
@@ -209,11 +209,10 @@ def test_many_layouts_windows_and_scales_compile_few_graphs(graphs: list[Any]) -
     assert 0 < len(graphs) <= 4, "one of a fixed length and one of any length, for inference mode and without"
 
 
-def test_what_dynamo_no_longer_compiles_is_an_error(graphs: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
+def test_what_dynamo_no_longer_compiles_is_an_error(graphs: list[Any]) -> None:
     model = make_model(CONFIGS["llama"])
 
-    with torch.no_grad(), tree_attention_in(model):
+    with torch._dynamo.config.patch(recompile_limit=1), torch.no_grad(), tree_attention_in(model):
         packed_logps(model, pack(tree_of_pairs(steps=2)))
         longer = pack(tree_of_pairs(steps=30))
         with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
@@ -228,6 +227,16 @@ ON_GPU = {
     ),
     "mistral": MistralConfig(**GPU_SMALL, sliding_window=150),
 }
+
+
+@pytest.mark.usefixtures("flex_on_cpu")
+@pytest.mark.parametrize("autocast", [False, True], ids=["bfloat16", "autocast"])
+@pytest.mark.parametrize("config", [*ON_GPU.values(), *WINDOWED.values()], ids=[*ON_GPU, *WINDOWED])
+def test_the_rounding_of_another_kernel_is_not_taken_for_a_wrong_mask(config: PreTrainedConfig, autocast: bool) -> None:
+    model = make_model(config)
+
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        assert takes_packs(model if autocast else model.bfloat16())
 
 
 @pytest.mark.gpu
