@@ -4,7 +4,8 @@
 
 Writes ``seed.jsonl`` (part A: questions, answers and solutions, for the seed stage), ``loop.jsonl`` (part B: questions
 alone), ``loop_answers.jsonl`` (the same with solutions, for the controls that check exactly), ``held_out.jsonl`` and
-``svamp.jsonl`` (for measuring). Training problems that share 13 words in a row with a measured one are left out.
+``svamp.jsonl`` (for measuring). Training problems that share 13 words in a row with a measured one are left out. The
+folder ``trial`` in it is for choosing settings: 464 problems of the loop stand there in the place of the held-out ones.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from presrm.evaluation.decontamination import decontaminate
 from presrm.types import Problem
 
 KIND = "operations"
+NUM_TRIAL = 464
 Row = dict[str, Any]
 
 
@@ -56,6 +58,19 @@ def split(
     }, asdict(causes)
 
 
+def trial(parts: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """Take what the loop is measured on from its own problems, so that no setting is chosen on the held-out ones."""
+    order = [*range(len(parts["loop"]))]
+    random.Random(0).shuffle(order)
+    measured = set(order[:NUM_TRIAL])
+    left = {
+        name: [row for number, row in enumerate(parts[name]) if number not in measured]
+        for name in ("loop", "loop_answers")
+    }
+    held_out = [row for number, row in enumerate(parts["loop_answers"]) if number in measured]
+    return {**left, "held_out": held_out, "svamp": parts["svamp"]}
+
+
 def _problem(row: Row) -> Problem:
     return Problem(row["id"], row["question"])
 
@@ -87,9 +102,10 @@ def main() -> None:
         num_held_out=options.num_held_out,
         num_seed=options.num_seed,
     )
-    options.out.mkdir(parents=True, exist_ok=True)
-    for name, rows in parts.items():
-        write(options.out / f"{name}.jsonl", rows)
+    for folder, files in ((options.out, parts), (options.out / "trial", trial(parts))):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, rows in files.items():
+            write(folder / f"{name}.jsonl", rows)
     print(json.dumps({"problems": {name: len(rows) for name, rows in parts.items()}, "left out": causes}))
 
 
