@@ -109,6 +109,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_rows(Path("solved.jsonl"), [row | {"answer": "39"} for row in solutions])
     labelled = [{"question": row["question"], "solution": row["answer"], "label": -1} for row in WORKED]
     write_rows(Path("labelled.jsonl"), labelled)
+    write_rows(Path("judgements.jsonl"), [row | {"steps": [row["solution"]]} for row in labelled])
     write_rows(Path("train.jsonl"), WORKED)
     write_rows(Path("test.jsonl"), WORKED[:2])
     return tmp_path

@@ -2,13 +2,14 @@
 
     python benchmarks/spct/prms.py --policy embedded --out build/prms            # the same command resumes
     python benchmarks/spct/prms.py --policy DIR --problems stories --prm DIR --trained DIR --out build/prms
+    python benchmarks/spct/prms.py --policy DIR --rows gsm8k:train.jsonl processbench.jsonl --out build/prms
     python benchmarks/spct/prms.py --summary build/prms/results.jsonl
 
 The policy's own solutions, drawn at temperature 1, are labelled by the exact checker: those of training problems teach
 the head, those of held-out problems are judged. Beside it stand the policy as it is, asked step by step, and without
 any label or reply by the probabilities of its verdicts alone, step by step and for the first error; a policy that
 learned to judge (`--trained`, for example by `embedded-stepwiser`); and process reward models made otherwise (`--prm`,
-for example from a run's trees or with soft labels).
+for example from a run's trees or with soft labels). With `--rows` labelled rows are learned from and judged instead.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from presrm.assembly.engines import limit_threads, open_engine
 from presrm.checkers import CHECKERS
 from presrm.config import Config, load_config
 from presrm.engines.hf_files import policy_at
+from presrm.files.jsonl import dump
+from presrm.judging.problems import of_perturbed
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
 from presrm.protocols import Request, Sampling
@@ -41,6 +44,12 @@ def main() -> None:
     parser.add_argument("--num", type=int, nargs=2, default=[600, 200], help="problems to learn from, and to judge")
     parser.add_argument("--trained", help="policy that learned to judge")
     parser.add_argument("--prm", nargs="*", default=[], help="further process reward models")
+    parser.add_argument(
+        "--rows",
+        nargs=2,
+        metavar=("LEARN", "JUDGE"),
+        help="labelled rows; LEARN may be a problem set, a number of whose reference solutions is changed each",
+    )
     parser.add_argument("--seed", type=int, default=101)
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="of every command")
     parser.add_argument("--out", type=Path, default=Path("build/prms"))
@@ -51,9 +60,14 @@ def main() -> None:
         return
     options.out.mkdir(parents=True, exist_ok=True)
     config = load_config("embedded", [f"model.id={options.policy}", *options.set])
-    files = [
-        labelled_rows(config, options, split, num) for split, num in zip(("train", "test"), options.num, strict=True)
-    ]
+    if options.rows:
+        learn, judged = options.rows
+        files = [Path(learn) if Path(learn).is_file() else slips(learn, config, options), Path(judged)]
+    else:
+        files = [
+            labelled_rows(config, options, split, num)
+            for split, num in zip(("train", "test"), options.num, strict=True)
+        ]
     head = options.out / "prm"
     if not head.exists():
         learned = ["training.learning_rate=1e-3", "training.epochs=3", "training.batch_pairs=32"]
@@ -104,6 +118,15 @@ def labelled_rows(config: Config, options: argparse.Namespace, split: Any, num: 
             label = first_error(Trajectory(problem, tuple(map(Step, steps))))
             rows.append({"id": problem.id, "question": problem.question, "steps": steps, "label": label})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def slips(source: str, config: Config, options: argparse.Namespace) -> Path:
+    """Take reference solutions of a problem set, each as it is and with a number of one step changed."""
+    path = options.out / "slips.jsonl"
+    problems = load_problems(source, split="train", num=options.num[0], seed=options.seed)
+    splitter = SPLITTERS.create(config.splitter)
+    path.write_text("".join(dump(of_perturbed(one, splitter, options.seed)) + "\n" for one in problems))
     return path
 
 

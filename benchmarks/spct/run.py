@@ -5,12 +5,16 @@
 
 One set of siblings a seed, steps that M1 drew and an exact checker labelled, is judged by every policy: M1, after
 rejective fine-tuning, after each iteration of reinforcement, and those of PReSRM's loop, which starts both from the
-trained policy and from M1, on the same problems.
+trained policy and from M1, on the same problems. The judgements that the run drew teach a meta-judge, a head on M1,
+which keeps the better half of the votes; with ``--kind listwise`` the policy's own yes does so, too, for comparison.
 """
 
 import argparse
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from presrm.assembly.engines import open_engine
@@ -22,7 +26,8 @@ from presrm.engines.hf_files import policy_at
 from presrm.files.jsonl import load_typed
 from presrm.iteration import IterationSummary
 from presrm.judging.health import LabelledCandidates, compare_pairs
-from presrm.prompts import PromptSet
+from presrm.prompts import Prompt, PromptSet
+from presrm.protocols import Completion, Engine, Request
 from presrm.statistics import mcnemar_exact, share
 from presrm.types import LabelledSteps
 
@@ -41,6 +46,7 @@ LOOPS = {
     ],
 }
 TRAINED = "loop with the trained judge"
+META = ["training.learning_rate=1e-3", "training.epochs=3", "training.batch_pairs=32"]
 
 
 def main() -> None:
@@ -81,23 +87,31 @@ def one_seed(options: argparse.Namespace, seed: int) -> Iterator[dict[str, objec
         "M1": options.policy,
         **{one.name: str(out / f"iterations/{one.number}/policy") for one in summaries[1:]},
     }
-    first: dict[str, list[bool]] = {}
+    first: dict[str, list[float | None]] = {}
+    metas: dict[str, str | bool] = {", meta-judge": fit_meta(options, seed)}
+    metas |= {", own yes": True} if options.kind == "listwise" else {}
     for summary in summaries:
         yield solves("solves", summary)
-        for votes in options.votes:
-            for meta in (False, True) if options.kind == "listwise" and votes > 1 else (False,):
-                what = f"judges, {votes} votes{', meta-judge' if meta else ''}"
-                hits = judge(config, policies[summary.name], pairs, options.kind, votes, meta)
-                yield judges(what, summary.name, hits, first.setdefault(what, hits))
+        with open_engine(policy_at(policies[summary.name]), config.model) as engine:
+            drawn = DrawnOnce(engine, max(options.votes))
+            for votes in options.votes:
+                what = f"judges, {votes} votes"
+                every = judge(config, drawn, pairs, options.kind, votes)
+                yield judges(what, summary.name, every, first.setdefault(what, every))
+                for name, meta in metas.items() if votes > 1 else []:
+                    half = judge(config, drawn, pairs, options.kind, votes, meta=meta)
+                    row = judges(what + name, summary.name, half, first.setdefault(what + name, half))
+                    yield row | {"vs_all": compare(every, half)}
     for name in options.loops:
         start = policies[summaries[-1].name] if name == TRAINED else options.policy
         run = options.out / f"{slug(name)}-{seed}"
         settings = [*given, f"model.id={start}", *LOOPS.get(name, [])]
         for summary in train(load_config("embedded", settings), run, RichProgress()):
             policy = str(run / f"iterations/{summary.number}/policy") if summary.number > 1 else start
-            hits = judge(config, policy, pairs, options.kind, 1, False)
+            with open_engine(policy_at(policy), config.model) as engine:
+                found = judge(config, engine, pairs, options.kind, 1)
             yield solves(name, summary)
-            yield judges(f"{name}: judges", summary.name, hits, first.setdefault(name, hits))
+            yield judges(f"{name}: judges", summary.name, found, first.setdefault(name, found))
 
 
 def solves(what: str, summary: IterationSummary) -> dict[str, object]:
@@ -113,32 +127,87 @@ def solves(what: str, summary: IterationSummary) -> dict[str, object]:
     }
 
 
-def judges(what: str, name: str, hits: list[bool], first: list[bool]) -> dict[str, object]:
-    """How many pairs a judge orders rightly, and against M1 of its run on the same pairs (exact McNemar)."""
-    right = share(hits)
-    lost, gained = (sum(a == state and b != state for a, b in zip(first, hits, strict=True)) for state in (True, False))
+def judges(what: str, name: str, found: list[float | None], first: list[float | None]) -> dict[str, object]:
+    """How many pairs a judge orders rightly, and against M1 of its run on the same pairs."""
+    right = share(are_right(found))
     return {
         "what": what,
         "model": name,
         "value": right.value,
         "interval": right.interval,
         "num": right.num,
-        "vs_M1": {"points": 100 * (gained - lost) / len(hits), "p": mcnemar_exact(lost, gained)},
+        "ties": found.count(0.0),
+        "vs_M1": compare(first, found),
     }
 
 
-def judge(config: Config, policy: str, pairs: list[LabelledSteps], kind: str, votes: int, meta: bool) -> list[bool]:
-    """Let a policy judge the siblings; tied and unreadable pairs are not right."""
+def compare(first: list[float | None], second: list[float | None]) -> dict[str, float]:
+    """By how many points the second order more of the pairs rightly, and the p of the exact McNemar test."""
+    both = list(zip(are_right(first), are_right(second), strict=True))
+    lost, gained = both.count((True, False)), both.count((False, True))
+    return {"points": 100 * (gained - lost) / len(both), "p": mcnemar_exact(lost, gained)}
+
+
+def are_right(margins: list[float | None]) -> list[bool]:
+    """Tied and unreadable pairs are not right."""
+    return [margin is not None and margin > 0 for margin in margins]
+
+
+def fit_meta(options: argparse.Namespace, seed: int) -> str:
+    """Train a meta-judge on the judgements that SPCT drew, hinted ones apart: which of them are right."""
+    made, judgements = options.out / f"meta-{seed}", options.out / f"judgements-{seed}.jsonl"
+    if not made.exists():
+        traces = sorted((options.out / f"spct-{seed}").glob("iterations/*/traces.jsonl"))
+        judgements.write_text("".join(path.read_text() for path in traces))
+        settings = [f"seed={seed}", *META, *options.set]
+        given = [part for setting in settings for part in ("--set", setting)]
+        command = ["fit-prm", str(judgements), "--model", options.policy, "--out", str(made), *given]
+        subprocess.run([sys.executable, "-m", "presrm", *command], check=True, stdout=sys.stderr)
+    return str(made)
+
+
+def judge(
+    config: Config, engine: Engine, pairs: list[LabelledSteps], kind: str, votes: int, *, meta: bool | str = False
+) -> list[float | None]:
+    """Let a policy judge the siblings: by how much it scores the right one higher, or none if it does not say."""
     settings = JudgeConfig(
         kind=kind,
         votes=votes,
         temperature=0.5 if votes > 1 else 0.0,  # the paper's section 4: drawn at 0.5, a single one greedily
         max_tokens=config.judge.max_tokens,
-        options={"meta": True} if meta else {},
+        options={"meta": meta} if meta else {},
     )
-    with open_engine(policy_at(policy), config.model) as engine:
-        margins = compare_pairs(pairs, make_judge(settings, engine, PromptSet(config.prompts)))
-    return [margin is not None and margin > 0 for margin in margins]
+    return compare_pairs(pairs, make_judge(settings, engine, PromptSet(config.prompts)))
+
+
+class DrawnOnce:
+    """An engine that draws every reply once: fewer votes are the first ones of more, with and without a meta-judge."""
+
+    def __init__(self, engine: Engine, most: int) -> None:
+        self._engine = engine
+        self._most = most
+        self._drawn: dict[tuple[str, object, int], list[Completion]] = {}
+
+    def __enter__(self) -> "DrawnOnce":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        """Give the first replies to each request; what is drawn belongs to request, seed and number."""
+        new = {self._key(request): request for request in requests if self._key(request) not in self._drawn}
+        asked = [replace(request, num=self._most) if request.num > 1 else request for request in new.values()]
+        self._drawn |= zip(new, self._engine.generate(asked) if asked else [], strict=True)
+        return [self._drawn[self._key(request)][: request.num] for request in requests]
+
+    def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
+        """Give the log-probabilities of the engine."""
+        return self._engine.logprobs(prompts, options)
+
+    @staticmethod
+    def _key(request: Request) -> tuple[str, object, int]:
+        return request.prompt.text, request.sampling, request.seed
 
 
 def summarise(rows: list[dict[str, object]]) -> None:

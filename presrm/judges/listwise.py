@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Literal
 
 from presrm.errors import ConfigError
+from presrm.judging.critiques import TrainedMeta, better_half
 from presrm.judging.verdicts import (
     EXPLANATION,
     HIGHEST_SCORE,
@@ -58,15 +59,16 @@ class ListwiseJudge:
     their share of the points that could be had. Candidates are distinct by text; equal ones are shown once and share
     the judgement, so neither duplicates nor the order of candidates change a score.
 
-    With a meta-judge only the better half of the readable votes counts. The paper trains a scalar model for that; here
-    the policy itself is asked whether a critique is sound, and the probability of its yes is taken.
+    With a meta-judge only the better half of the readable votes counts. As in the paper that is a model with a head,
+    trained on judgements of which is known whether they are right (``presrm fit-prm`` on ``traces.jsonl``); or the
+    policy itself is asked whether a critique is sound, and the probability of its yes is taken.
 
     Args:
         engine: Runs the policy that judges.
-        prompts: The set whose ``listwise`` template is asked, and of a meta-judge ``critique``.
+        prompts: The set whose ``listwise`` template is asked; where the policy is the meta-judge, ``critique``, too.
         sampling: Of the replies.
         votes: How many replies are drawn for a list of candidates.
-        meta: Whether there is a meta-judge.
+        meta: The meta-judge: Hub id or folder of a model with a head of two classes; or whether the policy is.
 
     Raises:
         ConfigError: if a meta-judge has a single vote to choose from.
@@ -81,7 +83,7 @@ class ListwiseJudge:
         *,
         sampling: Sampling = EXPLANATION,
         votes: int = 1,
-        meta: bool = False,
+        meta: bool | str = False,
     ) -> None:
         if meta and votes < 2:
             raise ConfigError("a meta-judge chooses among votes: set judge.votes above 1")
@@ -89,7 +91,7 @@ class ListwiseJudge:
         self._prompts = prompts
         self._sampling = sampling
         self._votes = votes
-        self._meta = meta
+        self._meta = TrainedMeta(meta) if isinstance(meta, str) else meta
 
     def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
         """Judge every candidate of every item with one call of the engine; the rationale holds the replies."""
@@ -120,19 +122,25 @@ class ListwiseJudge:
         Votes of which it says nothing come after those of which it does.
         """
         readable = [vote for vote in votes if vote.points is not None]
-        prompts = [
-            self._prompts.critique(batch[vote.number].prefix, tuple(map(Step, vote.order)), vote.reply.text)
+        judgements = [
+            (Candidates(batch[vote.number].prefix, tuple(map(Step, vote.order))), vote.reply.text)
             for vote in readable
             if isinstance(vote.reply, Completion)
         ]
-        verdicts = ask_direct(self._engine, prompts, ("yes", "no"))
+        rated = zip(readable, self._rate(judgements), strict=True)
         chosen = [vote for vote in votes if vote.points is None]
-        rated = zip(readable, (verdict.probability for verdict in verdicts), strict=True)
         for _, of_item in groupby(rated, lambda pair: pair[0].number):
-            best = sorted(of_item, key=lambda pair: (pair[1] is not None, pair[1] or 0), reverse=True)
-            num = (len(best) + 1) // 2 if best[0][1] is not None else len(best)
-            chosen += [replace(vote, counts=place < num) for place, (vote, _) in enumerate(best)]
+            of_one, ratings = zip(*of_item, strict=True)
+            better = better_half(ratings)
+            chosen += [replace(vote, counts=place in better) for place, vote in enumerate(of_one)]
         return sorted(chosen, key=lambda vote: vote.number)
+
+    def _rate(self, judgements: Sequence[tuple[Candidates, str]]) -> list[float | None]:
+        """Have the meta-judge say how likely each judgement, what was shown and what was written of it, is right."""
+        if isinstance(self._meta, TrainedMeta):
+            return self._meta.rate(judgements)
+        prompts = [self._prompts.critique(shown.prefix, shown.steps, reply) for shown, reply in judgements]
+        return [verdict.probability for verdict in ask_direct(self._engine, prompts, ("yes", "no"))]
 
     def _orders(self, item: Candidates) -> list[tuple[str, ...]]:
         """Give the order in which each vote shows the candidates; none where there is nothing to compare."""

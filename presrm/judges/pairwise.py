@@ -5,7 +5,9 @@ from itertools import permutations
 from statistics import fmean
 from typing import Literal
 
+from presrm.errors import ConfigError
 from presrm.files.ledger import short_hash
+from presrm.judging.critiques import TrainedMeta
 from presrm.judging.verdicts import EXPLANATION, ask_direct, ask_explained
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Sampling
@@ -30,6 +32,11 @@ class PairwiseJudge:
         prompts: The set whose ``pairwise`` template is asked.
         verdict: ``explained``: an explanation, then ``[[A]]`` or ``[[B]]``; ``direct``: from token probabilities.
         sampling: Of explained verdicts.
+        votes: How many replies are drawn to each question.
+        meta: Hub id or folder of a trained meta-judge: the half of the votes that it rates higher counts.
+
+    Raises:
+        ConfigError: if a meta-judge has a single vote to choose from.
     """
 
     scale: Literal["absolute", "relative"] = "relative"
@@ -41,11 +48,17 @@ class PairwiseJudge:
         *,
         verdict: Literal["explained", "direct"] = "explained",
         sampling: Sampling = EXPLANATION,
+        votes: int = 1,
+        meta: str | None = None,
     ) -> None:
+        if meta is not None and votes < 2:
+            raise ConfigError("a meta-judge chooses among votes: set judge.votes above 1")
         self._engine = engine
         self._prompts = prompts
         self._verdict = verdict
         self._sampling = sampling
+        self._votes = votes
+        self._meta = None if meta is None else TrainedMeta(meta)
 
     def judge(self, batch: Sequence[Candidates]) -> list[tuple[Judgement, ...]]:
         """Judge every candidate of every item with one call of the engine.
@@ -71,7 +84,7 @@ class PairwiseJudge:
         prompts = [self._prompts.pairwise(batch[n].prefix, Step(a), Step(b), direct=direct) for n, a, b in asked]
         if direct:
             return ask_direct(self._engine, prompts, _WORDS)
-        return ask_explained(self._engine, prompts, _WORDS, self._sampling)
+        return ask_explained(self._engine, prompts, _WORDS, self._sampling, self._votes, self._meta)
 
 
 def _judgement(text: str, texts: Sequence[str], verdicts: dict[tuple[str, str], Verdict]) -> Judgement:

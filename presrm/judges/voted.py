@@ -16,8 +16,8 @@ from presrm.types import Candidates, Judgement, Status
 class VotedJudge:
     """Lets a judge that samples judge several times, and takes the mean of the readable scores.
 
-    A vote is a whole judging: a pairwise vote asks every comparison in both orders. The votes differ by their seeds,
-    so a judge that explains greedily would only repeat itself.
+    For judges that do not count votes themselves. A vote is a whole judging. The votes differ by their seeds, so a
+    judge that explains greedily would only repeat itself.
 
     Args:
         make: Makes the judge that asks the engine it is given.

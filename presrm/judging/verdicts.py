@@ -11,12 +11,15 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from statistics import fmean
 from typing import Protocol, TypeVar, runtime_checkable
 
+from presrm.judging.critiques import TrainedMeta, better_half
 from presrm.prompts import Prompt
 from presrm.protocols import Completion, Engine, Request, Sampling
 from presrm.seeding import derive_seed
-from presrm.types import LEAST_MASS, Status, Stop, Verdict
+from presrm.types import LEAST_MASS, Candidates, Status, Stop, Verdict
 
 EXPLANATION = Sampling(max_tokens=512)
 """How an explained verdict is written unless a judge is told otherwise: greedily."""
@@ -282,18 +285,64 @@ def shown(reply: Completion) -> str:
 
 
 def ask_explained(
-    engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str], sampling: Sampling
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    words: tuple[str, str],
+    sampling: Sampling,
+    votes: int = 1,
+    meta: TrainedMeta | None = None,
 ) -> list[Verdict]:
     """Let the policy explain, and read the ``[[word]]`` that each reply ends with.
 
     Only the reply is read: a verdict inside the material has no say. The draw depends on the text of the prompt alone,
     so neither order nor company of the questions changes a verdict.
+
+    Args:
+        engine: Is asked.
+        prompts: The questions, about steps.
+        words: The two outcomes.
+        sampling: Of the replies.
+        votes: Replies to each question. The probability is the share of the readable ones that name the first word.
+        meta: Of the readable votes on a question only the half that it rates higher counts.
     """
-    requests = [Request(p, sampling=sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
+    requests = [Request(p, votes, sampling, seed=derive_seed("verdict", p.text)) for p in prompts]
     replies = ask_or_refuse(engine, requests)
-    verdicts = [reply if isinstance(reply, Verdict) else _read(reply[0], words) for reply in replies]
-    _tell_verdicts(engine, verdicts, words)
-    return verdicts
+    read = [[] if isinstance(drawn, Verdict) else [_read(one, words) for one in drawn] for drawn in replies]
+    _tell_verdicts(engine, list(chain(*read)), words)
+    readable = [[vote for vote in of_one if vote.probability is not None] for of_one in read]
+    counted = readable if meta is None else _better(prompts, readable, meta)
+    return [_unite(of_one, better) if of_one else _NO_ROOM for of_one, better in zip(read, counted, strict=True)]
+
+
+def _better(
+    prompts: Sequence[Prompt], readable: Sequence[Sequence[Verdict]], meta: TrainedMeta
+) -> list[Sequence[Verdict]]:
+    """Give the votes on each question that count."""
+    asked = []
+    for prompt, votes in zip(prompts, readable, strict=True):
+        assert prompt.subject is not None  # a question to a judge has one
+        shown = Candidates(prompt.subject.prefix, prompt.subject.shown)
+        asked += [(shown, vote.rationale) for vote in votes]
+    ratings = iter(meta.rate(asked))
+    return [[votes[place] for place in better_half([next(ratings) for _ in votes])] for votes in readable]
+
+
+def _unite(votes: Sequence[Verdict], counted: Sequence[Verdict]) -> Verdict:
+    """Put the votes on a question together: the mean of those that count."""
+    if len(votes) == 1:
+        return votes[0]
+    num_readable = sum(vote.probability is not None for vote in votes)
+    told = f"{num_readable} of {len(votes)} votes readable"
+    told += f", {len(counted)} of them counted" if len(counted) < num_readable else ""
+    said = [
+        f"vote {number}, {vote.status if vote.probability is None else f'{vote.probability:.4g}'}:\n{vote.rationale}"
+        for number, vote in enumerate(votes, start=1)
+    ]
+    rationale = "\n\n".join([told, *said])
+    if counted:
+        return Verdict(fmean(vote.probability or 0.0 for vote in counted), rationale=rationale)
+    causes = {vote.status for vote in votes}
+    return Verdict(None, causes.pop() if len(causes) == 1 else Status.UNREADABLE, rationale)
 
 
 def ask_direct(engine: Engine, prompts: Sequence[Prompt], words: tuple[str, str]) -> list[Verdict]:

@@ -23,6 +23,7 @@ from presrm.errors import DataError, NoLessonsError
 from presrm.files.jsonl import MAX_LINE_BYTES, BadRow, load_typed
 from presrm.files.tables import read_table
 from presrm.formats.step_labels import read_step_labels
+from presrm.judging.critiques import judged_text
 from presrm.judging.problems import LabelledProblem
 from presrm.protocols import Stage, silent_stage
 from presrm.training.checkpoints import Checkpoints, ResumableTrainer
@@ -49,7 +50,8 @@ def read_labelled_texts(path: Path) -> list[LabelledText]:
     """Read what a process reward model learns from: trees of a run, its ``labelled.jsonl``, or rows with labels.
 
     Of a tree every judged candidate is one solution, its prefix and itself; the judge's score, or where the search
-    looks ahead what it came to think, is the probability. What one cannot tell is left out.
+    looks ahead what it came to think, is the probability. Of ``traces.jsonl`` that is a judgement, and whether it is
+    right: what a meta-judge learns from. What one cannot tell is left out.
 
     Raises:
         DataError: naming file, line and what was expected; also if nothing is labelled.
@@ -109,9 +111,10 @@ def _of_rows(path: Path) -> Iterator[LabelledText]:
 
 
 def _last(prefix: Trajectory, text: str, right: float | None) -> LabelledText:
-    """A solution of whose last step alone something is said."""
-    before = tuple(step.text for step in prefix.steps)
-    return LabelledText(prefix.problem.question, (*before, text), (*[None] * len(before), right))
+    """A solution of whose last step alone something is said; of a judge problem it is a judgement."""
+    before, problem = tuple(step.text for step in prefix.steps), prefix.problem
+    question = problem.question if problem.shown is None else judged_text(problem.shown)
+    return LabelledText(question, (*before, text), (*[None] * len(before), right))
 
 
 def fit_prm(

@@ -61,6 +61,21 @@ def test_trees_give_every_judged_candidate_with_its_score(tmp_path: Path) -> Non
     ]
 
 
+def test_traces_give_what_was_judged_and_the_judgement_with_whether_it_is_right(tmp_path: Path) -> None:
+    shown = Candidates(Trajectory(ABOUT, (FIRST,)), (WRONG, RIGHT))
+    about = Problem("p/listwise/1", ABOUT.question, "2 of 2", kind="listwise", shown=shown)
+    right, wrong = Step("5 - 1 = 4 [[1, 10]]"), Step("5 - 1 = 3 [[10, 1]]")
+    drawn = (Candidate(right, Judgement(1.0)), Candidate(wrong, Judgement(0.0)), Candidate(right, Judgement(1.0)))
+    path = tmp_path / "traces.jsonl"
+    path.write_text(dump(SearchTree(about, (Expansion(None, drawn, (0,)),))) + "\n")
+
+    said = "2 + 3 - 1?\n2 + 3 = 5\n1: 5 - 1 = 3\n2: 5 - 1 = 4"
+    assert read_labelled_texts(path) == [
+        LabelledText(said, (right.text,), (1.0,)),
+        LabelledText(said, (wrong.text,), (0.0,)),
+    ]
+
+
 def test_labelled_problems_give_solutions_up_to_the_first_error_and_candidates(tmp_path: Path) -> None:
     solution = Trajectory(ABOUT, (FIRST, WRONG, Step("#### 3")))
     candidates = LabelledCandidates(Candidates(Trajectory(ABOUT, (FIRST,)), (RIGHT, WRONG)), (True, None))
