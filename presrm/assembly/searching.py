@@ -1,13 +1,15 @@
 """The search stage by itself: problems -> trees, the rows of an iteration's ``trees.jsonl``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from presrm.assembly.inputs import hash_inputs
 from presrm.assembly.parts import Parts
+from presrm.assembly.workers import Elsewhere
 from presrm.config import Config
 from presrm.engines.hf_files import policy_at, policy_hash
 from presrm.errors import RequestError
@@ -15,11 +17,11 @@ from presrm.files.journal import Journal
 from presrm.files.jsonl import plain
 from presrm.files.ledger import Ledger
 from presrm.files.run import LEDGER
-from presrm.groups import Groups, seconds_spent
+from presrm.groups import Groups, seconds_spent, work_in_order
 from presrm.judging.recording import RecordingEngine
 from presrm.methods.parts import Progress
-from presrm.protocols import Engine
-from presrm.types import Checkpoint, Problem
+from presrm.runners.work import Work
+from presrm.types import Checkpoint, Problem, SearchTree
 
 _SECTIONS = ("seed", "prompts", "splitter", "splitter_options", "problems", "search", "judge")
 
@@ -72,51 +74,89 @@ def search_problems(config: Config, out: Path, progress: Progress, iteration: in
         with progress.stage("search and judge", len(problems)) as advance, journal:
             advance(journal.num_rows)
             if journal.num_rows < len(problems):
-                with progress.stage("load the policy", None):
-                    opened = parts.engine(policy)
-                with opened as engine:
-                    progress.watch(engine)
-                    _search(parts, engine, problems, journal, iteration, advance)
+                workers = _here if parts.runner is None else _elsewhere
+                with (
+                    Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger,
+                    workers(parts, policy, ledger, iteration) as (search, spent),
+                ):
+                    begun, size = journal.num_rows > 0, journal.notes.get("group_size")
+                    sizes = Groups(config.search.group_size, spent, size, is_begun=begun)
+                    _search(problems, iteration, journal, sizes, search, advance)
             journal.finish()
     totals = journal.totals
     counts = (int(totals.get(name, 0)) for name in ("solved", "expansions", "candidates", "unknown"))
     return Searched(journal.num_rows, *counts)
 
 
-def _search(
-    parts: Parts, engine: Engine, problems: list[Problem], journal: Journal, iteration: int, advance: Any
-) -> None:
-    """Search the problems that are left, in the groups of a run."""
-    config, out = parts.config, journal.path
+Search: TypeAlias = Callable[[Iterable[Work]], Iterator[list[SearchTree]]]
+Spent: TypeAlias = Callable[[], float | None]
+
+
+@contextmanager
+def _here(parts: Parts, policy: Checkpoint, ledger: Ledger, iteration: int) -> Iterator[tuple[Search, Spent]]:
+    """What searches groups in this process, and what tells the seconds of work so far."""
+    with parts.progress.stage("load the policy", None):
+        opened = parts.engine(policy)
     with (
-        Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger,
+        opened as engine,
         RecordingEngine(
             engine,
             ledger,
-            policy=config.model.id,
+            policy=parts.config.model.id,
             stage="search",
             template_hash=parts.prompts.hash,
             iteration=iteration,
         ) as recording,
     ):
-        searcher, judge, have = parts.searcher(iteration), parts.judge(recording), journal.num_rows
-        spent = partial(seconds_spent, engine)
-        sizes = Groups(config.search.group_size, spent, journal.notes.get("group_size"), is_begun=have > 0)
-        while have < len(problems):
-            with sizes.measured():
-                trees = list(searcher.search(problems[have : have + sizes.next], engine, judge, start=have))
-            candidates = [one for tree in trees for made in tree.expansions for one in made.candidates]
-            journal.append(
-                [plain(tree) for tree in trees],
-                (),
-                {"group_size": sizes.size},
-                solved=sum(bool(tree.solutions) for tree in trees),
-                expansions=sum(len(tree.expansions) for tree in trees),
-                candidates=len(candidates),
-                unknown=sum(one.judgement.score is None for one in candidates),
-            )
-            have += len(trees)
-            advance(len(trees))
+        parts.progress.watch(engine)
+        searcher, judge = parts.searcher(iteration), parts.judge(recording)
+        yield (
+            lambda work: (list(searcher.search(each.problems, engine, judge, start=each.start)) for each in work),
+            partial(seconds_spent, engine),
+        )
+
+
+@contextmanager
+def _elsewhere(parts: Parts, policy: Checkpoint, ledger: Ledger, iteration: int) -> Iterator[tuple[Search, Spent]]:
+    """The same by the workers of a runner."""
+    assert parts.runner is not None
+    with closing(parts.runner) as runner:
+        elsewhere = Elsewhere(runner, parts.worker(policy, policy, parts.config.model.id), ledger)
+        yield lambda work: (done.rows for done in elsewhere(work)), elsewhere.spent
+
+
+def _search(
+    problems: Sequence[Problem],
+    iteration: int,
+    journal: Journal,
+    sizes: Groups,
+    search: Search,
+    advance: Callable[[int], None],
+) -> None:
+    """Search the problems that are left, in the groups of a run."""
+    begun = journal.num_rows
+
+    def read() -> Work | None:
+        nonlocal begun
+        group = problems[begun : begun + sizes.next]
+        work = Work("search", iteration, group, begun, iteration)
+        begun += len(group)
+        return work if group else None
+
+    def write(work: Work, trees: list[SearchTree]) -> None:
+        candidates = [one for tree in trees for made in tree.expansions for one in made.candidates]
+        journal.append(
+            [plain(tree) for tree in trees],
+            (),
+            {"group_size": sizes.size},
+            solved=sum(bool(tree.solutions) for tree in trees),
+            expansions=sum(len(tree.expansions) for tree in trees),
+            candidates=len(candidates),
+            unknown=sum(one.judgement.score is None for one in candidates),
+        )
+        advance(len(trees))
+
+    work_in_order(sizes, read, search, write)
 
 
 def _request(config: Config, policy: Checkpoint, iteration: int) -> Mapping[str, Any]:

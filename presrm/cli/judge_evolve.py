@@ -25,10 +25,10 @@ from presrm.config import Config
 from presrm.errors import RequestError
 
 if TYPE_CHECKING:
-    from presrm.judging.calls import Labelled, MakeJudge, Split
-    from presrm.judging.evolve import Evolved
+    from presrm.judging.calls import Labelled, Split
+    from presrm.judging.evolve import Evolved, MakeJudge
     from presrm.prompts import PromptSet
-    from presrm.protocols import Engine, Judge
+    from presrm.protocols import Engine, Generator, Judge
 
 _LETTERS_A_TOKEN = 4
 
@@ -88,8 +88,6 @@ def judge_evolve(
 
     if not judges.asks_policy(config.judge):
         raise RequestError(f"judge {config.judge.kind!r} asks no policy, so it has no instructions")
-    if config.runner.kind != "local":
-        raise RequestError(f"runner.kind {config.runner.kind}: judge-evolve works in this process alone")
     with telling_rejected(None):
         rows, rejected = read_labelled(file, parts.make_splitter(config.splitter, config.splitter_options))
     if rejected:
@@ -114,8 +112,9 @@ def _evolve(
     out: Path,
     budget: int,
 ) -> "Evolved":
-    """Open the engines when they are first needed, and evolve."""
+    """Open the engines when they are first needed, and evolve; a runner's workers judge, and reflect if they can."""
     from presrm.assembly.inputs import hash_judging
+    from presrm.assembly.workers import judging_elsewhere
     from presrm.engines.hf_files import policy_at, policy_hash
     from presrm.files.run import hash_path
     from presrm.judging.evolve import REFLECTION, evolve
@@ -123,8 +122,13 @@ def _evolve(
     progress = RichProgress()
     other = config.model if reflect is None else config.model.model_copy(update={"id": reflect})
     with ExitStack() as stack:
+        elsewhere = stack.enter_context(judging_elsewhere(config, None))
         judging = PolicyOnDemand(config.model, config.threads, stack, progress)
         writing = judging if other == config.model else PolicyOnDemand(other, config.threads, stack, progress)
+
+        def reflector() -> "Generator":
+            return elsewhere if elsewhere is not None and writing is judging else writing.engine()
+
         depends_on = {
             **hash_judging(config),
             "input_sha256": hash_path(file),
@@ -136,7 +140,7 @@ def _evolve(
             prompts,
             _judge_maker(config),
             judging.engine,
-            writing.engine,
+            reflector,
             out,
             depends_on,
             progress.stage,
@@ -145,6 +149,7 @@ def _evolve(
             seed=config.seed,
             threshold=config.judge.threshold,
             group_size=config.search.group_size,
+            elsewhere=elsewhere,
         )
 
 

@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +42,6 @@ from presrm.files.tables import is_text
 from presrm.types import Status
 
 if TYPE_CHECKING:
-    from presrm.assembly.workers import JudgeElsewhere
     from presrm.judging.solutions import JudgedFile
     from presrm.protocols import Judge
 
@@ -188,23 +187,6 @@ def _kinds(compare: str | None, judge: str | None) -> list[str]:
     return kinds
 
 
-@contextmanager
-def _elsewhere(out: Path, config: Config) -> "Iterator[JudgeElsewhere | None]":
-    """Give what has other processes judge into `out`, where the settings name a runner."""
-    if config.runner.kind == "local":
-        yield None
-        return
-    from presrm.assembly.workers import JudgeElsewhere, make_runner
-    from presrm.engines.hf_files import policy_at
-    from presrm.files.ledger import Ledger
-    from presrm.files.run import LEDGER
-
-    runner = make_runner(config.runner)
-    assert runner is not None
-    with closing(runner), Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger:
-        yield JudgeElsewhere(runner, config, policy_at(config.model.id), ledger)
-
-
 def _judge(
     source: Path,
     out: Path,
@@ -218,6 +200,7 @@ def _judge(
     """Judge into `out`; `rejected_to` is where its rows set aside can be read later, if not beside it."""
     from presrm.assembly import judges, parts
     from presrm.assembly.inputs import hash_judging
+    from presrm.assembly.workers import judging_elsewhere
     from presrm.files.ledger import Ledger
     from presrm.files.run import LEDGER
     from presrm.judging.recording import RecordingEngine
@@ -226,6 +209,7 @@ def _judge(
 
     prompts = PromptSet(config.prompts)
     asks_policy = judges.asks_policy(config.judge)
+    ledger_path = out.with_name(f"{out.name}.{LEDGER}")
 
     @contextmanager
     def open_judge() -> "Iterator[Judge]":
@@ -233,7 +217,7 @@ def _judge(
             yield judges.make_judge(config.judge, None, prompts)
             return
         with (
-            Ledger(out.with_name(f"{out.name}.{LEDGER}")) as ledger,
+            Ledger(ledger_path) as ledger,
             RecordingEngine(
                 policy.engine(), ledger, policy=config.model.id, stage="judge-steps", template_hash=prompts.hash
             ) as recording,
@@ -247,7 +231,7 @@ def _judge(
     }
     where = f", see {rejected_to or rejected_path(None, out)}"
     try:
-        with _elsewhere(out, config) if asks_policy else nullcontext() as elsewhere:
+        with judging_elsewhere(config, ledger_path) if asks_policy else nullcontext() as elsewhere:
             judged = judge_file(
                 source,
                 out,

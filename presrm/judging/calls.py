@@ -1,7 +1,7 @@
 """Labelled rows in three parts, and what a judge and a writer say of them: asked once, then replayed from a journal."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,13 +13,14 @@ from presrm.files.jsonl import BadRow, NoGoodRowError
 from presrm.files.tables import read_table
 from presrm.formats.solutions import Solution, find_first_error, read_solution
 from presrm.prompts import Prompt, PromptSet
-from presrm.protocols import Engine, Judge, Request, Sampling, StepSplitter, ask_judge
+from presrm.protocols import Generator, Request, Sampling, StepSplitter
 from presrm.seeding import derive_seed
-from presrm.types import Candidates
+from presrm.types import Candidates, Judgement
 
 NUM_REPLIES, LONGEST_REPLY = 2, 1000
 """Replies of a judge to one row that are kept to be shown, and their characters."""
-MakeJudge = Callable[[Engine, PromptSet], Judge]
+Ask = Callable[[Iterable[Sequence[Candidates]], PromptSet], Iterator[list[tuple[Judgement, ...]]]]
+"""Batches and the prompts to ask with -> what a judge says of each batch, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,8 @@ class Calls:
         self,
         journal: Journal,
         rows: Sequence[Labelled],
-        make_judge: MakeJudge,
-        engine: Callable[[], Engine],
-        reflector: Callable[[], Engine],
+        ask: Ask,
+        reflector: Callable[[], Generator],
         advance: Callable[[int], None],
         reflection: Sampling,
         threshold: float,
@@ -116,8 +116,8 @@ class Calls:
     ) -> None:
         self._journal = journal
         self._rows = rows
-        self._make_judge = make_judge
-        self._engine, self._reflector = engine, reflector
+        self._ask = ask
+        self._reflector = reflector
         self._advance = advance
         self._reflection = reflection
         self._threshold = threshold
@@ -138,21 +138,23 @@ class Calls:
                 self.judged[name, place] = self._kept[name, place]
         missing = [place for place in dict.fromkeys(places) if (name, place) not in self.judged]
         self._count(len(places) - len(missing), is_new=bool(missing))
-        while group := missing[: self._group_size]:
-            missing = missing[self._group_size :]
-            made = self._judge(prompts, group)
+        groups = [missing[at : at + self._group_size] for at in range(0, len(missing), self._group_size)]
+        batches = ([item for place in group for item in self._rows[place].items] for group in groups)
+        for group, judged in zip(groups, self._ask(batches, prompts) if groups else (), strict=True):
+            made = self._as_rows(prompts, group, judged)
             self._journal.append(made)
             self.judged |= {(name, place): row for place, row in zip(group, made, strict=True)}
             self._count(len(group), is_new=True)
         return [self.judged[name, place] for place in places]
 
-    def _judge(self, prompts: PromptSet, places: Sequence[int]) -> list[dict[str, Any]]:
-        items = [self._rows[place].items for place in places]
-        judge = self._make_judge(self._engine(), prompts)
-        judgements = iter([one for (one,) in ask_judge(judge, [item for of_row in items for item in of_row])])
+    def _as_rows(
+        self, prompts: PromptSet, places: Sequence[int], judged: Sequence[tuple[Judgement, ...]]
+    ) -> list[dict[str, Any]]:
+        """What a judge said of the steps of rows, as the journal keeps it."""
+        judgements = iter([one for (one,) in judged])
         made = []
-        for place, of_row in zip(places, items, strict=True):
-            found = list(islice(judgements, len(of_row)))
+        for place in places:
+            found = list(islice(judgements, len(self._rows[place].items)))
             first_error = find_first_error(found, self._threshold)
             unread = next((at for at, one in enumerate(found) if one.score is None), None)
             told = (first_error, self._rows[place].label, unread, len(found) - 1)

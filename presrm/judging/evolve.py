@@ -6,7 +6,7 @@ determined by the request, another start replays what was judged and written, an
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,15 +17,16 @@ from presrm.files.journal import Journal
 from presrm.files.jsonl import dump_row
 from presrm.files.lock import refuse_link
 from presrm.files.run import replace_file
-from presrm.judging.calls import Calls, Labelled, MakeJudge, Split, split_rows
+from presrm.judging.calls import Ask, Calls, Labelled, Split, split_rows
 from presrm.judging.card import JudgeCard, make_card
 from presrm.judging.evolution import NUM_CASES, Evolution
 from presrm.prompts import Prompt, PromptSet
 from presrm.prompts.instructions import find_instructions, is_shown
-from presrm.protocols import Completion, Engine, Request, Sampling, Stage, ask_judge
+from presrm.protocols import Completion, Engine, Generator, Judge, Request, Sampling, Stage, ask_judge
 from presrm.statistics import mcnemar_exact
-from presrm.types import Stop
+from presrm.types import Candidates, Judgement, Stop
 
+MakeJudge = Callable[[Engine, PromptSet], Judge]
 _JOURNAL = "calls.jsonl"
 _NUM_SHOWN = 64
 """Rows by which it is found out what a judge asks."""
@@ -130,7 +131,7 @@ def evolve(
     prompts: PromptSet,
     make_judge: MakeJudge,
     engine: Callable[[], Engine],
-    reflector: Callable[[], Engine],
+    reflector: Callable[[], Generator],
     out: Path,
     settings: Mapping[str, Any],
     stage: Stage,
@@ -140,6 +141,7 @@ def evolve(
     seed: int = 0,
     threshold: float = 0.5,
     group_size: int = 64,
+    elsewhere: Ask | None = None,
 ) -> Evolved:
     """Evolve the instructions of a judge, or go on with it, and test the winner on rows that evolution never saw.
 
@@ -162,6 +164,7 @@ def evolve(
         seed: Of the split, of GEPA and of reflections.
         threshold: A step scored below is wrong.
         group_size: Rows judged together at most.
+        elsewhere: Has groups judged by other processes, in order; none: the engine does.
 
     Raises:
         RequestError: without GEPA, if the budget lets nothing be tried, or `out` holds something else.
@@ -183,8 +186,14 @@ def evolve(
     request = {**settings, "prompts": prompts.hash, "budget": budget, "seed": seed, "threshold": threshold}
     request["reflection"] = asdict(reflection)
     journal = Journal(out / _JOURNAL, {**request, "gepa": version("gepa")})
+
+    def here(batches: Iterable[Sequence[Candidates]], prompts: PromptSet) -> Iterator[list[tuple[Judgement, ...]]]:
+        judge = make_judge(engine(), prompts)
+        return (ask_judge(judge, batch) for batch in batches)
+
     with stage("evolve the instructions", budget + 2 * len(split.test)) as advance, journal:
-        calls = Calls(journal, rows, make_judge, engine, reflector, advance, reflection, threshold, group_size)
+        ask = elsewhere or here
+        calls = Calls(journal, rows, ask, reflector, advance, reflection, threshold, group_size)
         evolution = Evolution(calls, rows, split, prompts, start, budget, seed)
         optimize(
             start,

@@ -188,7 +188,8 @@ class PromptSet:
         other.__dict__.pop("hash", None)
         other._sources, other._templates = dict(self._sources), dict(self._templates)
         for stem, source in sources.items():
-            other._read(stem, source)
+            if source != self._sources.get(stem):
+                other._read(stem, source)
         return other
 
     @cached_property

@@ -9,12 +9,12 @@ from presrm.files.ledger import Call
 from presrm.types import Problem
 
 Stage = Literal[
-    "search", "answers", "siblings", "watch", "health", "shadow", "write", "judge", "label", "trace", "eval"
+    "search", "answers", "siblings", "watch", "health", "shadow", "write", "judge", "reflect", "label", "trace", "eval"
 ]
 """What asks a policy: ``watch`` is the search, ``health`` the questions, by which the health of a judge is measured;
 ``label`` says which steps are right, ``trace`` draws judgements for problems whose solution is one, ``eval`` solves the
-problems of a benchmark in the way that it is given. Problems that are
-written, and the comparison with a shadow judge, are the work of one worker, all others are done group by group."""
+problems of a benchmark in the way that it is given, ``reflect`` rewrites instructions of a judge. That, problems that
+are written, and the comparison with a shadow judge are the work of one worker, all others are done group by group."""
 
 
 @dataclass(frozen=True, slots=True)

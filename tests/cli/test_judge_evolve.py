@@ -4,8 +4,9 @@ import json
 import sys
 
 import pytest
+from in_process import Next
 
-from presrm.assembly import engines
+from presrm.assembly import engines, parts, workers
 from presrm.engines.scripted import ScriptedEngine
 
 pytest.importorskip("gepa")
@@ -72,6 +73,23 @@ def test_another_model_reflects(run, rows, tmp_path, opened):
     assert opened == ["embedded", "http://127.0.0.1:9/v1#large"]
 
 
+def test_a_runner_gives_the_same_bytes_and_loads_nothing_here(run, rows, tmp_path, opened, monkeypatch):
+    more = ("--budget", 100, "--set", "search.group_size=8")
+    assert evolve(run, rows, tmp_path / "here", *more).code == 0
+    runner = Next(2, deaths=1)
+    monkeypatch.setattr(workers, "make_runner", lambda settings: runner)
+    monkeypatch.setattr(parts, "open_engine", lambda policy, model, **how: ScriptedEngine(reply))
+    assert evolve(run, rows, tmp_path / "there", *more).code == 0
+    here, there = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("here", "there"))
+    assert there == here
+    assert len(opened) == 1
+    assert {work.stage for work in runner.done} == {"judge", "reflect"}
+    assert len({work.given[1]["pointwise"] for work in runner.done if work.stage == "judge"}) > 1
+    other = ("--reflect", "http://127.0.0.1:9/v1#large")
+    assert evolve(run, rows, tmp_path / "other", *more, *other).code == 0
+    assert opened[1:] == ["http://127.0.0.1:9/v1#large"]
+
+
 def test_a_dry_run_tells_calls_and_tokens_and_does_nothing(run, rows, tmp_path, opened):
     ended = run("judge-evolve", rows, "--prompts", "plain", "--budget", 100, "--dry-run")
     assert ended.code == 0, ended.err
@@ -96,7 +114,7 @@ def test_a_dry_run_tells_calls_and_tokens_and_does_nothing(run, rows, tmp_path, 
         (["--judge", "checker"], "judge 'checker' asks no policy"),
         (["--budget", "3"], "--budget 3: the validation part has 10 rows"),
         (["--prompts", "nothere"], "no prompt set 'nothere'"),
-        (["--set", "runner.kind=ray"], "works in this process alone"),
+        (["--set", "runner.kind=rya"], "unknown runner 'rya'"),
     ],
 )
 def test_what_cannot_be_evolved_is_one_line(run, rows, tmp_path, more, told):

@@ -1,19 +1,21 @@
 """Groups that are worked elsewhere: the same bytes, whoever does them, and one process that writes."""
 
 import json
-import pickle
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
+from in_process import Killed, Next, Stopped
 
 from presrm.assembly import evaluation
+from presrm.assembly import parts as assembled
 from presrm.assembly.engines import open_engine
 from presrm.assembly.evaluation import evaluate_policies, load_benchmark, load_examples
 from presrm.assembly.judges import make_judge
 from presrm.assembly.parts import Parts, make_splitter
+from presrm.assembly.searching import search_problems
 from presrm.assembly.workers import JudgeElsewhere, make_runner
 from presrm.config import Config, RunnerConfig, load_config
 from presrm.errors import ConfigError, UnknownNameError
@@ -26,31 +28,9 @@ from presrm.methods.parts import SilentProgress
 from presrm.methods.stages import Stages
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, silent_stage
-from presrm.runners.work import Done, Open, Work
 from presrm.types import Checkpoint
 
 POLICY = Checkpoint("embedded")
-
-
-class Next:
-    """A runner in this process, through which nothing passes but bytes; some workers die before they are done."""
-
-    def __init__(self, num: int = 1, deaths: int = 0) -> None:
-        self.num, self.deaths = num, deaths
-        self.done: list[Work] = []
-
-    def map(self, worker: Open, work: Iterable[Work]) -> Iterator[Done]:
-        with ExitStack() as stack:
-            workers = [stack.enter_context(pickle.loads(pickle.dumps(worker))()) for _ in range(self.num)]
-            for number, item in enumerate(work):
-                for again in range(1 + self.deaths):
-                    sent = pickle.loads(pickle.dumps(item))
-                    done = pickle.loads(pickle.dumps(workers[(number + again) % self.num](sent)))
-                self.done.append(item)
-                yield done
-
-    def close(self) -> None:
-        pass
 
 
 def config_of(**options: object) -> Config:
@@ -103,24 +83,6 @@ def test_the_same_bytes_whoever_does_the_groups(num: int, deaths: int, here: dic
     asked = [len(item.given[0]) for item in runner.done if item.stage == "health"]
     assert max(asked) == 2
     assert len(asked) > 10
-
-
-class Killed(BaseException):
-    """As sudden as a signal."""
-
-
-class Stopped(Next):
-    """Dies with the process that started it, with the last of some groups."""
-
-    def __init__(self, after: int = 2) -> None:
-        super().__init__()
-        self.after = after
-
-    def map(self, worker: Open, work: Iterable[Work]) -> Iterator[Done]:
-        for done in super().map(worker, work):
-            if len(self.done) == self.after:
-                raise Killed
-            yield done
 
 
 def test_a_killed_driver_resumes_at_the_group_that_it_had_not_written(here: dict[str, bytes], tmp_path: Path) -> None:
@@ -183,6 +145,34 @@ def test_steps_are_labelled_and_judgements_drawn_elsewhere(tmp_path: Path, label
     assert done[:3] == [("label", start, num) for start, num in ((0, 1), (1, 2), (3, 2))]
     assert {stage for stage, *_ in done[3:]} == {"trace"}
     assert bool(asked) == (labels == "agreement")
+
+
+def searched(folder: Path, runner: object) -> tuple[bytes, list[object]]:
+    """Search as `presrm search` does: trees, and what was asked of the judge."""
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembled, "make_runner", lambda settings: runner)
+        search_problems(config_of(), folder / "trees.jsonl", SilentProgress())
+    with Ledger(folder / "trees.jsonl.ledger.sqlite", read_only=True) as ledger:
+        asked = sorted((call.prompt, call.reply, call.seed, call.policy, call.stage) for call in ledger.calls())
+    return (folder / "trees.jsonl").read_bytes(), asked
+
+
+def test_the_search_stage_has_the_bytes_of_a_run_whoever_does_it(here: dict[str, bytes], tmp_path: Path) -> None:
+    expected = searched(tmp_path / "here", None)
+    assert expected[0] == here["trees.jsonl"]
+    assert len(expected[1]) > 10
+    for num, deaths in ((2, 1), (4, 0)):
+        runner = Next(num, deaths)
+        assert searched(tmp_path / f"there-{num}", runner) == expected
+        assert [(item.stage, item.start, len(item.problems)) for item in runner.done] == [
+            ("search", start, num) for start, num in ((0, 1), (1, 2), (3, 2))
+        ]
+    with pytest.raises(Killed):
+        searched(tmp_path / "killed", Stopped(2))
+    runner = Next(2)
+    assert searched(tmp_path / "killed", runner) == expected
+    assert [item.start for item in runner.done] == [1, 3]
 
 
 def test_a_file_is_judged_elsewhere_with_the_same_bytes_and_calls(tmp_path: Path) -> None:

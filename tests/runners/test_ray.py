@@ -11,6 +11,7 @@ import pytest
 
 from presrm.assembly.evaluation import evaluate_policies, load_benchmark
 from presrm.assembly.parts import Parts
+from presrm.assembly.searching import search_problems
 from presrm.config import load_config
 from presrm.errors import DataError, RunnerError
 from presrm.files.run import RunDir
@@ -114,6 +115,19 @@ def test_a_search_has_the_same_bytes_on_any_number_of_workers(runners, tmp_path:
             stages.release()
         found.append((tmp_path / str(workers) / "iterations/2/trees.jsonl").read_bytes())
     assert found[0] == found[1] == found[2]
+
+
+def test_the_search_stage_has_the_same_bytes_on_any_number_of_workers(runners, tmp_path: Path) -> None:
+    found = []
+    for workers in (0, 1, 2, 4):
+        runner = f"{{kind: ray, options: {{workers: {workers}}}}}" if workers else "{kind: local}"
+        settings = ("problems.num_train=6", "search.group_size=2", "search.num_candidates=3", "threads=1")
+        search_problems(
+            load_config("embedded", [f"runner={runner}", *settings]), tmp_path / f"{workers}", SilentProgress()
+        )
+        found.append((tmp_path / f"{workers}").read_bytes())
+    assert found == [found[0]] * 4
+    assert found[0].count(b"\n") == 6
 
 
 def test_a_benchmark_has_the_same_bytes_on_any_number_of_workers(runners, tmp_path: Path) -> None:
