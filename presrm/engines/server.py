@@ -136,7 +136,7 @@ class ServerEngine:
 
         read = [(way.read(request.prompt), request) for request in requests]
         rows = [(asked, request, number) for asked, request in read for number in range(request.num)]
-        found = iter(self.client.each(rows, complete))
+        found = iter(self.client.each(rows, complete, lambda row: _shared(row[1].prompt)))
         return [[next(found) for _ in range(request.num)] for request in requests]
 
     def logprobs(self, prompts: Sequence[Prompt], options: Sequence[str]) -> list[tuple[float, ...] | None]:
@@ -154,7 +154,8 @@ class ServerEngine:
             raise ValueError("an option is empty")
         way = self._find_way()
 
-        async def weigh(asked: Any) -> tuple[float, ...] | None:
+        async def weigh(row: tuple[Any, Prompt]) -> tuple[float, ...] | None:
+            asked, _ = row
             if asked is None:
                 return None
             try:
@@ -163,7 +164,8 @@ class ServerEngine:
                 self._note(error)
                 return None
 
-        return self.client.each([way.read(prompt, options) for prompt in prompts], weigh)
+        rows = [(way.read(prompt, options), prompt) for prompt in prompts]
+        return self.client.each(rows, weigh, lambda row: _shared(row[1]))
 
     def _note(self, refused: PromptRefusedError) -> Stop:
         """Tell the first refusal of its kind in the server's words; all are counted by their stops."""
@@ -179,6 +181,11 @@ class ServerEngine:
                 self._way = self.client.run(_probe(self.client, self._encoder))
             self._way = self._way or ByChat(self.client)
         return self._way
+
+
+def _shared(prompt: Prompt) -> str:
+    """The question, which prompts about one problem share and those about others do not."""
+    return next((part.text for part in prompt.trunk if part.is_content), "")
 
 
 async def _probe(client: ServerClient, encoder: PromptEncoder) -> "_ByIds | None":

@@ -7,15 +7,19 @@ does, and so that the counters change in one place only.
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from presrm.engines.server_address import split_address
 from presrm.engines.server_connection import ServerConnection, ServerFailedError
 from presrm.engines.server_replies import Reply
 from presrm.errors import EngineError
+from presrm.seeding import derive_seed
 
 _BREATH = 0.5
 """Seconds between two looks at servers of which none is there."""
+_SHARED: ContextVar[str] = ContextVar("shared", default="")
+"""What the prompt that is being asked begins with, as others do; each task of `ServerClient.each` has its own."""
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
@@ -23,8 +27,10 @@ ResultT = TypeVar("ResultT")
 class ServerClient:
     """Sends requests to one model, which one server has, or several have.
 
-    Each request goes to the server with the fewest under way. One that fails is left alone for a while, then asked for
-    its models before it gets requests again; what it failed on goes to another.
+    Requests that share a prefix go to one server, which then finds it in its cache: that which rendezvous hashing gives
+    to the prefix (Thaler and Ravishankar 1998), among those that have room for another request. So no server is idle
+    while requests wait, and one that comes or goes moves no prefix but its own. One that fails is left alone for a
+    while, then asked for its models before it gets requests again; what it failed on goes to another.
 
     The key is read from PRESRM_API_KEY, else OPENAI_API_KEY, and sent to these servers alone.
 
@@ -54,7 +60,7 @@ class ServerClient:
         self.tokens_read: int | None = 0
         self.tokens_generated: int | None = 0
         self.tokens_recalled: int | None = None
-        self._concurrency = concurrency * len(self.urls)
+        self._concurrency = concurrency
         self._deadline = deadline
         self._retries = retries
         own = retries if len(self.urls) == 1 else 0
@@ -86,13 +92,23 @@ class ServerClient:
         finally:
             future.cancel()
 
-    def each(self, items: Sequence[ItemT], ask: Callable[[ItemT], Awaitable[ResultT]]) -> list[ResultT]:
-        """Ask for every item, at most `concurrency` at once; results in the order of the items.
+    def each(
+        self,
+        items: Sequence[ItemT],
+        ask: Callable[[ItemT], Awaitable[ResultT]],
+        shared: Callable[[ItemT], str] = lambda item: "",
+    ) -> list[ResultT]:
+        """Ask for every item, at most `concurrency` at once at each server; results in the order of the items.
+
+        Args:
+            items: What is asked for.
+            ask: Asks, by `post`.
+            shared: Gives what the prompt of an item begins with, as others do.
 
         Raises:
             EngineError: the first of `ask`; what else is under way is given up.
         """
-        return self.run(self._each(items, ask))
+        return self.run(self._each(items, ask, shared))
 
     async def post(self, path: str, body: dict[str, Any]) -> Reply:
         """Ask for a completion, without what the server refuses.
@@ -111,7 +127,7 @@ class ServerClient:
         return reply
 
     async def _post(self, path: str, body: dict[str, Any]) -> Reply:
-        """Ask the least busy of several servers, and another one where it fails."""
+        """Ask one of several servers, and another one where it fails."""
         failed = ServerFailedError(f"{self.url}: no answer within {self._deadline:g} s")
         num_failed = 0
         try:
@@ -131,7 +147,7 @@ class ServerClient:
         raise failed from None
 
     async def _choose(self) -> ServerConnection | None:
-        """The server that is up with the fewest requests under way; without any, one that has come up again, or none.
+        """Of the servers that are up and have room that of the prefix; without room the least busy one; or none.
 
         One that failed is looked at again once it has rested, by the first request that comes then.
         """
@@ -140,6 +156,9 @@ class ServerClient:
                 server.rest()
                 await server.recover()
         up = [server for server in self._servers if server.is_up]
+        with_room = [server for server in up if server.num_under_way < self._concurrency]
+        if with_room:
+            return max(with_room, key=lambda server: derive_seed("server", server.url, _SHARED.get()))
         return min(up, key=lambda server: server.num_under_way, default=None)
 
     async def tell(self, path: str, body: dict[str, Any]) -> None:
@@ -156,17 +175,23 @@ class ServerClient:
         told = [await server.longest(self.name) for server in self._servers]
         return min((longest for longest in told if longest is not None), default=None)
 
-    async def _each(self, items: Sequence[ItemT], ask: Callable[[ItemT], Awaitable[ResultT]]) -> list[ResultT]:
+    async def _each(
+        self,
+        items: Sequence[ItemT],
+        ask: Callable[[ItemT], Awaitable[ResultT]],
+        shared: Callable[[ItemT], str],
+    ) -> list[ResultT]:
         found: dict[int, ResultT] = {}
         left = iter(enumerate(items))
 
         async def work() -> None:
             for number, item in left:
+                _SHARED.set(shared(item))
                 found[number] = await ask(item)
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._concurrency, len(items))):
+                for _ in range(min(self._concurrency * len(self._servers), len(items))):
                     group.create_task(work())
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None

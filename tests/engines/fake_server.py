@@ -11,6 +11,7 @@ class FakeServer(ThreadingHTTPServer):
     """Answers every POST with what `answer(path, body)` gives: (status, JSON or bytes), perhaps with headers behind."""
 
     daemon_threads = True
+    request_queue_size = 256
 
     def __init__(self, answer):
         super().__init__(("127.0.0.1", 0), FakeHandler)

@@ -1,5 +1,6 @@
-"""One model on several servers: the least busy is asked, and where one fails, another."""
+"""One model on several servers: one for each prefix, another where it is busy, and where one fails, the others."""
 
+import json
 import threading
 import time
 
@@ -8,9 +9,13 @@ import pytest
 pytest.importorskip("openai")
 
 from presrm.engines import server_client, server_connection
+from presrm.engines.server import ServerEngine
 from presrm.engines.server_client import ServerClient
 from presrm.engines.server_connection import NotTakenError
 from presrm.errors import EngineError
+from presrm.prompts import PromptSet
+from presrm.protocols import Request
+from presrm.types import Checkpoint, Problem, Step, Trajectory
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +52,7 @@ def ask():
         client.close()
 
 
-def test_the_least_busy_server_is_asked(serve, ask):
+def test_a_slow_server_gets_less(serve, ask):
     def slow(path, body):
         time.sleep(0.1)
         return reply(body)
@@ -59,6 +64,41 @@ def test_the_least_busy_server_is_asked(serve, ask):
     assert slow_one + fast == 60
     assert 1 <= slow_one < fast
     assert (client.tokens_read, client.tokens_generated) == (60, 60)
+
+
+def test_requests_about_a_problem_meet_one_server_and_go_on_at_others_where_it_is_gone(serve):
+    prompts, problems = PromptSet("compact"), [Problem(f"p{n}", f"What is {n} + 1?") for n in range(20, 40)]
+    step = Step("The sum is wanted.\n")
+    prefixes = [Trajectory(problem, steps) for steps in ((), (step,)) for problem in problems]
+    requests = [Request(prompts.solve(prefix), 2, seed=number) for number, prefix in enumerate(prefixes)]
+    requests += [Request(prompts.pointwise(prefix, step), seed=9) for prefix in prefixes]
+
+    def answer(path, body):
+        said = [message["content"] for message in body["messages"]]
+        choice = {"message": {"content": f"{body.get('seed')} {said}"}, "finish_reason": "stop"}
+        num_read = sum(map(len, said)) + (0 if "continue_final_message" in body else 9)
+        return 200, {"choices": [choice], "usage": {"prompt_tokens": num_read}}
+
+    servers = [serve(answer) for _ in range(2)]
+
+    def work(*asked):
+        for server in servers:
+            server.asked.clear()
+        with ServerEngine(Checkpoint(",".join(map(url, asked)) + "#tiny"), concurrency=200, retries=3) as engine:
+            found = engine.generate(requests)
+        seen = [(json.dumps(body), server) for server in servers for _, body in server.asked]
+        return found, [{server for body, server in seen if problem.question in body} for problem in problems]
+
+    found, met = work(*servers)
+    assert [len(each) for each in met] == [1] * 20
+    assert set().union(*met) == {*servers}
+    assert work(servers[0])[0] == found
+    here, gone = servers
+    gone.shutdown()
+    gone.server_close()
+    again, met_again = work(*servers)
+    assert again == found
+    assert met_again == [{here}] * 20
 
 
 def test_what_one_server_fails_on_another_is_asked(serve, ask):
