@@ -93,9 +93,10 @@ def _print_costs(facts: "RunFacts", console: Console) -> None:
             "-" if cost.seconds is None else duration(cost.seconds),
             "-" if cost.tokens_generated is None else f"{cost.tokens_generated:,}",
             "-" if cost.tokens_read is None else f"{cost.tokens_read:,}",
+            "-" if cost.hit_rate is None else f"{100 * cost.hit_rate:.0f} %",
         )
         for cost in facts.costs
     ]
     if rows:
         console.print()
-        print_table(console, ("for", "stage", "time", "tokens written", "tokens read"), rows)
+        print_table(console, ("for", "stage", "time", "tokens written", "tokens read", "from a cache"), rows)

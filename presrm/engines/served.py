@@ -205,7 +205,7 @@ class ServedEngine:
 
     @property
     def tokens_read(self) -> int | None:
-        """Prompt tokens read so far; what the server had in its cache counts, too."""
+        """Prompt tokens read so far, without what the server had in its cache."""
         return self._server.tokens_read if self._server is not None else 0
 
     @property
@@ -215,7 +215,7 @@ class ServedEngine:
 
     @property
     def tokens_recalled(self) -> int | None:
-        """Of the tokens read, those that the server had in its cache."""
+        """Prompt tokens that the server had in its cache."""
         return self._server.tokens_recalled if self._server is not None else None
 
     def describe(self) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class ServerEngine:
 
     @property
     def tokens_read(self) -> int | None:
-        """Prompt tokens read so far, as the server counts them; none if it does not count all of them."""
+        """Prompt tokens read so far, as the server counts them, see `ServerClient`; none if it does not count all."""
         return self.client.tokens_read
 
     @property
@@ -99,7 +99,7 @@ class ServerEngine:
 
     @property
     def tokens_recalled(self) -> int | None:
-        """Of the tokens read, those that servers found in their own caches; none where none says so."""
+        """Prompt tokens that servers found in their own caches; none where none says so."""
         return self.client.tokens_recalled
 
     def describe(self) -> dict[str, Any]:

@@ -45,17 +45,19 @@ class ServerClient:
     Attributes:
         urls: The addresses without the name.
         url: The first of them.
-        name: The model that is asked.
-        tokens_read: Prompt tokens read so far, as the server counts them; none once a reply came without a count.
+        name: The model that is asked: that of the address, or an adapter that was loaded beside it.
+        tokens_read: Prompt tokens read so far, as the server counts them, without those that it says it found in its
+            cache; none once a reply came without a count.
         tokens_generated: Tokens drawn so far, likewise.
-        tokens_recalled: Of the prompt tokens, those that a server found in its own cache; none where none ever said so.
+        tokens_recalled: Prompt tokens that a server found in its own cache; none where none ever said so.
 
     Raises:
         RequestError: if the address is malformed, names no model or holds what may be a key, or if a key is malformed.
     """
 
     def __init__(self, address: str, *, concurrency: int, timeout: float, deadline: float, retries: int) -> None:
-        self.urls, self.name = split_address(address)
+        self.urls, self._listed = split_address(address)
+        self.name = self._listed
         self.url = self.urls[0]
         self.tokens_read: int | None = 0
         self.tokens_generated: int | None = 0
@@ -120,10 +122,13 @@ class ServerClient:
         """
         asked = {"model": self.name, **body}
         reply = await (self._servers[0].post(path, asked) if len(self._servers) == 1 else self._post(path, asked))
-        self.tokens_read = _sum(self.tokens_read, reply.usage.prompt_tokens)
-        self.tokens_generated = _sum(self.tokens_generated, reply.usage.completion_tokens)
-        if (cached := reply.usage.cached_tokens) is not None:  # vLLM leaves a 0 out
-            self.tokens_recalled = (self.tokens_recalled or 0) + cached
+        usage = reply.usage
+        self.tokens_read = _sum(self.tokens_read, usage.prompt_tokens)
+        self.tokens_generated = _sum(self.tokens_generated, usage.completion_tokens)
+        if usage.cached_tokens is not None:  # vLLM leaves a 0 out
+            found = min(usage.cached_tokens, usage.prompt_tokens or 0)
+            self.tokens_read = _sum(self.tokens_read, -found)
+            self.tokens_recalled = (self.tokens_recalled or 0) + found
         return reply
 
     async def _post(self, path: str, body: dict[str, Any]) -> Reply:
@@ -172,7 +177,7 @@ class ServerClient:
 
     async def longest(self) -> int | None:
         """How many tokens the model reads and writes at most, of several servers the least; none if none tells."""
-        told = [await server.longest(self.name) for server in self._servers]
+        told = [await server.longest(self._listed) for server in self._servers]
         return min((longest for longest in told if longest is not None), default=None)
 
     async def _each(

@@ -142,7 +142,7 @@ class ServerConnection:
         except EngineError:
             return None
         named = {model.id: model for model in models.data}
-        model = named.get(name) or named.get(name.partition(":")[0])  # SGLang asks for an adapter as base:adapter
+        model = named.get(name)
         if model is not None and model.max_model_len is None and model.parent in named:
             model = named[model.parent]
         return model.max_model_len if model is not None else None

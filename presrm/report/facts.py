@@ -36,6 +36,8 @@ STAGES = {
 """What takes time in an iteration, by its name in ``metrics.jsonl``."""
 MEASURES = ("answers", "validation", "health")
 """Of these, what measures a policy."""
+COUNTED = ("seconds", "tokens_generated", "tokens_read", "tokens_recalled")
+"""What is added up of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class StageCost:
         seconds: Of work that was finished; none while it is in progress.
         tokens_generated: Tokens that the policy wrote; none where that was not counted.
         tokens_read: Prompt tokens that it read; likewise.
+        tokens_recalled: Prompt tokens that it found in a cache instead; likewise.
     """
 
     iteration: int
@@ -55,6 +58,14 @@ class StageCost:
     seconds: float | None = None
     tokens_generated: int | None = None
     tokens_read: int | None = None
+    tokens_recalled: int | None = None
+
+    @property
+    def hit_rate(self) -> float | None:
+        """The share of prompt tokens that were found in a cache; none where that was not counted."""
+        if self.tokens_recalled is None or not (num := self.tokens_recalled + (self.tokens_read or 0)):
+            return None
+        return self.tokens_recalled / num
 
 
 @dataclass(frozen=True)
@@ -147,16 +158,19 @@ class RunFacts:
     def costs(self) -> tuple[StageCost, ...]:
         """What every stage took so far, in the order begun."""
         costs: dict[tuple[int, str], StageCost] = {}
+        untold: set[tuple[int, str]] = set()
         for row in self.metrics:
             number, stage = row.get("iteration"), row.get("stage")
             if not isinstance(number, int) or stage not in STAGES:
                 continue
             before = costs.get((number, stage), StageCost(number, stage))
-            added = {name: row[name] for name in ("seconds", "tokens_generated", "tokens_read") if name in row}
+            added = {name: row[name] for name in COUNTED if name in row}
             costs[number, stage] = replace(
                 before, **{name: (getattr(before, name) or 0) + value for name, value in added.items()}
             )
-        return tuple(costs.values())
+            if "tokens_read" in row and "tokens_recalled" not in row:
+                untold.add((number, stage))
+        return tuple(replace(cost, tokens_recalled=None) if key in untold else cost for key, cost in costs.items())
 
     def num_tokens(self, iteration: int) -> int:
         """Count the tokens drawn and read to make the policy of an iteration; its measurement apart."""

@@ -11,7 +11,7 @@ from presrm.iteration import IterationSummary
 from presrm.judging.signs import Signs
 from presrm.prompts.escaping import escape_controls
 from presrm.protocols import Tracker
-from presrm.report.facts import TREES, RunFacts
+from presrm.report.facts import COUNTED, TREES, RunFacts
 from presrm.statistics import Figure
 
 _NUM_TREES = 3
@@ -63,12 +63,11 @@ def summary_metrics(summary: IterationSummary) -> dict[str, float]:
 
 def cost_metrics(facts: RunFacts, number: int) -> dict[str, float]:
     """Give what the stages of an iteration took."""
-    names = ("seconds", "tokens_generated", "tokens_read")
     return {
         f"stage/{cost.stage}/{name}": float(getattr(cost, name))
         for cost in facts.costs
         if cost.iteration == number
-        for name in names
+        for name in COUNTED
         if getattr(cost, name) is not None
     }
 

@@ -15,7 +15,7 @@ def test_a_finished_run_shows_every_policy_and_what_stages_took(run, tmp_path):
     lines = [" ".join(line.split()) for line in ended.out.splitlines()]
     assert lines[0].endswith("run: finished")
     assert any(line.startswith("M3: 83.3 % [72.0, 90.7] of 60 held-out problems correct") for line in lines)
-    assert "M1 held-out problems 12.5 s 4,000 8,000" in lines
+    assert "M1 held-out problems 12.5 s 4,000 8,000 20 %" in lines
     assert "left" not in ended.out
 
 

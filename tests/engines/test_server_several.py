@@ -158,13 +158,14 @@ def test_what_is_not_taken_is_not_tried_elsewhere(serve, ask):
 
 
 def test_what_servers_had_in_their_caches_is_counted_where_they_say_so(serve, ask):
-    told = iter([{"cached_tokens": 7}, None, {"cached_tokens": 5}, {}])
+    told = iter([{"cached_tokens": 7}, None, {"cached_tokens": 5}, {}, {"cached_tokens": 99}])
 
     def cached(path, body):
         status, answer = reply(body)
-        return status, answer | {"usage": answer["usage"] | {"prompt_tokens_details": next(told)}}
+        return status, answer | {"usage": {"prompt_tokens": 10, "prompt_tokens_details": next(told)}}
 
-    client, work = ask([serve(cached)], 4)
+    client, work = ask([serve(cached)], 5)
     assert client.tokens_recalled is None, "unknown is not zero"
     work()
-    assert client.tokens_recalled == 12
+    assert client.tokens_recalled == 7 + 5 + 10, "no more than a prompt has"
+    assert client.tokens_read == 50 - 22

@@ -38,6 +38,20 @@ def test_tokens_of_a_policy_are_those_that_made_it_over_all_starts(run: Path) ->
     assert [facts.num_tokens(number) for number in (1, 2, 3)] == [0, 533, 7]
 
 
+def test_the_hit_rate_of_a_stage_is_unknown_where_one_start_did_not_count_it(run: Path) -> None:
+    rows = (
+        {"iteration": 2, "stage": "search", "tokens_read": 25, "tokens_recalled": 70},
+        {"iteration": 2, "stage": "search", "seconds": 2.0},
+        {"iteration": 2, "stage": "search", "tokens_read": 0, "tokens_recalled": 5},
+        {"iteration": 3, "stage": "search", "tokens_read": 25, "tokens_recalled": 70},
+        {"iteration": 3, "stage": "search", "tokens_read": 25},
+        {"iteration": 2, "stage": "fit", "seconds": 1.0},
+        {"iteration": 2, "stage": "health", "tokens_read": 9, "tokens_recalled": 0},
+    )
+    facts = replace(read_facts(run), metrics=rows)
+    assert [cost.hit_rate for cost in facts.costs] == [0.75, None, None, 0.0]
+
+
 def test_loss_and_margin_are_told_from_the_first_step_to_the_last(run: Path) -> None:
     found = training(read_facts(run))
     assert found.keys() == {2, 3}

@@ -120,15 +120,17 @@ def costs(facts: RunFacts) -> Plot | None:
         (
             *(f"M{cost.iteration}", STAGES[cost.stage], "-" if cost.seconds is None else f"{cost.seconds:,.1f}"),
             *("-" if num is None else f"{num:,}" for num in (cost.tokens_generated, cost.tokens_read)),
+            "-" if cost.hit_rate is None else f"{100 * cost.hit_rate:.0f} %",
         )
         for cost in facts.costs
     )
     return Plot(
         "costs",
         f"{total / 60:,.1f} minutes of work, {share:.0f} % of it: {largest}",
-        "Seconds of finished stages, over all starts of the run, and tokens where the engine counts them. Not "
-        "measured: loading, and work that was lost to an interruption.",
-        ("policy", "stage", "seconds", "tokens written", "tokens read"),
+        "Seconds of finished stages, over all starts of the run, and tokens where the engine counts them. From a "
+        "cache: the share of prompt tokens that were found there instead of being read. Not measured: loading, and "
+        "work that was lost to an interruption.",
+        ("policy", "stage", "seconds", "tokens written", "tokens read", "from a cache"),
         rows,
         figure,
     )

@@ -77,7 +77,8 @@ def make_run(
             summary = IterationSummary(f"M{number}", score(answers[-1]), health, **facts)  # type: ignore[arg-type]
             iteration.value("health.json", lambda health=health: plain(health))
             iteration.value("scores.json", lambda summary=summary: plain(summary))
-            run.log(stage="answers", iteration=number, seconds=12.5, tokens_generated=4000, tokens_read=8000)
+            counts = {"tokens_generated": 4000, "tokens_read": 8000, "tokens_recalled": 2000}
+            run.log(stage="answers", iteration=number, seconds=12.5, **counts)
         if num_assessed <= iterations:
             _begin(run, num_assessed + 1, texts, question)
     return path
