@@ -42,6 +42,26 @@ def test_a_policy_without_an_adapter_needs_no_peft() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_what_is_imported_for_policies_is_never_looked_through_for_garbage_and_policies_are() -> None:
+    program = """
+import gc
+from presrm.assembly.engines import importing, limit_threads
+from presrm.config import ModelConfig
+
+with importing():
+    import torch
+assert (gc.isenabled(), gc.get_freeze_count()) == (True, 0)
+limit_threads(1, ModelConfig(id="embedded"))
+num = gc.get_freeze_count()
+assert gc.isenabled() and num > 100_000
+kept = [[] for _ in range(100_000)]
+with importing():
+    import presrm.engines.hf
+assert gc.isenabled() and gc.get_freeze_count() <= num
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_a_run_begins_without_transformers(tmp_path) -> None:
     """What is refused is refused at once, and a finished run is shown at once."""
     program = """

@@ -1,9 +1,12 @@
 """Config -> engine: the policy that a checkpoint names, on this machine or behind an address."""
 
+import gc
 import json
 import platform
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,13 +40,37 @@ def open_engine(policy: Checkpoint, model: ModelConfig, *, lora_rank: int | None
         ConfigError: if it does not take the options.
     """
     kind = _kind(policy, model)
-    factory = ENGINES.factory(kind)
+    factory = _factory(kind)
     offered: dict[str, Any] = {"checkpoint": policy, "encoder": None, "lora_rank": lora_rank}
     offered |= {name: getattr(model, name) for name in _OFFERED}
     tokenizer = model.tokenizer if kind == "server" else policy.model
     if tokenizer is not None and takes(factory, "encoder"):
         offered["encoder"] = open_encoder(tokenizer, model.chat_template)
     return factory(**arguments_of(factory, model.engine_options, offered, "model.engine_options"))
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import what runs policies, without looking for garbage meanwhile or ever among what was imported.
+
+    The collector would go through some million objects that stay, several times, which is a fourth of what a short
+    command takes. Where transformers is there already a policy may be, too, and that has to be freed.
+    """
+    if "transformers" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        if "transformers" in sys.modules:
+            gc.freeze()
+        gc.enable()
+
+
+def _factory(kind: str) -> Callable[..., Engine]:
+    with importing():
+        return ENGINES.factory(kind)
 
 
 def _kind(policy: Checkpoint, model: ModelConfig) -> str:
@@ -97,7 +124,7 @@ def limit_threads(threads: int | None, model: ModelConfig | None = None) -> None
     if threads is None:
         return
     if model is not None:
-        ENGINES.factory(_kind(Checkpoint(model.id), model))  # imports torch if it needs it
+        _factory(_kind(Checkpoint(model.id), model))  # imports torch if it needs it
     if model is None or "torch" in sys.modules:
         from presrm.engines.hf_loading import set_threads
 

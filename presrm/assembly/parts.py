@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from presrm.assembly.engines import check_engine, limit_threads, open_engine
+from presrm.assembly.engines import check_engine, importing, limit_threads, open_engine
 from presrm.assembly.judges import asks_policy, check_judge, make_judge, tie_tolerance
 from presrm.assembly.options import arguments_of
 from presrm.assembly.workers import Worker, make_runner
@@ -188,7 +188,8 @@ class Parts:
         }
         if self.config.training.launch is not None:
             return LaunchedTrainer(self.config, **how)
-        from presrm.training.trainer import PackedTrainer
+        with importing():
+            from presrm.training.trainer import PackedTrainer
 
         limit_threads(self.config.threads)
         return PackedTrainer(self.config.training, self.objective, self.config.model, self.prompts, **how)
@@ -303,7 +304,8 @@ class Parts:
         options = self.config.seed_stage
         if options is None:
             return None
-        from presrm.training.seed import SeedStage
+        with importing():
+            from presrm.training.seed import SeedStage
 
         given, given_options = self.config.problems.given
         source = options.ift or given
