@@ -33,6 +33,8 @@ TESTS = {
     "searchers/worth": "searchers",
     "credit/pairs": "credit",
     "files/run": "files/test_files_run.py",
+    "files/manifest": "files/test_files_run.py",
+    "files/content": "files/test_files_run.py",
     "files/journal": "files/test_files_journal.py",
     "judges/pointwise": "judges/test_judges_pointwise.py",
     "judging/verdicts": "judging/test_judging_verdicts.py judges",

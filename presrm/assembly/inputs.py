@@ -7,7 +7,7 @@ from typing import Any
 from presrm.config import Config
 from presrm.engines.hf_files import locate, policy_at, policy_hash
 from presrm.errors import RequestError, UnknownNameError
-from presrm.files.run import hash_path
+from presrm.files.content import hash_path
 from presrm.problems import split_source
 from presrm.registry import split_code
 from presrm.types import Checkpoint

@@ -23,7 +23,7 @@ import yaml
 from presrm.engines.hf_files import find_base, locate
 from presrm.errors import DataError, PresrmError, RequestError, RunError
 from presrm.files.lock import lock_beside, refuse_link
-from presrm.files.run import check_run
+from presrm.files.manifest import check_run
 from presrm.report.cards import data_card, model_card
 from presrm.report.facts import LESSONS, TREES, RunFacts, read_facts
 from presrm.types import Checkpoint

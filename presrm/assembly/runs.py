@@ -15,7 +15,8 @@ from presrm.config import Config
 from presrm.engines.hf_files import policy_at
 from presrm.errors import PresrmError, RequestError
 from presrm.files.aside import end_rerun, set_aside
-from presrm.files.run import RunDir, replace_file
+from presrm.files.content import replace_file
+from presrm.files.run import RunDir
 from presrm.iteration import IterationSummary
 from presrm.iteration import train as run_loop
 from presrm.methods.parts import Progress

@@ -12,10 +12,10 @@ import typer
 
 from presrm.cli.show import one_line
 from presrm.errors import DataError, RequestError
+from presrm.files.content import hash_path
 from presrm.files.journal import read_request
 from presrm.files.jsonl import BadRow, NoGoodRowError, dump_row, explain_rejected
 from presrm.files.lock import lock_beside, refuse_link
-from presrm.files.run import hash_path
 from presrm.files.tables import SUFFIXES, read_table
 
 STANDARD = "-"

@@ -93,8 +93,8 @@ def _grade_to_stdout(source: Path, name: str, rejected_to: Path | None) -> None:
 
 def _grade_to_file(source: Path, out: Path, name: str) -> None:
     from presrm.cli.progress import RichProgress
+    from presrm.files.content import hash_path
     from presrm.files.journal import Journal
-    from presrm.files.run import hash_path
 
     if out.resolve() == source.resolve():
         raise RequestError(f"--out {out} would overwrite the input")

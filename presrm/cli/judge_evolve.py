@@ -81,7 +81,8 @@ def judge_evolve(
     config = settings_to_judge(flags | {"splitter": splitter}, settings)
     if out is None and not dry_run:
         raise RequestError("--out DIR is missing: name a folder for the prompt set, or use --dry-run")
-    from presrm.assembly import judges, parts
+    from presrm.assembly import judges
+    from presrm.assembly.problem_parts import make_splitter
     from presrm.judging.calls import read_labelled, split_rows
     from presrm.judging.evolve import least_budget
     from presrm.prompts import PromptSet
@@ -89,7 +90,7 @@ def judge_evolve(
     if not judges.asks_policy(config.judge):
         raise RequestError(f"judge {config.judge.kind!r} asks no policy, so it has no instructions")
     with telling_rejected(None):
-        rows, rejected = read_labelled(file, parts.make_splitter(config.splitter, config.splitter_options))
+        rows, rejected = read_labelled(file, make_splitter(config.splitter, config.splitter_options))
     if rejected:
         told = f"{len(rejected)} of {len(rows) + len(rejected)} rows left out; line {rejected[0].line}: "
         print(f"presrm: {one_line(told + rejected[0].reason)}", file=sys.stderr)
@@ -116,7 +117,7 @@ def _evolve(
     from presrm.assembly.inputs import hash_judging
     from presrm.assembly.workers import judging_elsewhere
     from presrm.engines.hf_files import policy_at, policy_hash
-    from presrm.files.run import hash_path
+    from presrm.files.content import hash_path
     from presrm.judging.evolve import REFLECTION, evolve
 
     progress = RichProgress()

@@ -139,7 +139,7 @@ def judge_steps(
 
 def _draw(path: Path, judged: "JudgedFile", config: Config) -> Path:
     """Write the page of a judged file."""
-    from presrm.assembly import parts
+    from presrm.assembly.problem_parts import make_splitter
     from presrm.report.html.judged import write_judged_page
 
     about = {
@@ -150,7 +150,7 @@ def _draw(path: Path, judged: "JudgedFile", config: Config) -> Path:
         "splitter": config.splitter,
         "prompts": config.prompts,
     }
-    splitter = parts.make_splitter(config.splitter, config.splitter_options)
+    splitter = make_splitter(config.splitter, config.splitter_options)
     with RichProgress(is_brief=True).stage("draw the report", None):
         return write_judged_page(path, judged.tally, judged.card, splitter, about)
 
@@ -198,8 +198,9 @@ def _judge(
     rejected_to: Path | None = None,
 ) -> "JudgedFile":
     """Judge into `out`; `rejected_to` is where its rows set aside can be read later, if not beside it."""
-    from presrm.assembly import judges, parts
+    from presrm.assembly import judges
     from presrm.assembly.inputs import hash_judging
+    from presrm.assembly.problem_parts import make_splitter
     from presrm.assembly.workers import judging_elsewhere
     from presrm.files.ledger import Ledger
     from presrm.files.run import LEDGER
@@ -236,7 +237,7 @@ def _judge(
                 source,
                 out,
                 open_judge,
-                parts.make_splitter(config.splitter, config.splitter_options),
+                make_splitter(config.splitter, config.splitter_options),
                 depends_on,
                 lambda name, total: policy.progress.stage(progress_prefix + name, total),
                 group_size=config.search.group_size,
@@ -342,12 +343,12 @@ def _print_worst(path: Path, num: int, judged: "JudgedFile", config: Config, con
     """Print the `num` worst solutions of a judged file."""
     if not num:
         return
-    from presrm.assembly import parts
+    from presrm.assembly.problem_parts import make_splitter
     from presrm.judging.solutions import find_worst
     from presrm.report.judged import WIDTH, wrong_step
 
     threshold = config.judge.threshold
-    worst = find_worst(path, num, parts.make_splitter(config.splitter, config.splitter_options), threshold)
+    worst = find_worst(path, num, make_splitter(config.splitter, config.splitter_options), threshold)
     if not worst:
         unscored = judged.tally.num_steps - judged.tally.num_scored
         without = f"; {unscored} of {judged.tally.num_steps} steps have no score" if unscored else ""

@@ -99,7 +99,7 @@ def split(
 
 @contextmanager
 def _by_rules(splitter: str | None, question: str | None) -> Iterator[_Work]:
-    from presrm.assembly.parts import make_splitter
+    from presrm.assembly.problem_parts import make_splitter
     from presrm.formats.solutions import solution_text, with_question
 
     cut = make_splitter(splitter or _USUAL)

@@ -19,7 +19,7 @@ def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder
     \b
       $ presrm verify runs/embedded
     """
-    from presrm.files.run import check_run
+    from presrm.files.manifest import check_run
 
     num, differences = check_run(run)
     if differences:

@@ -27,7 +27,7 @@ from typing import Any
 
 from presrm.engines.server import ServerEngine
 from presrm.errors import EngineError, RequestError, boundary
-from presrm.files.run import hash_path
+from presrm.files.content import hash_path
 from presrm.prompts import Prompt
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Completion, Request

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from presrm.answers.worker import Worker
+from presrm.files.content import replace_file
 from presrm.files.jsonl import dump_row
-from presrm.files.run import replace_file
 from presrm.types import Grade
 
 _LAST_NUMBER = re.compile(r"-?[$0-9.,]{2,}|-?[0-9]+")

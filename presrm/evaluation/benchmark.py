@@ -20,9 +20,9 @@ from presrm.errors import DataError
 from presrm.evaluation.answers import Answer
 from presrm.evaluation.audit import Audit, SecondExtractor, compare_extractors, second_readings, write_disagreements
 from presrm.evaluation.samples import summarize
+from presrm.files.content import replace_file
 from presrm.files.journal import Journal
 from presrm.files.jsonl import Row, load_typed, read_rows
-from presrm.files.run import replace_file
 from presrm.groups import Groups, work_in_order
 from presrm.protocols import Stage
 from presrm.runners.work import Done, Work

@@ -16,9 +16,9 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from presrm.errors import RunConfigError, RunError
+from presrm.files.content import replace_file
 from presrm.files.jsonl import BadRow, dump_row
 from presrm.files.lock import Lock, lock_beside, refuse_link
-from presrm.files.run import replace_file
 
 _FORMAT = 4
 _SECONDS_BETWEEN_SYNCS = 1.0

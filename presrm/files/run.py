@@ -18,23 +18,22 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
 
 from presrm.config import Config, changed_fixed, parse_config
-from presrm.config.reading import read_yaml
 from presrm.errors import RunConfigError, RunError
+from presrm.files.content import hash_begin, hash_path, replace_file
 from presrm.files.jsonl import dump, load_typed
 from presrm.files.ledger import Ledger
 from presrm.files.lock import Lock, refuse_link
+from presrm.files.manifest import FORMAT, hash_manifest, read_manifest
 from presrm.types import Checkpoint
 
 if TYPE_CHECKING:
@@ -44,33 +43,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 LEDGER = "ledger.sqlite"
-_FORMAT = 3
 _LONGEST_LINE = 1 << 20
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
-_Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_Count = Annotated[int, Field(ge=0, strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """An artefact: finished if it has a hash, else its groups so far with theirs."""
-
-    sha256: _Hash | None = None
-    sha256_begun: _Hash | None = None
-    rows: _Count = 0
-    bytes: _Count = 0
-    model: str | None = None
-    adapter: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Manifest:
-    """What a manifest has to hold; it may hold more."""
-
-    versions: dict[str, str]
-    config: dict[str, Any]
-    inputs: dict[str, str]
-    artefacts: dict[str, _Entry]
 
 
 class RunDir:
@@ -121,9 +95,9 @@ class RunDir:
             self._lock.release()
 
     def _open(self, config: Config, versions: Mapping[str, str], inputs: Mapping[str, str]) -> None:
-        self.manifest: dict[str, Any] = {"format": _FORMAT, "versions": dict(versions), "artefacts": {}}
+        self.manifest: dict[str, Any] = {"format": FORMAT, "versions": dict(versions), "artefacts": {}}
         if self._manifest_path.exists():
-            self.manifest = _read_manifest(self._manifest_path)
+            self.manifest = read_manifest(self._manifest_path)
             self._check(config, inputs)
         elif any(child.name not in (".lock", ".manifest.json.tmp") for child in self.path.iterdir()):
             raise RunError(f"{self.path} is not empty and holds no run; choose another --out")
@@ -178,7 +152,7 @@ class RunDir:
 
     def commit(self) -> None:
         """Replace the manifest: from here on, what it lists is finished."""
-        self.manifest["sha256"] = _hash_manifest(self.manifest)
+        self.manifest["sha256"] = hash_manifest(self.manifest)
         text = json.dumps(self.manifest, indent=1, sort_keys=True) + "\n"
         if self._lock is not None:
             replace_file(self._manifest_path, text)
@@ -282,17 +256,13 @@ class IterationDir:
 
     def _begun(self, path: Path, entry: dict[str, Any]) -> "Digest":
         """Hash what is there of an artefact that is not finished, if that is what was written."""
-        digest, size = sha256(), entry.get("bytes", 0)
-        if not size:
-            return digest
-        if not path.exists():
+        if entry.get("bytes") and not path.exists():
             logger.warning("%s is gone, before it was finished: it is made anew", path)
             entry.clear()
-            return digest
-        with path.open("rb") as file:
-            while size and (block := file.read(min(size, 1 << 20))):
-                digest.update(block)
-                size -= len(block)
+        size = entry.get("bytes", 0)
+        if not size:
+            return sha256()
+        digest = hash_begin(path, size)
         if digest.hexdigest() != entry.get("sha256_begun"):
             raise RunError(
                 f"{path} is not what the run wrote so far (changed or cut off); restore it, or remove it to have it "
@@ -350,100 +320,6 @@ class IterationDir:
             )
 
 
-def check_run(path: Path) -> tuple[int, list[str]]:
-    """Compare everything that a run has made with what its manifest says, without changing anything.
-
-    Args:
-        path: The run folder, finished or not.
-
-    Returns:
-        How many artefacts were compared, and of each that differs a line: what, where, and how to go on.
-
-    Raises:
-        RunError: if there is no run, or its manifest is damaged.
-    """
-    if not (path / "manifest.json").is_file():
-        raise RunError(f"{path} holds no run: it has no manifest.json")
-    refuse_link(*path.rglob("*"))
-    manifest = _read_manifest(path / "manifest.json")
-    entries = {name: entry for name, entry in manifest["artefacts"].items() if entry}
-    differences = []
-    for name, entry in sorted(entries.items()):
-        artefact = path / "iterations" / name
-        if not _lies_inside(name):
-            differences.append(f"{name}: the manifest names a file outside of the run")
-        elif not artefact.exists():
-            differences.append(f"{artefact}: missing; restore it")
-        elif "sha256" in entry:
-            if hash_path(artefact) != entry["sha256"]:
-                differences.append(f"{artefact}: changed since it was finished; restore it")
-        elif _hash_begin(artefact, entry.get("bytes", 0)) != entry.get("sha256_begun", sha256().hexdigest()):
-            differences.append(f"{artefact}: changed while unfinished; restore it, or remove it to have it made anew")
-    if told := explain_settings(path, manifest["config"]):
-        differences.append(told)
-    return len(entries), differences
-
-
-def explain_settings(path: Path, settings: Mapping[str, Any]) -> str:
-    """Say in a line that ``config.yaml`` of a run does not hold the settings of its manifest; nothing if it does."""
-    config = path / "config.yaml"
-    try:
-        if read_yaml(config.read_text("utf-8")) == settings:
-            return ""
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        pass
-    return f"{config}: not the settings of the run; the next start writes it anew"
-
-
-def _lies_inside(name: str) -> bool:
-    return not Path(name).is_absolute() and ".." not in Path(name).parts
-
-
-def _hash_begin(path: Path, size: int) -> str:
-    """SHA-256 of the first bytes of a file."""
-    digest = sha256()
-    with path.open("rb") as file:
-        while size > 0 and (block := file.read(min(size, 1 << 20))):
-            digest.update(block)
-            size -= len(block)
-    return digest.hexdigest()
-
-
-def replace_file(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)  # of a writer that was killed, or a link that leads elsewhere
-    try:
-        with temporary.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def hash_path(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of all files under a folder, in hexadecimal."""
-    digest = sha256()
-    for file in _files(path):
-        if path.is_dir():
-            digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
-        with file.open("rb") as opened:
-            while block := opened.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def _files(path: Path) -> Iterator[Path]:
-    return iter(sorted(file for file in path.rglob("*") if file.is_file())) if path.is_dir() else iter((path,))
-
-
 def _cut_torn_line(path: Path) -> None:
     """Cut off a last line that a killed writer left without its end."""
     if not path.exists():
@@ -453,28 +329,3 @@ def _cut_torn_line(path: Path) -> None:
         file.seek(max(0, size - _LONGEST_LINE))
         tail = file.read()
         file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        if manifest["format"] != _FORMAT:
-            raise RunError(
-                f"{path} was written by another version of presrm (format {manifest['format']!r:.20}, this one writes "
-                f"{_FORMAT}); choose another --out"
-            )
-        if manifest.get("sha256") != _hash_manifest(manifest):
-            raise ValueError("it is not what was written last")
-        TypeAdapter(_Manifest).validate_python(manifest)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise RunError(f"{path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}; restore it, or choose another --out") from error
-    return manifest
-
-
-def _hash_manifest(manifest: Mapping[str, Any]) -> str:
-    """Hash what a manifest says besides."""
-    said = {name: value for name, value in manifest.items() if name != "sha256"}
-    return sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

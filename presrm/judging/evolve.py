@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from presrm.errors import RequestError
+from presrm.files.content import replace_file
 from presrm.files.journal import Journal
 from presrm.files.jsonl import dump_row
 from presrm.files.lock import refuse_link
-from presrm.files.run import replace_file
 from presrm.judging.calls import Ask, Calls, Labelled, Split, split_rows
 from presrm.judging.card import JudgeCard, make_card
 from presrm.judging.evolution import NUM_CASES, Evolution

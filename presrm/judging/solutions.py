@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from presrm.errors import DataError, RequestError
+from presrm.files.content import hash_path, replace_file
 from presrm.files.journal import Journal
 from presrm.files.jsonl import BadRow, NoGoodRowError, Row, read_rejected
-from presrm.files.run import hash_path, replace_file
 from presrm.files.tables import count_rows, read_table
 from presrm.formats.solutions import Solution, find_first_error, read_solution, with_question
 from presrm.groups import Groups, work_in_order

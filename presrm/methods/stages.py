@@ -1,11 +1,7 @@
-"""What a method may do: the stages of an iteration, over the parts of a run.
+"""What a method may do: the stages of an iteration, over the parts of a run."""
 
-Long, since each stage is a method of its own, with its artefact: read any of them alone.
-"""
-
-import random
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -13,8 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from presrm.credit.accepted import accept, trace_pairs
-from presrm.errors import ConfigError, NoLessonsError, RunError
+from presrm.errors import ConfigError, NoLessonsError
 from presrm.evaluation.answers import Answer
 from presrm.evaluation.shadow import Shadow, explain_shadow, shadow
 from presrm.files.jsonl import load_typed
@@ -25,18 +20,15 @@ from presrm.judging.health import Health
 from presrm.judging.problems import Judgements, LabelledProblem
 from presrm.judging.recording import RecordingEngine
 from presrm.methods.checkup import Checkup
+from presrm.methods.fitting import Fitting
 from presrm.methods.parts import Parts, Progress
-from presrm.methods.workplace import Workplace, can_adopt, counts, timed
+from presrm.methods.workplace import Workplace, counts, timed
 from presrm.protocols import Engine, ask_judge, keeping
 from presrm.runners.work import Work
-from presrm.seeding import derive_seed
 from presrm.types import (
-    Attempt,
     Candidates,
     Checkpoint,
-    Demonstration,
     Lesson,
-    PreferencePair,
     Problem,
     SearchTree,
     Step,
@@ -45,11 +37,6 @@ from presrm.types import (
 from presrm.writing.writer import Written, explain, summarise
 
 T = TypeVar("T")
-_LESSON_FILES: Mapping[type[Lesson], str] = {
-    PreferencePair: "pairs.jsonl",
-    Demonstration: "demonstrations.jsonl",
-    Attempt: "attempts.jsonl",
-}
 
 
 class Stages:
@@ -65,6 +52,7 @@ class Stages:
     def __init__(self, parts: Parts, run: RunDir, progress: Progress) -> None:
         self._place = Workplace(parts, run, progress)
         self._checkup = Checkup(self._place, self.start)
+        self._fitting = Fitting(self._place, self.start, self._judgements)
         self._starts: dict[int, Checkpoint] = {}
         self.parts, self.run, self.progress, self.names = parts, run, progress, self._place.names
 
@@ -234,6 +222,10 @@ class Stages:
             lambda a, b: Work("trace", iteration.number, problems[a:b], a, iteration.name),
         )
 
+    def _judgements(self, policy: Checkpoint, iteration: IterationDir) -> list[SearchTree]:
+        """Judgements about the problems of an iteration, to be replayed beside its lessons."""
+        return self.trace(policy, self.judge_problems(policy, iteration), iteration.inside("judging"))
+
     def judge_again(
         self,
         items: Sequence[Candidates],
@@ -266,7 +258,7 @@ class Stages:
 
     def before(self, policy: Checkpoint, iteration: IterationDir) -> Checkpoint | None:
         """The policy that stands before `policy` in the run: M(n-1) of M(n); none before M1."""
-        earlier = [self.start(), *(self.run.iteration(n).policy(missing) for n in range(2, iteration.number))]
+        earlier = self._fitting.earlier_policies(iteration)
         place = earlier.index(policy)
         return earlier[place - 1] if place else None
 
@@ -289,23 +281,7 @@ class Stages:
             parent: The policy that the iteration started from, where rounds have trained since: what
                 ``policies.reference: previous`` names. None: `policy`.
         """
-        for kind, name in _LESSON_FILES.items():
-            ours = [lesson for lesson in lessons if isinstance(lesson, kind)]
-            if ours:
-                iteration.rows(kind, name, lambda have, ours=ours: [ours[have:]])  # type: ignore[misc]
-
-        def make(out: Path) -> Checkpoint:
-            chosen = [*lessons, *self._earlier(lessons, iteration)]
-            chosen += self._replayed(policy, len(chosen), iteration)
-            reference = self._reference(policy, iteration) or (None if parent in (None, policy) else parent)
-            if self._place.loaded is not None and not can_adopt(self._place.loaded.engine):
-                self._place.release()
-            with self.progress.stage(f"M{iteration.name}: train on {len(chosen)} lessons", None):
-                return self.parts.trainer.fit(chosen, policy, out, reference=reference)
-
-        trained = timed(iteration, "fit", "policy", lambda: iteration.policy(make))
-        self.names[trained] = f"M{iteration.name}"
-        return trained
+        return self._fitting.fit(lessons, policy, iteration, parent)
 
     def keep(self, policy: Checkpoint, iteration: IterationDir) -> Checkpoint:
         """Take a policy that a round made for the one that the iteration makes: a copy in ``policy/``."""
@@ -315,54 +291,6 @@ class Stages:
             return Checkpoint(policy.model, out) if policy.adapter else Checkpoint(str(out))
 
         return iteration.policy(make)
-
-    def _earlier(self, fresh: Sequence[Lesson], iteration: IterationDir) -> list[Lesson]:
-        """Lessons of earlier iterations, as ``policies.lessons`` says."""
-        wanted = self.parts.config.policies.lessons
-        if wanted == "fresh":
-            return []
-        found: list[Lesson] = []
-        for number in range(2, iteration.number):
-            earlier = self.run.iteration(number)
-            for kind, name in _LESSON_FILES.items():
-                if earlier.is_done(name):
-                    found += earlier.rows(kind, name, lambda _: [])
-        if wanted == "mix" and len(found) > len(fresh):
-            found = _draw(
-                found, len(fresh), random.Random(derive_seed(self.parts.config.seed, "mix", iteration.number))
-            )
-        return found
-
-    def _replayed(self, policy: Checkpoint, num: int, iteration: IterationDir) -> Sequence[Lesson]:
-        """Lessons in judging beside `num` others, as ``policies.replay`` says: ``replay.jsonl``."""
-        options = self.parts.config.policies
-        share, seed = options.replay, derive_seed(self.parts.config.seed, "replay", iteration.name)
-        if not share:
-            return []
-        wanted = round(num * share / (1 - share))
-        if options.replay_as != "verdicts":
-            traces = self.trace(policy, self.judge_problems(policy, iteration), iteration.inside("judging"))
-            name, rng = f"replay/{iteration.name}", random.Random(seed)
-            if options.replay_as == "pairs":
-                pairs = _draw(trace_pairs(traces, name), wanted, rng)
-                return iteration.rows(PreferencePair, "replay.jsonl", lambda have: [pairs[have:]])
-            shown = _draw(accept(traces, name).demonstrations, wanted, rng)
-            return iteration.rows(Demonstration, "replay.jsonl", lambda have: [shown[have:]])
-
-        def make(have: int) -> list[list[Demonstration]]:
-            return [self.parts.judge_lessons(self._place.engine(policy), wanted, iteration.number)[have:]]
-
-        return iteration.rows(Demonstration, "replay.jsonl", make)
-
-    def _reference(self, policy: Checkpoint, iteration: IterationDir) -> Checkpoint | None:
-        """What the objective is held to, none for `policy` itself."""
-        wanted = self.parts.config.policies.reference
-        if wanted == "previous":
-            return None
-        earlier = [self.start(), *(self.run.iteration(n).policy(missing) for n in range(2, iteration.number))]
-        if wanted == "initial" or len(earlier) == 1:
-            return None if earlier[0] == policy else earlier[0]
-        return iteration.policy(lambda out: self.parts.average(earlier, out), "reference")
 
     def answers(self, policy: Checkpoint, iteration: IterationDir, *, validation: bool = False) -> list[Answer]:
         """Solve the held-out problems greedily: ``answers.jsonl``; or those of validation: ``validation.jsonl``."""
@@ -417,15 +345,5 @@ class Stages:
                 yield recording
 
 
-def _draw(lessons: Sequence[T], num: int, rng: random.Random) -> list[T]:
-    """Draw lessons, in their order; all if there are no more."""
-    return [lessons[i] for i in sorted(rng.sample(range(len(lessons)), min(num, len(lessons))))]
-
-
 def _plain(value: Shadow | None) -> Any:
     return None if value is None else TypeAdapter(Shadow).dump_python(value, mode="json")
-
-
-def missing(path: Path) -> Checkpoint:
-    """Refuse to make a policy that should be there."""
-    raise RunError(f"{path} is missing; restore it, or choose another --out")

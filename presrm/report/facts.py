@@ -13,7 +13,7 @@ from typing import Any
 from presrm.config import Config, parse_config
 from presrm.errors import DataError
 from presrm.files.jsonl import Row, parse_row
-from presrm.files.run import explain_settings
+from presrm.files.manifest import explain_settings
 from presrm.iteration import IterationSummary, read
 from presrm.judging.health import with_alarms
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from presrm.files.run import replace_file
+from presrm.files.content import replace_file
 from presrm.iteration import IterationSummary
 from presrm.judging.signs import Signs
 from presrm.prompts.escaping import escape_controls

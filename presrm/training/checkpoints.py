@@ -29,8 +29,8 @@ from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 
 from presrm.errors import RunError, boundary
+from presrm.files.content import hash_path
 from presrm.files.lock import refuse_link
-from presrm.files.run import hash_path
 from presrm.training.fitting import checkpoint_folder, hash_weights, sync
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from transformers import TrainingArguments
 from presrm.config import FREE, LoraConfig, ModelConfig, Section, TrainingConfig
 from presrm.engines.hf_loading import num_positions
 from presrm.errors import DivergedError, NoLessonsError
-from presrm.files.run import replace_file
+from presrm.files.content import replace_file
 from presrm.prompts import PromptSet
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Stage, silent_stage

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from presrm.assembly.engines import open_engine, versions
+from presrm.assembly.judge_parts import step_labeller
 from presrm.assembly.judges import tie_tolerance
-from presrm.assembly.parts import Parts, step_labeller
+from presrm.assembly.parts import Parts
 from presrm.assembly.runs import fit_pairs, train
 from presrm.config import Config, JudgeConfig, ModelConfig, SeedConfig, load_config, shipped_configs
 from presrm.errors import DataError, RequestError, RunConfigError

@@ -14,7 +14,8 @@ from made_run import make_run
 from presrm.assembly.publishing import check_repository, is_publication, push, write_publication
 from presrm.config import load_config
 from presrm.errors import DataError, RequestError, RunError
-from presrm.files.run import RunDir, _hash_manifest
+from presrm.files.manifest import hash_manifest
+from presrm.files.run import RunDir
 from presrm.types import Checkpoint
 
 TOKEN = "hf_canaryCanaryCanaryCanaryCanary0123"
@@ -96,7 +97,7 @@ def test_no_path_of_this_machine_and_no_address_is_told(made: Path, tmp_path: Pa
     manifest = json.loads((made / "manifest.json").read_text())
     manifest["config"]["problems"]["train"] = f"jsonl:{path}"
     manifest["config"]["judge"]["options"] = {"model": "http://secret-host/v1#m"}
-    manifest["sha256"] = _hash_manifest(manifest)
+    manifest["sha256"] = hash_manifest(manifest)
     (made / "manifest.json").write_text(json.dumps(manifest))
     (made / "config.yaml").write_text(yaml.safe_dump(manifest["config"]))
     write_publication(made, tmp_path / "published")

@@ -250,13 +250,13 @@ def edit(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], object
 
 def manifest(change: Callable[[dict[str, Any]], object], *, signed: bool = True) -> Callable[[Path], object]:
     """Change the manifest of a run; signed: with a hash of what it says now, as anybody can."""
-    from presrm.files.run import _hash_manifest
+    from presrm.files.manifest import hash_manifest
 
     def damage(run: Path) -> None:
         told = json.loads((run / "manifest.json").read_text())
         change(told)
         if signed:
-            told["sha256"] = _hash_manifest(told)
+            told["sha256"] = hash_manifest(told)
         (run / "manifest.json").write_text(json.dumps(told))
 
     return damage

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from presrm.assembly import evaluation as eval_assembly
-from presrm.assembly import parts
+from presrm.assembly import judge_parts
 from presrm.cli import progress
 from presrm.engines.scripted import ScriptedEngine
 from presrm.types import Checkpoint, Judgement
@@ -33,7 +33,7 @@ def scripted_policy(monkeypatch):
 
     monkeypatch.setattr(eval_assembly, "open_engine", lambda policy, model: ScriptedEngine(write))
     monkeypatch.setattr(eval_assembly, "policy_at", Checkpoint)
-    monkeypatch.setattr(parts, "make_judge", lambda config, engine, prompts: LongestJudge())
+    monkeypatch.setattr(judge_parts, "make_judge", lambda config, engine, prompts: LongestJudge())
 
 
 CALL = ("--model", "m", "--set", "search.num_candidates=3", "--set", "splitter=newline")
@@ -88,7 +88,7 @@ class OneScoreJudge:
 
 
 def test_on_a_tie_nothing_is_marked_as_kept_and_the_first_candidate_is_finished_without_the_judge(run, monkeypatch):
-    monkeypatch.setattr(parts, "make_judge", lambda config, engine, prompts: OneScoreJudge(0.01))
+    monkeypatch.setattr(judge_parts, "make_judge", lambda config, engine, prompts: OneScoreJudge(0.01))
     ended = run("solve", "why?", *CALL, "--set", "judge.verdict=direct")
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
@@ -99,7 +99,7 @@ def test_on_a_tie_nothing_is_marked_as_kept_and_the_first_candidate_is_finished_
 
 
 def test_a_spread_above_the_tolerance_is_no_tie(run, monkeypatch):
-    monkeypatch.setattr(parts, "make_judge", lambda config, engine, prompts: OneScoreJudge(0.03))
+    monkeypatch.setattr(judge_parts, "make_judge", lambda config, engine, prompts: OneScoreJudge(0.03))
     ended = run("solve", "why?", *CALL, "--set", "judge.verdict=direct")
     assert "tied" not in ended.out
     assert "> 0.530  two" in ended.out

@@ -12,7 +12,8 @@ from presrm.assembly import runs
 from presrm.config import Config, load_config
 from presrm.errors import RequestError, RunError
 from presrm.files import aside
-from presrm.files.run import RunDir, check_run
+from presrm.files.manifest import check_run
+from presrm.files.run import RunDir
 from presrm.methods.parts import SilentProgress
 
 SMALL = [

@@ -13,7 +13,9 @@ import pytest
 
 from presrm.config import Config, load_config
 from presrm.errors import RunConfigError, RunError
-from presrm.files.run import RunDir, check_run, hash_path, replace_file
+from presrm.files.content import hash_path, replace_file
+from presrm.files.manifest import check_run
+from presrm.files.run import RunDir
 from presrm.types import Checkpoint, Problem
 
 PROBLEMS = [Problem(f"p{i}", f"question {i}") for i in range(6)]
@@ -175,7 +177,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         def full(fd: int) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("presrm.files.run.os.fsync", full)
+        monkeypatch.setattr("presrm.files.content.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             run.iteration(2).value("scores.json", lambda: {"accuracy": 0.6})
     assert (tmp_path / "run/manifest.json").read_text() == before
@@ -470,7 +472,7 @@ def test_a_folder_that_was_left_while_it_was_made_is_a_run(
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("presrm.files.run.os.fsync", sync)
+        patch.setattr("presrm.files.content.os.fsync", sync)
         try:
             RunDir(tmp_path / "run", Config()).__exit__(None, None, None)
         except OSError:

@@ -18,7 +18,7 @@ import pytest
 from embedded_runs import METHODS, RUNNERS, Kill, config_of, start
 from scripted_run import bytes_of
 
-from presrm.files.run import check_run
+from presrm.files.manifest import check_run
 
 logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.slow

@@ -14,7 +14,8 @@ from presrm.assembly import parts as assembled
 from presrm.assembly.engines import open_engine
 from presrm.assembly.evaluation import evaluate_policies, load_benchmark, load_examples
 from presrm.assembly.judges import make_judge
-from presrm.assembly.parts import Parts, make_splitter
+from presrm.assembly.parts import Parts
+from presrm.assembly.problem_parts import make_splitter
 from presrm.assembly.searching import search_problems
 from presrm.assembly.workers import JudgeElsewhere, make_runner
 from presrm.config import Config, RunnerConfig, load_config

@@ -16,7 +16,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from presrm.files.run import replace_file
+from presrm.files.content import replace_file
 from presrm.report.html.plots import Plot
 from presrm.report.html.svg import data_script, draw_svg, inline_svg
 from presrm.report.html.text import plain
