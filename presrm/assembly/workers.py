@@ -118,7 +118,10 @@ class Worker:
         if work.stage == "shadow":
             return [self._beside_shadow(parts, engine, *work.given)]
         [given] = work.given
-        return [*given(parts, engine, work)] if work.stage == "eval" else engine.generate(given)
+        if work.stage == "eval":
+            return [*given(parts, engine, work)]
+        assert work.stage == "reflect"
+        return engine.generate(given)
 
     def _judged(self, parts: "Parts", engine: Engine, judging: Engine, work: Work, calls: "_Calls") -> list[Any]:
         """Do what asks a judge, whose calls are recorded."""
