@@ -97,3 +97,12 @@ def boundary(error: type[PresrmError], culprit: str) -> Iterator[None]:
         raise
     except Exception as exception:
         raise error(f"{culprit} raised {type(exception).__name__}: {exception}") from exception
+
+
+def counted(num: int, noun: str) -> str:
+    """Say how many of something there are, for a sentence.
+
+    >>> counted(1, "row"), counted(0, "row"), counted(2000, "row")
+    ('1 row', '0 rows', '2,000 rows')
+    """
+    return f"{num:,} {noun}{'' if num == 1 else 's'}"

@@ -16,7 +16,7 @@ from presrm.assembly.parts import Parts
 from presrm.assembly.workers import Elsewhere, Worker, make_runner
 from presrm.config import Config
 from presrm.engines.hf_files import policy_at, policy_hash
-from presrm.errors import DataError, RequestError
+from presrm.errors import DataError, RequestError, counted
 from presrm.evaluation.answers import Answer, evaluate_search
 from presrm.evaluation.audit import SECOND_OF
 from presrm.evaluation.benchmark import Benchmark, Result, Workers, file_label, run_benchmark, write_results
@@ -83,7 +83,7 @@ def load_examples(source: str, num: int, benchmark: Benchmark, config: Config, p
     drawn = draw_examples(source, problems, num, benchmark.problems, grader, seed)
     if drawn.num_evaluated or drawn.num_unread:
         progress.note(
-            f"{source}: passed over {drawn.num_evaluated} problems that also stand in {benchmark.name}, "
+            f"{source}: passed over {counted(drawn.num_evaluated, 'problem')} also in {benchmark.name}, "
             f"{drawn.num_unread} in whose solution its grader does not find the right answer"
         )
     return drawn

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from presrm.assembly.options import arguments_of
 from presrm.config import Config, explain_invalid
-from presrm.errors import ConfigError, DataError, SplitterError, boundary
+from presrm.errors import ConfigError, DataError, SplitterError, boundary, counted
 from presrm.evaluation.decontamination import Twins, decontaminate
 from presrm.graders import GRADERS
 from presrm.methods.parts import Progress
@@ -170,7 +170,7 @@ class ProblemParts:
     def _decontaminated(self, iteration: int, source: str, problems: Sequence[Problem]) -> list[Problem]:
         kept, contamination = decontaminate(problems, self._scored)
         if removed := len(problems) - len(kept):
-            self.progress.note(f"{removed} problems of {source} that also stand in the evaluation set were removed")
+            self.progress.note(f"removed {counted(removed, 'problem')} of {source}: also in the evaluation set")
         self.log(stage="problems", iteration=iteration, source=source, kept=len(kept), removed=asdict(contamination))
         if not kept:
             raise DataError(f"every problem of {source} also stands in the evaluation set")

@@ -13,7 +13,7 @@ from presrm.assembly.inputs import hash_inputs
 from presrm.assembly.parts import Parts
 from presrm.config import Config
 from presrm.engines.hf_files import policy_at
-from presrm.errors import PresrmError, RequestError
+from presrm.errors import PresrmError, RequestError, counted
 from presrm.files.aside import end_rerun, set_aside
 from presrm.files.content import replace_file
 from presrm.files.run import RunDir
@@ -264,7 +264,7 @@ def fit_pairs(
         policy = trainer.fit(trained, start, out)
     if num_too_long := rows[0].get("lessons/too_long"):
         limit = name_limit(int(rows[0]["lessons/longest"]), config.training.max_tokens)
-        progress.note(f"{num_too_long:.0f} pairs were left out: longer than {limit}")
+        progress.note(f"left out {counted(int(num_too_long), 'pair')}: longer than {limit}")
     if any("optimiser_step" in row for row in rows):  # not in the other processes of a launch
         replace_file(out / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     before = {
@@ -307,7 +307,7 @@ def fit_prm_file(
             stage=progress.stage,
         )
     if num_too_long := rows[0]["lessons/too_long"]:
-        progress.note(f"{num_too_long:.0f} solutions were left out: longer than training.max_tokens")
+        progress.note(f"left out {counted(int(num_too_long), 'solution')}: longer than training.max_tokens")
     replace_file(out / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     return int(rows[0]["lessons/trained"])
 

@@ -10,7 +10,7 @@ import typer
 from presrm.cli.files import output_rows, rejected_path, report_rejected, telling_rejected
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED
-from presrm.errors import DataError, RequestError, UnknownNameError
+from presrm.errors import DataError, RequestError, UnknownNameError, counted
 from presrm.files.jsonl import BadRow, NoGoodRowError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _export_pairs(source: Path, to: str, out: Path) -> None:
             write(WRITERS[to](pair))
             num += 1
             num_inside += ends_inside(pair)
-    print(f"{num} pairs are in {out}")
+    print(f"Wrote {counted(num, 'pair')} to {out}")
     if num_inside:
         print(
             f"presrm: {num_inside} of them are steps that do not end their solution; a trainer that puts its end token "
@@ -196,7 +196,7 @@ def _export_steps(source: Path, to: str, out: Path) -> None:
         if not num:
             raise NoGoodRowError(source, rejected or [BadRow(1, "no step has a score", "")])
     report_rejected(rejected, rejected_to, str(source))
-    print(f"{num_rows} rows of {num} solutions are in {out}")
+    print(f"Wrote {counted(num_rows, 'row')} of {counted(num, 'solution')} to {out}")
 
 
 def _judged_paths(row: dict[str, Any], threshold: float) -> "Iterator[JudgedPath]":

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from presrm.cli.show import one_line
-from presrm.errors import DataError, RequestError
+from presrm.errors import DataError, RequestError, counted
 from presrm.files.content import hash_path
 from presrm.files.journal import read_request
 from presrm.files.jsonl import BadRow, NoGoodRowError, dump_row, explain_rejected
@@ -154,7 +154,7 @@ def report_rejected(rejected: Sequence[BadRow], path: Path | None, name: str = "
     where = _write_rejected(rejected, path)
     if rejected:
         source = f"{name}: " if name else ""
-        told = f"{source}{len(rejected)} rows set aside{where}; {explain_rejected(rejected)}"
+        told = f"{source}{counted(len(rejected), 'row')} set aside{where}; {explain_rejected(rejected)}"
         print(f"presrm: {one_line(told)}", file=sys.stderr)
 
 

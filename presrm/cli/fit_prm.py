@@ -10,6 +10,7 @@ from presrm.cli.fit import new_folder
 from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED, SettingsOption
 from presrm.config import load_config
+from presrm.errors import counted
 
 
 def fit_prm(
@@ -52,4 +53,4 @@ def fit_prm(
     from presrm.assembly.runs import fit_prm_file
 
     num = fit_prm_file(file, config, out, RichProgress(), labels="soft" if soft else "hard", separator=separator)
-    print(f"The process reward model, trained on {num} solutions, is in {out}")
+    print(f"The process reward model, trained on {counted(num, 'solution')}, is in {out}")

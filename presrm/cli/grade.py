@@ -24,7 +24,7 @@ from presrm.cli.files import (
     write_bytes,
 )
 from presrm.cli.show import one_line
-from presrm.errors import DataError, RequestError
+from presrm.errors import DataError, RequestError, counted
 from presrm.files.jsonl import BadRow, NoGoodRowError, Row, dump_row, explain_rejected, read_rejected
 from presrm.files.tables import count_rows, read_table
 from presrm.registry import allow_code
@@ -115,7 +115,7 @@ def _grade_to_file(source: Path, out: Path, name: str) -> None:
     summary = _conclude(source, journal.totals, set_aside, f", see {journal.rejected}")
     if set_aside:
         num = int(journal.totals["rejected"])
-        told = f"{num} rows set aside, see {journal.rejected}; {explain_rejected(set_aside)}"
+        told = f"{counted(num, 'row')} set aside, see {journal.rejected}; {explain_rejected(set_aside)}"
         print(f"presrm: {one_line(told)}", file=sys.stderr)
     print(summary)
 

@@ -36,7 +36,7 @@ from presrm.cli.settings import (
 from presrm.cli.show import one_line
 from presrm.cli.world import questions_in, warn_outside
 from presrm.config import Config
-from presrm.errors import RequestError
+from presrm.errors import RequestError, counted
 from presrm.files.jsonl import NoGoodRowError, explain_rejected
 from presrm.files.tables import is_text
 from presrm.types import Status
@@ -250,7 +250,7 @@ def _judge(
         error.args = (f"{error}{where}",)
         raise
     if judged.rejected:
-        told = f"{judged.tally.num_rejected} rows set aside{where}; {explain_rejected(judged.rejected)}"
+        told = f"{counted(judged.tally.num_rejected, 'row')} set aside{where}; {explain_rejected(judged.rejected)}"
         print(f"presrm: {one_line(told)}", file=sys.stderr)
     _warn_of_unread(judged, config)
     warn_of_uncut(f"splitter {config.splitter!r}", judged.tally.num_uncut, judged.tally.num_split)

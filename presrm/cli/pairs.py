@@ -17,7 +17,7 @@ from presrm.cli.files import (
 )
 from presrm.cli.settings import EMBEDDED, SettingsOption
 from presrm.config import load_config
-from presrm.errors import DataError, NoLessonsError, RequestError
+from presrm.errors import DataError, NoLessonsError, RequestError, counted
 from presrm.files.jsonl import BadRow, NoGoodRowError, read_rows
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def pairs(
                 raise NoLessonsError(explain_no_pairs(mined))
     report_rejected(rejected, rejected_to)
     dropped = f"; without one: {told}" if (told := explain_dropped(mined)) else ""
-    amount = f"{num} pairs from {mined.num_expansions} expansions of {mined.num_problems} problems{dropped}"
-    print(amount, file=sys.stderr if out == STANDARD else sys.stdout)
+    came = f"{counted(mined.num_expansions, 'expansion')} of {counted(mined.num_problems, 'problem')}"
+    print(f"{counted(num, 'pair')} from {came}{dropped}", file=sys.stderr if out == STANDARD else sys.stdout)
 
 
 def _mine(source: Path, options: Any, iteration: int | None, write: Any) -> "tuple[MinedPairs, int, list[BadRow]]":

@@ -25,7 +25,7 @@ from presrm.cli.progress import RichProgress
 from presrm.cli.settings import EMBEDDED, SplitterOption
 from presrm.cli.show import print_steps
 from presrm.config import load_config
-from presrm.errors import DataError, RequestError
+from presrm.errors import DataError, RequestError, counted
 from presrm.registry import allow_code
 
 _USUAL = "newline"
@@ -142,4 +142,4 @@ def _by_model(source: Path, question: str | None, model: str | None, settings: l
         try:
             yield work
         finally:
-            progress.note(f"{counts['segmented']} solutions segmented, {counts['refused']} refused")
+            progress.note(f"{counted(counts['segmented'], 'solution')} segmented, {counts['refused']} refused")

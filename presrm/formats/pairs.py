@@ -23,7 +23,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from presrm.answers.find import after_hashes, after_phrases, last_boxed
-from presrm.errors import DataError
+from presrm.errors import DataError, counted
 from presrm.files.jsonl import BadRow, NoGoodRowError
 from presrm.files.spool import Spool
 from presrm.files.tables import read_table
@@ -94,8 +94,8 @@ class _Left:
             )
         if self.num_repeating:
             lines.append(
-                f"{self.num_repeating} pairs have replies that begin with the whole prompt, which is trained as their "
-                "text"
+                f"in {counted(self.num_repeating, 'pair')} the replies begin with the whole prompt, which is trained "
+                "as their text"
             )
         if self.columns:
             shown = list(self.columns)[:_MOST_COLUMNS]

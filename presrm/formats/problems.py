@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from presrm.errors import DataError
+from presrm.errors import DataError, counted
 from presrm.files.jsonl import BadRow, NoGoodRowError, explain_rejected
 from presrm.files.tables import read_table
 from presrm.formats.fields import check_text
@@ -75,7 +75,7 @@ def _good(
         except ValueError as error:
             rejected.append(BadRow(line, str(error), ""))
     if num_left_out:
-        logger.info("%s: %d rows left out, as they were not asked for", source, num_left_out)
+        logger.info("%s: %s left out, as not asked for", source, counted(num_left_out, "row"))
     if num_left_out and not problems:
         raise DataError(f"{source}: no row is left: {num_left_out} were not asked for, {len(rejected)} are bad")
     if not problems:
@@ -89,7 +89,7 @@ def _report_rejected(source: str, rejected: list[BadRow]) -> None:
     if collected is not None:
         collected[source] = rejected
     elif rejected:
-        logger.warning("%s: %d rows set aside; %s", source, len(rejected), explain_rejected(rejected))
+        logger.warning("%s: %s set aside; %s", source, counted(len(rejected), "row"), explain_rejected(rejected))
 
 
 def sample(problems: list[Problem], num: int | None, seed: int) -> list[Problem]:

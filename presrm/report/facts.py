@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from presrm.config import Config, parse_config
-from presrm.errors import DataError
+from presrm.errors import DataError, counted
 from presrm.files.jsonl import Row, parse_row
 from presrm.files.manifest import explain_settings
 from presrm.iteration import IterationSummary, read
@@ -101,7 +101,7 @@ class RunFacts:
         """The artefact that is being made, in words; nothing where none is known."""
         for name, entry in sorted(self._artefacts.items(), key=lambda item: int(item[0].split("/")[0])):
             if "rows" in entry and "sha256" not in entry:
-                return f"iterations/{name}, {entry['rows']} rows so far"
+                return f"iterations/{name}, {counted(entry['rows'], 'row')} so far"
         return ""
 
     @property

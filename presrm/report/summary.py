@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from presrm.errors import counted
 from presrm.iteration import IterationSummary
 from presrm.judging.health import JudgeAccuracy
 from presrm.judging.signs import CASES
@@ -76,7 +77,7 @@ def to_line(summary: IterationSummary) -> str:
     """Say in one line what a policy came to."""
     text = f"{summary.name}: {figure_text(summary.scores.accuracy, 'share', with_num=True)} held-out problems correct"
     if summary.num_lessons is not None:
-        text += f"; {summary.num_lessons} lessons"
+        text += f"; {counted(summary.num_lessons, 'lesson')}"
     if change := summary.vs_parent:
         text += f"; {figure_text(change.difference, 'points')} against {summary.parent}, {p_text(change.p_value)}"
     return text

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from presrm.config import TrainingConfig
-from presrm.errors import NoLessonsError
+from presrm.errors import NoLessonsError, counted
 from presrm.files.spool import Chosen, Spool
 from presrm.packing.layout import fill_packs, tree_size
 from presrm.prompts import PromptSet
@@ -41,7 +41,7 @@ def adopt_pairs(
     foreign = array("b", (not _is_readable(pair, encoder) for pair in pairs))
     ours = pairs
     if num_changed := sum(foreign):
-        note(f"{num_changed} pairs hold the ids of another tokenizer: their text is tokenised anew")
+        note(f"in {counted(num_changed, 'pair')} the ids are those of another tokenizer: the text is tokenised anew")
         both = zip(pairs, foreign, strict=True)
         ours = Spool(PreferencePair, (_without_ids(pair) if is_foreign else pair for pair, is_foreign in both))
     _note_control_tokens(ours, encoder, note)

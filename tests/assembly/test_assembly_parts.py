@@ -57,9 +57,7 @@ def test_a_problem_that_is_held_out_too_is_removed_and_said(tmp_path: Path) -> N
     (tmp_path / "test.jsonl").write_text(json.dumps(rows[1] | {"id": "other"}) + "\n")
     made = parts(f"problems.train=jsonl:{tmp_path}/train.jsonl", f"problems.held_out=jsonl:{tmp_path}/test.jsonl")
     assert {problem.id for problem in made.problems(2)} == {"0", "2", "3"}
-    assert made.progress.notes == [
-        f"1 problems of jsonl:{tmp_path}/train.jsonl that also stand in the evaluation set were removed"
-    ]
+    assert made.progress.notes == [f"removed 1 problem of jsonl:{tmp_path}/train.jsonl: also in the evaluation set"]
 
 
 def test_what_the_seed_stage_learns_from_is_decontaminated_and_counted_too(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_a_step_that_goes_on_is_ended_by_trl_and_not_by_us(run, pairs):
     assert ended.code == 0
     assert ended.out.startswith("trl corrupts 1 of 2 pairs\n")
     assert "an end token is" in ended.out
-    assert "1 rows set aside" in ended.err
+    assert "1 row set aside" in ended.err
     assert run("check-pairs", pairs, "--tokenizer", "embedded").out == "presrm corrupts 0 of 2 pairs\n"
     assert "1 of 2 pairs; 1 are too long" in run("check-pairs", pairs, "--for", "trl-text", "--max-length", 7).out
     assert "'trl-text'" in run("check-pairs", pairs, "--for", "trrl").err

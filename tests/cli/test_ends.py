@@ -74,7 +74,7 @@ def test_an_odd_file_name_is_no_trouble(tmp_path: Path) -> None:
     ended = subprocess.run([*PRESRM, "split", odd, "--out", f"{odd}.out"], capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count(b"\n") == 1
-    assert b"1 rows set aside" in ended.stderr
+    assert b"1 row set aside" in ended.stderr
     assert Path(f"{odd}.out").exists()
 
 

@@ -247,7 +247,7 @@ def test_the_same_worked_examples_stand_before_every_question(run, problems, exa
     call = ("eval", "--model", "m", "--problems", problems, "--out", tmp_path / "out", "--examples", examples)
     ended = run(*call, "--shots", "3", "--set", "model.chat_template=plain")
     assert ended.code == 0, ended.err
-    assert f"{examples}: passed over 1 problems that also stand in sums" in ended.err
+    assert f"{examples}: passed over 1 problem also in sums" in ended.err
     assert {prompt.examples for prompt in seen} == {seen[0].examples}
     assert len(seen[0].examples) == 3
     samples = tmp_path / "out/m/samples_sums_greedy-3-shot.jsonl"

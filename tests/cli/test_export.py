@@ -25,7 +25,7 @@ def made(tmp_path):
 def test_the_pairs_of_all_iterations_in_order(run, made, tmp_path):
     out = tmp_path / "pairs.jsonl"
     ended = run("export", made, "--to", "step-dpo", "--out", out)
-    assert (ended.code, ended.out) == (0, f"3 pairs are in {out}\n")
+    assert (ended.code, ended.out) == (0, f"Wrote 3 pairs to {out}\n")
     assert "1 of them are steps that do not end their solution" in ended.err
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["prompt"] for row in rows] == ["p?", "q?", "r?"]
@@ -71,7 +71,7 @@ def test_judged_steps_of_a_file_are_read_back(run, tmp_path, name):
     rows = [{"question": "1 + 1 + 1?", "judged": STEPS}, {"question": "?", "judged": "all"}]
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     ended = run("export", source, "--to", name, "--out", out)
-    assert (ended.code, ended.out) == (0, f"1 rows of 1 solutions are in {out}\n")
+    assert (ended.code, ended.out) == (0, f"Wrote 1 row of 1 solution to {out}\n")
     assert "line 2: judged: expected what judge-steps writes" in ended.err
     split = run("split", out, "--out", "-")
     steps = [step.removeprefix("Step 1: ").removeprefix("Step 2: ").strip() for step in json.loads(split.out)["steps"]]
@@ -87,5 +87,5 @@ def test_judged_steps_of_a_run_say_what_their_scores_compare(run, tmp_path):
     assert "scores of judge 'pairwise' compare the candidates for one step" in ended.err
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [False] in [row["labels"] for row in rows]
-    assert ended.out.startswith(f"{len(rows)} rows of 6 solutions")
+    assert ended.out.startswith(f"Wrote {len(rows)} rows of 6 solutions")
     assert "did you mean 'prm800k'?" in run("export", source, "--to", "prm80k", "--out", tmp_path / "x").err

@@ -130,7 +130,7 @@ def test_a_dry_run_counts_tokens_worked_out_by_hand_and_writes_nothing(run, writ
     ended = run(*dry)
     assert tokens(ended) == [2 * 5 + 2 * 6, 4 + 2 + 2, 4 + 2 + 2]
     assert ended.out.endswith("2.0 pairs a problem: packing computes 2.8 times fewer tokens.\n")
-    assert ended.err == f"presrm: {dry[1]}: 1 rows set aside; line 3: prompt: expected text, found no such field\n"
+    assert ended.err == f"presrm: {dry[1]}: 1 row set aside; line 3: prompt: expected text, found no such field\n"
     # With an end token behind each step the tree is 4, W and its end, J, X, K and theirs.
     assert tokens(run(*dry, "--terminal", "always")) == [2 * 6 + 2 * 7, 4 + 4 * 2, 4 + 4 * 2]
     assert {path.name for path in tmp_path.iterdir()} == {"model", "pairs.jsonl"}
@@ -160,7 +160,7 @@ def test_pairs_come_from_standard_input_too(run, tiny_policy, monkeypatch, tmp_p
         monkeypatch.setattr(sys, "stdin", file)
         ended = run("fit", "-", "--model", tiny_policy, "--dry-run")
     assert ended.code == 0, ended.err
-    assert ended.err.startswith("presrm: standard input: 1 rows set aside; line 2: ")
+    assert ended.err.startswith("presrm: standard input: 1 row set aside; line 2: ")
 
 
 def test_what_foreign_rows_hold_besides_is_said_in_a_dry_run_too(run, write, tiny_policy, tmp_path):
@@ -172,7 +172,7 @@ def test_what_foreign_rows_hold_besides_is_said_in_a_dry_run_too(run, write, tin
     for options in (["--dry-run"], ["--out", tmp_path / "policy", *SETTINGS]):
         ended = run("fit", rows, "--model", tiny_policy, *options)
         assert ended.code == 0, ended.err
-        assert "1 rows set aside" in ended.err
+        assert "1 row set aside" in ended.err
         assert "line 2: tools: expected none" in ended.err
         assert "1 replies end with <|end|>, which is taken off" in ended.err
         assert "columns that are not read: score" in ended.err
@@ -195,7 +195,7 @@ def test_pairs_that_do_not_fit_are_said_and_never_cut(run, write, tiny_policy, t
     assert tokens(ended) == tokens(run("fit", write(STEP_DPO), "--model", tiny_policy, "--dry-run", *limit))
     ended = run("fit", write(STEP_DPO, long), "--model", tiny_policy, "--out", tmp_path / "policy", *SETTINGS, *limit)
     assert ended.code == 0, ended.err
-    assert "1 pairs were left out: longer than training.max_tokens=200" in ended.err
+    assert "left out 1 pair: longer than training.max_tokens=200" in ended.err
     for options in (["--dry-run"], ["--out", tmp_path / "other"]):
         ended = run("fit", write(long), "--model", tiny_policy, *options, *limit)
         assert ended.code == 1
@@ -265,7 +265,7 @@ def test_a_dry_run_leaves_out_what_the_model_cannot_read_as_training_does(run, w
     assert tokens(ended) == tokens(run("fit", write(short), *dry))
     ended = run("fit", write(short, long), "--model", short_sighted, "--out", tmp_path / "policy", *SETTINGS)
     assert ended.code == 0, ended.err
-    assert "1 pairs were left out: longer than the 40 tokens that the model reads" in ended.err
+    assert "left out 1 pair: longer than the 40 tokens that the model reads" in ended.err
     ended = run("fit", write(long), *dry)
     assert ended.code == 1
     assert "no pairs to train on: 1 given, 1 longer than the 40 tokens that the model reads" in ended.err

@@ -426,7 +426,7 @@ def test_rows_of_standard_input_that_are_set_aside_are_kept(run, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(ROWS[0]).encode() + b"\n{\n")))
     ended = run("judge-steps", "-")
-    assert "1 rows set aside, see stdin.rejected.jsonl; line 2" in ended.err
+    assert "1 row set aside, see stdin.rejected.jsonl; line 2" in ended.err
     assert read(tmp_path / "stdin.rejected.jsonl")[0]["line"] == 2
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"{\n")))
     ended = run("judge-steps", "-")

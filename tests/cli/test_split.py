@@ -28,7 +28,7 @@ def test_rows_gain_steps_on_standard_output(run, rows):
     assert first == {"id": 1, "solution": "a\nb", "steps": ["a\n", "b"]}
     assert "".join(second["steps"]) == second["response"]
     rejected = f"{rows}.rejected.jsonl"
-    assert ended.err.startswith(f"presrm: 1 rows set aside, see {rejected}; line 3: ")
+    assert ended.err.startswith(f"presrm: 1 row set aside, see {rejected}; line 3: ")
     assert json.loads(Path(rejected).read_text())["line"] == 3
 
 
@@ -133,7 +133,7 @@ def test_a_model_cuts_and_what_it_changes_is_refused_and_counted(run, old_soluti
     rejected = list(map(json.loads, (tmp_path / "steps.jsonl.rejected.jsonl").read_text().splitlines()))
     assert [row["line"] for row in rejected] == [2, 3, 4]
     assert rejected[0]["reason"] == "step 2 of the reply is not what the solution says there"
-    assert "1 solutions segmented, 2 refused" in ended.err
+    assert "1 solution segmented, 2 refused" in ended.err
     assert ended.err.index("load the policy ...") < ended.err.index("segment ...")
     assert "segment: done, 4 in " in ended.err
     assert "3 rows set aside" in ended.err

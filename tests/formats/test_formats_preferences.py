@@ -392,7 +392,7 @@ def test_any_row_is_read_or_refused(row: dict[str, Any]) -> None:
         ("Human:\nHow much is 2 + 3?\nAssistant:\n", "{}", ["1 prompts end with the heading of a reply"]),
         ("Add.\n\n### Response:\n", "{}", ["1 prompts end with the heading of a reply"]),
         ("How much is 2 + 3?", "How much is 2 + 3? {}", []),  # three words may come by chance
-        ("How much is it, 2 + 3?", "How much is it, 2 + 3? {}", ["1 pairs have replies that begin with the whole"]),
+        ("How much is it, 2 + 3?", "How much is it, 2 + 3? {}", ["in 1 pair the replies begin with the whole"]),
         ("Name the best response: a or b", "{}", []),
     ],
 )

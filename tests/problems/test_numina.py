@@ -42,8 +42,8 @@ def test_rows_of_other_sources_are_counted_apart_from_bad_ones(
 ) -> None:
     caplog.set_level("INFO")
     load_problems(rows(tmp_path, ROW, OTHER, {"source": "cn_k12"}), split="train", sources=["cn_k12"])
-    assert "1 rows left out, as they were not asked for" in caplog.text
-    assert "1 rows set aside; line 3" in caplog.text
+    assert "1 row left out, as not asked for" in caplog.text
+    assert "1 row set aside; line 3" in caplog.text
     with pytest.raises(DataError, match="no row is left: 2 were not asked for, 1 are bad"):
         load_problems(rows(tmp_path, ROW, OTHER, {"source": ["aops_forum"]}), split="train", sources=["aops_forum"])
 
@@ -64,7 +64,7 @@ def test_sources_are_a_list_of_names(tmp_path: Path, sources: object) -> None:
 def test_a_proof_has_no_answer_and_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     proof = {"source": "olympiads", "problem": "Prove it.", "solution": "Q.E.D."}
     assert len(load_problems(rows(tmp_path, proof, OTHER), split="train")) == 1
-    assert r"1 rows set aside; line 1: no \boxed{} in 'solution'" in caplog.text
+    assert r"1 row set aside; line 1: no \boxed{} in 'solution'" in caplog.text
 
 
 @pytest.mark.parametrize("lacking", ["problem", "solution"])

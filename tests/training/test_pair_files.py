@@ -107,7 +107,7 @@ def test_ids_of_another_tokenizer_are_dropped_and_said(encoder: PromptEncoder, s
     (ours,) = adopt_pairs([theirs], encoder, notes.append)
     bare = replace(theirs.prefix, steps=(Step("12 + 3"),))
     assert ours == replace(theirs, prefix=bare, chosen=Step(" = 15"), rejected=Step("16"))
-    assert notes == ["1 pairs hold the ids of another tokenizer: their text is tokenised anew"]
+    assert notes == ["in 1 pair the ids are those of another tokenizer: the text is tokenised anew"]
 
 
 def test_where_a_solution_ends_is_kept_when_the_ids_are_dropped(encoder: PromptEncoder) -> None:

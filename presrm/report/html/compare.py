@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from presrm.errors import RequestError
+from presrm.errors import RequestError, counted
 from presrm.evaluation.answers import Comparison, compare_outcomes
 from presrm.iteration import SIGNIFICANT
 from presrm.report.facts import ANSWERS, RunFacts, read_facts
@@ -110,8 +110,8 @@ def _what_came_out(first: str, second: str, named: Mapping[str, RunFacts], found
     told = f"{second} is significantly {gain}" if found.p_value < SIGNIFICANT else "they are not told apart"
     return begin + (
         f"{scores} held-out problems. On the same problems {told}: {figure_text(found.difference, 'points')}, "
-        f"{p_text(found.p_value)}, {len(found.solved)} problems solved by {second} only, {len(found.lost)} by {first} "
-        "only."
+        f"{p_text(found.p_value)}, {counted(len(found.solved), 'problem')} solved by {second} only, {len(found.lost)} "
+        f"by {first} only."
     )
 
 

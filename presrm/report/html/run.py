@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from markupsafe import Markup
 
+from presrm.errors import counted
 from presrm.iteration import SIGNIFICANT
 from presrm.report.facts import LESSONS, SEARCHES, RunFacts, read_facts
 from presrm.report.figures import figure_text, p_text, value_text
@@ -112,7 +113,7 @@ def _what_came_out(facts: RunFacts) -> Markup:
     return begin + (
         f"{scored}; {first.name}, where the run began, solves {value_text(first.scores.accuracy.value, 'share')}. "
         f"On the same problems that is {told}: {figure_text(change.difference, 'points')}, {p_text(change.p_value)}, "
-        f"{len(change.solved)} problems newly solved, {len(change.lost)} lost."
+        f"{counted(len(change.solved), 'problem')} newly solved, {len(change.lost)} lost."
     )
 
 

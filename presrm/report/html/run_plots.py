@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from presrm.errors import counted
 from presrm.judging.signs import CASES, Signs
 from presrm.report.facts import ANSWERS, RunFacts
 from presrm.report.figures import Unit, figure_text, p_text, value_text
@@ -128,7 +129,8 @@ def changes(facts: RunFacts) -> Plot | None:
     row, change = compared[-1]
     return Plot(
         "changes",
-        f"{row.name} solves {len(change.solved)} problems that {row.parent} did not, and loses {len(change.lost)}",
+        f"{row.name} solves {counted(len(change.solved), 'problem')} that {row.parent} did not, and loses "
+        f"{len(change.lost)}",
         f"Each policy against the one it was made from, on the same {change.difference.num:,} problems; "
         "net change with its 95 % bootstrap interval over problems, p of the exact McNemar test.",
         ("policy", "made from", "newly solved", "lost", "difference [95 %]", "p"),
@@ -294,7 +296,7 @@ def lessons(facts: RunFacts) -> Plot | None:
     num = (last.num_lessons or 0) + sum((last.dropped or {}).values())
     return Plot(
         "lessons",
-        f"{last.name} was trained on {last.num_lessons:,} lessons from {num:,} expansions",
+        f"{last.name} was trained on {counted(last.num_lessons or 0, 'lesson')} from {num:,} expansions",
         "Every expansion of the search gives lessons or a cause why not (with several pairs an expansion, lessons "
         "count pairs). These are counts of all, so they have no interval.",
         ("policy", *parts),

@@ -115,7 +115,7 @@ def test_one_iteration_is_one(tmp_path: Path) -> None:
 def test_a_run_in_progress_is_drawn_up_to_what_is_finished(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", num_assessed=2)
     page = write_run_page(run, plots=False)
-    assert "In progress, or stopped: 2 of 3 policies assessed. iterations/3/trees.jsonl, 1 rows so far" in text_of(page)
+    assert "In progress, or stopped: 2 of 3 policies assessed. iterations/3/trees.jsonl, 1 row so far" in text_of(page)
     assert [tree[0] for tree in data_of(page)["trees"]] == [2, 2, 2, 2, 3]
 
 
