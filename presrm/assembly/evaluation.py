@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from presrm.assembly.engines import limit_threads, open_engine, versions
-from presrm.assembly.inputs import hash_code
-from presrm.assembly.judges import tie_tolerance
+from presrm.assembly.inputs import hash_code, hash_judge
+from presrm.assembly.judges import check_judge, tie_tolerance
 from presrm.assembly.parts import Parts
 from presrm.assembly.workers import Elsewhere, Worker, make_runner
 from presrm.config import Config
@@ -23,7 +23,6 @@ from presrm.evaluation.benchmark import Benchmark, Result, Workers, file_label, 
 from presrm.evaluation.examples import Examples, draw_examples
 from presrm.graders import GRADERS
 from presrm.groups import seconds_spent
-from presrm.judges import JUDGES
 from presrm.methods.parts import Progress, SilentProgress
 from presrm.methods.workplace import counts
 from presrm.problems import load_problems, split_source
@@ -276,12 +275,13 @@ def _sample_way(parts: Parts, num: int) -> _Way:
 def _search_way(parts: Parts) -> _Way:
     judge, search = parts.config.judge, parts.config.search
     _require_end(parts.config)
-    JUDGES.factory(judge.kind)  # a misspelt name is told before a model is loaded
+    check_judge(judge, None, parts.prompts)  # a misspelt name is told before a model is loaded
     bounds = _bounds(parts.config)
     request = {
         "search": search.model_dump(mode="json", exclude=set(bounds)),
         "max_tokens": parts.config.evaluation.max_tokens if bounds else None,
         "judge": judge.model_dump(mode="json"),
+        **{f"{name}_sha256": found for name, found in hash_judge(parts.config).items()},
         "splitter": parts.config.splitter,
         "splitter_options": parts.config.splitter_options,
     }

@@ -40,8 +40,13 @@ def hash_judging(config: Config, *, asks_policy: bool = True) -> dict[str, Any]:
         "judge_settings": config.judge.model_dump(mode="json", exclude={"kind", "tie_tolerance"}),
         "splitter": config.splitter,
         "splitter_options": config.splitter_options,
-        **{f"{name}_sha256": found for name, found in hash_code(config).items()},
+        **{f"{name}_sha256": found for name, found in (hash_code(config) | hash_judge(config)).items()},
     }
+
+
+def hash_judge(config: Config) -> dict[str, str]:
+    """Hash the models and files that options of the judge name, by the key that names each."""
+    return {key: hash_path(path) for key, path in _paths(config) if key.startswith("judge.options.")}
 
 
 def _paths(config: Config) -> Iterator[tuple[str, Path]]:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from presrm.assembly.options import arguments_of
 from presrm.config import JudgeConfig, parse_config
@@ -11,6 +12,8 @@ from presrm.judges.voted import VotedJudge
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, Sampling
 
+_SCORERS = {"prm": "model", "pairwise": "meta", "pointwise": "meta", "listwise": "meta"}
+"""Which option of a judge names a model that scores."""
 _TIE_TOLERANCE = {"explained": 0.0, "direct": 0.02}
 
 
@@ -46,8 +49,21 @@ def make_judge(config: JudgeConfig, engine: Engine | None, prompts: PromptSet) -
 
 
 def check_judge(config: JudgeConfig, engine: Engine | None, prompts: PromptSet) -> None:
-    """Refuse what `make_judge` would refuse, without making the judge: neither a policy nor a function is loaded."""
-    _arguments(config, engine, prompts, check_judge)
+    """Refuse what `make_judge` would refuse, and models that cannot score, before any policy or function is loaded.
+
+    Raises:
+        ConfigError: as `make_judge`; or if a model that is to score has no head for it.
+        RequestError: if there is no such model.
+    """
+    factory, arguments = _arguments(config, engine, prompts, check_judge)
+    option = _SCORERS.get(config.kind, "")
+    model = arguments.get(option)
+    if isinstance(model, str):
+        from presrm.engines.hf_prm import check_scorer  # which loads torch
+
+        factory(**arguments)  # these judges load nothing before they are asked
+        format: Any = "token-classification" if option == "meta" else arguments.get("format", "auto")
+        check_scorer(model, None if format == "auto" else format)
 
 
 def _arguments(

@@ -89,6 +89,8 @@ def judge_evolve(
 
     if not judges.asks_policy(config.judge):
         raise RequestError(f"judge {config.judge.kind!r} asks no policy, so it has no instructions")
+    shown = PromptSet(config.prompts)
+    judges.check_judge(config.judge, None, shown)
     with telling_rejected(None):
         rows, rejected = read_labelled(file, make_splitter(config.splitter, config.splitter_options))
     if rejected:
@@ -96,7 +98,6 @@ def judge_evolve(
         print(f"presrm: {one_line(told + rejected[0].reason)}", file=sys.stderr)
     split = split_rows(rows, config.seed)
     budget = max(10 * len(split.validation), least_budget(split)) if budget is None else budget
-    shown = PromptSet(config.prompts)
     if out is None or dry_run:
         _print_plan(rows, split, config, shown, budget)
         return

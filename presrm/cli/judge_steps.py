@@ -214,6 +214,7 @@ def _judge(
 
     @contextmanager
     def open_judge() -> "Iterator[Judge]":
+        judges.check_judge(config.judge, None, prompts)  # before the policy is loaded
         if not asks_policy:
             yield judges.make_judge(config.judge, None, prompts)
             return

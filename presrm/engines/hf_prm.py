@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 Format = Literal["token-classification", "qwen-prm", "math-shepherd", "rlhflow"]
 _TAGS: dict[Format, str] = {"qwen-prm": "<extra_0>", "math-shepherd": " ки", "rlhflow": "+"}
+_HEAD = "ForTokenClassification"  # what architectures with a head of classes end with
 _QWEN_SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 _PLACE = "\ufdd2place\ufdd3"
 _MARK = re.compile("\ufdd2(place|\\d+)\ufdd3")
@@ -84,7 +85,8 @@ class StepScorer:
         batch_tokens: Tokens, padding included, in one batch.
 
     Raises:
-        RequestError: if there is no such model, or its format cannot be told.
+        RequestError: if there is no such model.
+        ConfigError: if its format cannot be told, or it has no head.
         EngineError: if it cannot be loaded, or lacks what its format needs.
     """
 
@@ -98,7 +100,7 @@ class StepScorer:
         device: str = "auto",
         batch_tokens: int = 16_384,
     ) -> None:
-        self._format: Format = format or _tell_format(model, load_architectures(model))
+        self._format: Format = check_scorer(model, format)
         self._reader = Reader(load_tokenizer(model), self._format, separator)
         self._name = model
         self._batch_tokens = batch_tokens
@@ -281,6 +283,22 @@ def _mark(number: int) -> str:
     return f"\ufdd2{number}\ufdd3"
 
 
+def check_scorer(model: str, format: Format | None = None) -> Format:
+    """Give the format of a model, and refuse by its ``config.json`` alone what no `StepScorer` can be made of.
+
+    Raises:
+        RequestError: if there is no such model.
+        ConfigError: if its format cannot be told, or it has no head.
+    """
+    architectures = load_architectures(model)
+    format = format or _tell_format(model, architectures)
+    if format == "token-classification" and architectures and not architectures[0].endswith(_HEAD):
+        raise ConfigError(
+            f"model {model!r} ({architectures[0]}) has no head of two classes; presrm fit-prm trains one on a policy"
+        )
+    return format
+
+
 def _tell_format(model: str, architectures: Sequence[str]) -> Format:
     """Tell the format by the architecture.
 
@@ -288,7 +306,7 @@ def _tell_format(model: str, architectures: Sequence[str]) -> Format:
         ConfigError: if it does not say.
     """
     names = ", ".join(architectures) or "unnamed"
-    if names.endswith("ForTokenClassification"):
+    if names.endswith(_HEAD):
         return "token-classification"
     if names == "Qwen2ForProcessRewardModel":
         return "qwen-prm"

@@ -39,7 +39,7 @@ class TrainedMeta:
     def _scorer(self) -> "StepScorer":
         from presrm.engines.hf_prm import StepScorer
 
-        return StepScorer(self._model)
+        return StepScorer(self._model, "token-classification")
 
 
 def judged_text(shown: Candidates) -> str:

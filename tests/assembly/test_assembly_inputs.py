@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from presrm.assembly.inputs import hash_inputs
+from presrm.assembly.inputs import hash_inputs, hash_judging
 from presrm.config import Config, load_config
 
 
@@ -64,6 +64,15 @@ def test_every_path_is_bound(folder: Path, name: str, keys: set[str]) -> None:
     after = hash_inputs(settings(folder))
     assert {key for key in before if before[key] != after[key]} == keys
     assert before.keys() == after.keys()
+
+
+def test_judgements_are_bound_to_the_content_of_what_the_judge_reads(folder: Path) -> None:
+    members = [{"kind": "prm", "options": {"model": f"{folder}/model"}}, {"kind": "callable", "options": {}}]
+    config = load_config(None, ["judge.kind=jury", f"judge.options={json.dumps({'judges': members})}"])
+    before = hash_judging(config)
+    append("model/model.safetensors")(folder)
+    after = hash_judging(config)
+    assert {key for key in before if before[key] != after[key]} == {"judge.options.judges.0.options.model_sha256"}
 
 
 def test_names_and_addresses_are_no_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

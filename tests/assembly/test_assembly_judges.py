@@ -1,9 +1,9 @@
 import pytest
 
-from presrm.assembly.judges import asks_policy, make_judge
+from presrm.assembly.judges import asks_policy, check_judge, make_judge
 from presrm.config import JudgeConfig
 from presrm.engines.scripted import ScriptedEngine
-from presrm.errors import ConfigError
+from presrm.errors import ConfigError, PresrmError, RequestError
 from presrm.judges import JUDGES
 from presrm.prompts import PromptSet
 
@@ -48,6 +48,29 @@ def test_a_judge_that_asks_no_policy_is_made_without_an_engine(
 
     assert asks_policy(config) is asks
     assert make_judge(config, ENGINE if asks else None, PROMPTS).scale in ("absolute", "relative")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "told"),
+    [
+        ({"kind": "prm", "options": {"model": "./nowhere"}}, RequestError, "no model './nowhere'"),
+        ({"kind": "prm", "options": {"model": "embedded"}}, ConfigError, "does not say how it scores steps"),
+        ({"kind": "pairwise", "votes": 4, "options": {"meta": "./nowhere"}}, RequestError, "no model './nowhere'"),
+        ({"kind": "listwise", "votes": 4, "options": {"meta": "embedded"}}, ConfigError, "no head of two classes"),
+        ({"kind": "pointwise", "options": {"meta": "embedded"}}, ConfigError, r"judge\.votes above 1"),
+        (
+            {"kind": "jury", "options": {"judges": [{"kind": "pointwise", "votes": 2, "options": {"meta": "./x"}}]}},
+            RequestError,
+            "no model './x'",
+        ),
+    ],
+)
+def test_a_model_that_cannot_score_is_refused_before_any_policy_is_loaded(
+    settings: dict[str, object], error: type[PresrmError], told: str
+) -> None:
+    config = JudgeConfig.model_validate({"temperature": 0.5, **settings})
+    with pytest.raises(error, match=told):
+        check_judge(config, None, PROMPTS)
 
 
 def test_a_judge_that_takes_any_keyword_may_ask_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Process reward models of four kinds, random and tiny, against the naive computation that each was published with."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -267,5 +268,12 @@ def test_what_the_format_needs_and_is_not_there_is_named(tmp_path, byte_level, s
 
 
 def test_a_head_that_is_not_in_the_checkpoint_is_not_made_up(tmp_path, tiny_policy) -> None:
-    with pytest.raises(EngineError, match="lacks"):
+    with pytest.raises(ConfigError, match=r"CausalLM\) has no head of two classes; presrm fit-prm trains one"):
         StepScorer(str(tiny_policy), "token-classification")
+
+    shutil.copytree(tiny_policy, tmp_path / "named")
+    settings = json.loads((tmp_path / "named" / "config.json").read_text())
+    settings["architectures"] = ["LlamaForTokenClassification"]
+    (tmp_path / "named" / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(EngineError, match="lacks"):
+        StepScorer(str(tmp_path / "named"), "token-classification")

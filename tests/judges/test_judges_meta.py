@@ -27,7 +27,8 @@ class Head:
 
     made: list["Head"]
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, format: str) -> None:
+        assert format == "token-classification"
         self.model = model
         self.asked: list[tuple[str, tuple[str, ...]]] = []
         Head.made.append(self)
