@@ -6,10 +6,11 @@ whether the step is right. Labels are hard, or soft, such as the share of roll-o
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +21,10 @@ from presrm.config import ModelConfig, TrainingConfig
 from presrm.engines.hf_loading import load_model, load_tokenizer, num_positions, quietly
 from presrm.engines.hf_prm import Reader
 from presrm.errors import DataError, NoLessonsError
-from presrm.files.jsonl import MAX_LINE_BYTES, BadRow, load_typed
+from presrm.files.jsonl import MAX_LINE_BYTES, BadRow, Row, load_typed, read_rows
 from presrm.files.tables import read_table
 from presrm.formats.step_labels import read_step_labels
+from presrm.formats.trees import tree_of
 from presrm.judging.critiques import judged_text
 from presrm.judging.problems import LabelledProblem
 from presrm.protocols import Stage, silent_stage
@@ -31,6 +33,7 @@ from presrm.training.fitting import LogTo, OnLog, make_arguments, run_training, 
 from presrm.types import SearchTree, Trajectory
 
 Labels = Literal["hard", "soft"]
+ReadT = TypeVar("ReadT")
 IGNORED = -1.0
 """Stands where nothing is known of a token: behind most there is no step."""
 _DECIDING = {"learning_rate", "schedule", "epochs", "batch_pairs", "max_grad_norm"}
@@ -59,16 +62,16 @@ def read_labelled_texts(path: Path) -> list[LabelledText]:
     if not path.is_file():
         raise DataError(f"no file {str(path)!r}")
     with path.open("rb") as file:
-        first = file.readline(MAX_LINE_BYTES)
+        first = next(filter(bytes.strip, iter(lambda: file.readline(MAX_LINE_BYTES), b"")), b"")
     found: list[LabelledText] = []
     if b'"expansions"' in first:
-        for tree in load_typed(SearchTree, path):
+        for tree in _read(path, read_rows(path, max_line_bytes=sys.maxsize - 1), tree_of):
             found += _of_tree(tree)
     elif b'"candidates"' in first and b'"solutions"' in first:
         for problem in load_typed(LabelledProblem, path):
             found += _of_problem(problem)
     else:
-        found += _of_rows(path)
+        found += _read(path, read_table(path), _of_row)
     known = [one for one in found if any(right is not None for right in one.rights)]
     if not known:
         raise DataError(f"{path}: no step has a label")
@@ -95,19 +98,24 @@ def _of_problem(labelled: LabelledProblem) -> Iterator[LabelledText]:
             yield _last(Trajectory(solved.solution.problem, solved.solution.steps[:first]), solved.right.text, 1.0)
 
 
-def _of_rows(path: Path) -> Iterator[LabelledText]:
-    for row in read_table(path):
+def _of_row(row: Mapping[str, Any]) -> LabelledText:
+    read = read_step_labels(row)
+    if read is None:
+        raise DataError("expected steps with labels")
+    rights = tuple(None if is_right is None else float(is_right) for is_right in read.are_right)
+    return LabelledText(read.question, read.steps, rights)
+
+
+def _read(path: Path, rows: Iterable[Row | BadRow], parse: Callable[[Mapping[str, Any]], ReadT]) -> Iterator[ReadT]:
+    """Read the rows of a file; what is wrong is told with its line."""
+    for row in rows:
         where = f"{path}, line {row.line}"
         if isinstance(row, BadRow):
             raise DataError(f"{where}: {row.reason}")
         try:
-            read = read_step_labels(row.value)
+            yield parse(row.value)
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
-        if read is None:
-            raise DataError(f"{where}: expected steps with labels")
-        rights = tuple(None if is_right is None else float(is_right) for is_right in read.are_right)
-        yield LabelledText(read.question, read.steps, rights)
 
 
 def _last(prefix: Trajectory, text: str, right: float | None) -> LabelledText:

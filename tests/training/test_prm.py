@@ -10,7 +10,7 @@ import torch
 from presrm.config import ModelConfig, TrainingConfig
 from presrm.engines.hf_loading import load_tokenizer
 from presrm.engines.hf_prm import Reader, StepScorer
-from presrm.errors import DataError, EngineError, NoLessonsError
+from presrm.errors import ConfigError, DataError, NoLessonsError
 from presrm.files.jsonl import dump
 from presrm.judging.health import LabelledCandidates
 from presrm.judging.problems import LabelledProblem, of_perturbed
@@ -67,13 +67,21 @@ def test_traces_give_what_was_judged_and_the_judgement_with_whether_it_is_right(
     right, wrong = Step("5 - 1 = 4 [[1, 10]]"), Step("5 - 1 = 3 [[10, 1]]")
     drawn = (Candidate(right, Judgement(1.0)), Candidate(wrong, Judgement(0.0)), Candidate(right, Judgement(1.0)))
     path = tmp_path / "traces.jsonl"
-    path.write_text(dump(SearchTree(about, (Expansion(None, drawn, (0,)),))) + "\n")
+    path.write_text("\n" + dump(SearchTree(about, (Expansion(None, drawn, (0,)),))) + "\n")
 
     said = "2 + 3 - 1?\n2 + 3 = 5\n1: 5 - 1 = 3\n2: 5 - 1 = 4"
     assert read_labelled_texts(path) == [
         LabelledText(said, (right.text,), (1.0,)),
         LabelledText(said, (wrong.text,), (0.0,)),
     ]
+
+
+def test_trees_that_point_in_a_circle_are_refused_by_their_line(tmp_path: Path) -> None:
+    path, drawn = tmp_path / "traces.jsonl", (Candidate(RIGHT, Judgement(1.0)),)
+    trees = (SearchTree(ABOUT, (Expansion(parent, drawn),)) for parent in (None, (0, 0)))
+    path.write_text("".join(f"{dump(tree)}\n" for tree in trees))
+    with pytest.raises(DataError, match=r"line 2: expansions\.0\.parent: expected a candidate .* made before"):
+        read_labelled_texts(path)
 
 
 def test_labelled_problems_give_solutions_up_to_the_first_error_and_candidates(tmp_path: Path) -> None:
@@ -161,5 +169,5 @@ def test_what_is_too_long_is_left_out_and_a_policy_without_its_head_is_no_judge(
     with pytest.raises(NoLessonsError, match="longer than 4 tokens"):
         fit_prm(texts("train", 2), MODEL, TrainingConfig(max_tokens=4), tmp_path / "out", seed=0)
     assert not (tmp_path / "out").exists()
-    with pytest.raises(EngineError, match="lacks"):
+    with pytest.raises(ConfigError, match="no head of two classes"):
         StepScorer("embedded", "token-classification")
