@@ -48,8 +48,10 @@ def main() -> None:
         told = subprocess.run([sys.executable, HERE.parent / "machine.py"], check=True, capture_output=True, text=True)
         about = {"machine": json.loads(told.stdout), "model": Path(options.model).name, "judge": options.judge}
         about |= {"problems": options.problems, "candidates": options.candidates, "tokens": options.tokens}
-        rows = [about | row for row in measure(options)]
-        results.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        with results.open("w") as file:
+            for row in measure(options):
+                file.write(json.dumps(about | row) + "\n")
+                file.flush()
     print(summary([json.loads(line) for line in results.read_text().splitlines()]))
 
 
