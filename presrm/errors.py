@@ -3,7 +3,7 @@
 Every error of ours is a `PresrmError`; a subclass also inherits the standard error that it specialises, so that
 ``except ValueError`` keeps working. ``exit_code`` is what the command line ends with. Code of users (a splitter, a
 judge, a problem set) raises ordinary errors: `boundary` names the part that raised. Bad generations and unreadable
-verdicts are data, not errors.
+verdicts are data, not errors. `counted` is how all messages say how many there are.
 """
 
 from collections.abc import Iterator

@@ -65,6 +65,8 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> None:
     """Compare, then time everything asked for; exits with 1 if the trainers do not compute the same."""
     shapes = [tuple(map(int, shape.split("x"))) for shape in options.shapes]
+    if any(depth % options.trl_batch for depth in options.depths):
+        sys.exit("--trl-batch has to divide every one of --depths, so that each optimiser step has whole batches")
     setting = {name: getattr(options, name) for name in SETTING if name not in ("device", "threads", "dtype")}
     for prompt, step in shapes:
         shape = {"prompt": prompt, "step": step, "depth": min(options.depths)}

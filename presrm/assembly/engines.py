@@ -53,8 +53,8 @@ def open_engine(policy: Checkpoint, model: ModelConfig, *, lora_rank: int | None
 def importing() -> Iterator[None]:
     """Import what runs policies, without looking for garbage meanwhile or ever among what was imported.
 
-    The collector would go through some million objects that stay, several times, which is a fourth of what a short
-    command takes. Where transformers is there already a policy may be, too, and that has to be freed.
+    The collector would go through the many objects that stay, again and again. Where transformers is there already a
+    policy may be, too, and that has to be freed.
     """
     if "transformers" in sys.modules or not gc.isenabled():
         yield
