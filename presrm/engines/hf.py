@@ -16,6 +16,7 @@ from presrm.engines.drafting import Draft
 from presrm.engines.hf_decoding import decode, pad_rows, positions
 from presrm.engines.hf_loading import load_policy
 from presrm.engines.hf_reading import Reader, keeps_tokens
+from presrm.engines.hf_weights import order_weights
 from presrm.errors import EngineError
 from presrm.packing.forward import base_of, packed_logps, rotary_group, takes_packs, tree_attention_in
 from presrm.packing.layout import Pack, Scored, fill_packs, pack
@@ -99,6 +100,9 @@ class HFEngine:
         self._longest = int(getattr(base.config.get_text_config(), "max_position_embeddings", None) or 2**31)
         base.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # a model's own penalties and filters would creep into ours
         self._model: PreTrainedModel | None = base
+        self._num_parameters = base.num_parameters()
+        if checkpoint.adapter is None and self._has_tree_attention:
+            order_weights(base)
 
     def __enter__(self) -> "HFEngine":
         return self
@@ -152,7 +156,7 @@ class HFEngine:
         model = self._running()
         read, written = _OPERATIONS["cpu" if model.device.type == "cpu" else "gpu"]
         processors = torch.get_num_threads() if model.device.type == "cpu" else 1
-        return 2 * model.num_parameters() * (tokens_read / read + tokens_generated / written) / processors
+        return 2 * self._num_parameters * (tokens_read / read + tokens_generated / written) / processors
 
     def describe(self) -> dict[str, Any]:
         """Say what runs where: model, adapter, dtype, device, number of parameters, versions."""
@@ -163,7 +167,7 @@ class HFEngine:
             "adapter": str(self.checkpoint.adapter) if self.checkpoint.adapter else None,
             "dtype": str(model.dtype).removeprefix("torch."),
             "device": torch.cuda.get_device_name(model.device) if is_cuda else str(model.device),
-            "parameters": model.num_parameters(),
+            "parameters": self._num_parameters,
             "versions": {name: version(name) for name in ("torch", "transformers", "tokenizers", "peft")},
         }
 
