@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _WORTH_LEAVING = 8  # rows that are done leave the batch once they are an eighth of it
 _READ_AT_ONCE = 4096  # tokens of prompts, of like length, where rows are read without a reader
+_ROOM = 64  # tokens behind prompts for which there is room from the start
 _PAD = 0  # unseen, so any token does; a tokenizer's own may have no embedding
 
 
@@ -63,7 +64,8 @@ def decode(
         ids_B_T, mask_B_T, cache = _read_rows(model, prompts, on_read)
     else:
         ids_B_T, mask_B_T = pad_rows(prompts, model.device)
-        cache = _read_once(model, prompts, num_kept or [*map(len, prompts)], reader)
+        room = min(sampling.max_tokens, _ROOM)
+        cache = _read_once(model, prompts, num_kept or [*map(len, prompts)], reader, room)
         on_read(len(set(prompts)))  # the last token of each, which is read now
     length = ids_B_T.shape[1] + sampling.max_tokens
     draws = Draws(sampling, seeds, model.device) if sampling.temperature > 0 else None
@@ -109,14 +111,16 @@ class RoomyLayer(DynamicLayer):
     """Keys and values with room behind them: new ones are put there, where `DynamicLayer` copies all at every token.
 
     Args:
-        keys: Of what has been read: (rows, heads, tokens, width).
+        keys: Of what has been read, and room behind it: (rows, heads, tokens and room, width).
         values: Likewise.
+        length: Tokens that have been read.
     """
 
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.lazy_initialization(keys, values)
-        self.keys, self.values = self._rooms = keys, values
+        self._rooms = keys, values
+        self.keys, self.values = (room[..., :length, :] for room in self._rooms)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -159,7 +163,7 @@ def _keeps_all(model: PreTrainedModel) -> bool:
 
 
 def _read_once(
-    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], num_kept: Sequence[int], reader: "Reader"
+    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], num_kept: Sequence[int], reader: "Reader", room: int
 ) -> Cache:
     """Read prompts but their last token, what they have in common once: the cache, a row a prompt."""
     heads = [ids[:-1] for ids in prompts]
@@ -167,7 +171,7 @@ def _read_once(
     distinct = [ids for ids in kept if ids]
     with reader.read(distinct, [kept[ids] for ids in distinct], rotary_group(model)(len(prompts[0]))) as slots:
         by_ids = dict(zip(distinct, slots, strict=True))
-        return reader.rows([by_ids.get(ids, np.empty(0, np.int64)) for ids in heads])
+        return reader.rows([by_ids.get(ids, np.empty(0, np.int64)) for ids in heads], room)
 
 
 def _read_rows(
@@ -231,7 +235,7 @@ def _merge_layers(layers: Sequence[CacheLayerMixin]) -> CacheLayerMixin:
         torch.cat([pad(states, (0, 0, longest - states.shape[-2], 0)) for states in column])
         for column in zip(*((layer.keys, layer.values) for layer in layers), strict=True)
     )
-    return RoomyLayer(keys, values)
+    return RoomyLayer(keys, values, longest)
 
 
 class _Writing(StoppingCriteria):

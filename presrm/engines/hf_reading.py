@@ -92,13 +92,17 @@ class Reader:
             self._keep(row, memory, lent)
         return logps_S
 
-    def rows(self, slots: Sequence[Indices]) -> Cache:
-        """Give a cache to write behind, with a row for each of some paths of slots, padded on the left."""
-        slots_B_T = np.zeros((len(slots), max(map(len, slots))), np.int64)
+    def rows(self, slots: Sequence[Indices], room: int) -> Cache:
+        """Give a cache to write behind, with a row for each of some paths of slots, padded on the left.
+
+        Behind what was read there is room for `room` tokens, gathered with it (any slot will do) and not copied again.
+        """
+        length = max(map(len, slots))
+        slots_B_T = np.zeros((len(slots), length + room), np.int64)
         for row_T, own in zip(slots_B_T, slots, strict=True):
-            row_T[len(row_T) - len(own) :] = own
+            row_T[length - len(own) : length] = own
         cache = DynamicCache()
-        cache.layers = [RoomyLayer(*self._pool.get(layer, slots_B_T)) for layer in range(self._pool.num_layers)]
+        cache.layers = [RoomyLayer(*self._pool.get(layer, slots_B_T), length) for layer in range(self._pool.num_layers)]
         return cache
 
     @contextmanager
@@ -219,25 +223,23 @@ class _Pool:
     def put(self, layer: int, slots_N: Indices, key: Tensor, value: Tensor) -> None:
         """Put keys and values, (1, heads, N, width), in slots."""
         if layer not in self._layers:
-            self._layers[layer] = (
-                self._with_room(key[0, :, :0].transpose(0, 1)),
-                self._with_room(value[0, :, :0].transpose(0, 1)),
-            )
+            self._layers[layer] = self._with_room(key[0, :, :0]), self._with_room(value[0, :, :0])
         slots = torch.from_numpy(slots_N).to(self._device)
         for held, states in zip(self._layers[layer], (key, value), strict=True):
-            held[slots] = states[0].transpose(0, 1)
+            held[:, slots] = states[0]
 
     def get(self, layer: int, slots_B_T: Indices) -> tuple[Tensor, Tensor]:
         """Give keys and values of rows of slots, both (B, heads, T, width)."""
         slots = torch.from_numpy(slots_B_T.reshape(-1)).to(self._device)
         keys, values = (
-            held.index_select(0, slots).view(*slots_B_T.shape, *held.shape[1:]).transpose(1, 2)
+            held.index_select(1, slots).view(len(held), *slots_B_T.shape, -1).transpose(0, 1)
             for held in self._layers[layer]
         )
         return keys, values
 
     def _with_room(self, held: Tensor) -> Tensor:
-        """Copy (slots, heads, width) to a place with all slots."""
-        room = held.new_empty(self._num_slots, *held.shape[1:])
-        room[: len(held)] = held
+        """Copy (heads, slots, width) to a place with all slots."""
+        heads, num, width = held.shape
+        room = held.new_empty(heads, self._num_slots, width)
+        room[:, :num] = held
         return room

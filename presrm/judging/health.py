@@ -25,7 +25,7 @@ from presrm.judging.signs import (
     signs_of_trees,
 )
 from presrm.prompts import PromptSet
-from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter, ask_judge
+from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter, ask_judge, keeping
 from presrm.seeding import derive_seed
 from presrm.statistics import Figure, share
 from presrm.types import Candidates, LabelledSteps, Problem, SearchTree, Step, Trajectory
@@ -265,24 +265,30 @@ def sample_siblings(
         seed: Of the draws.
     """
     live = [Trajectory(problem) for problem in problems]
-    for depth in range(max_steps if live else 0):
-        requests = [
-            Request(
-                prompts.solve(prefix), num, sampling, splitter, derive_seed(seed, "siblings", prefix.problem.id, depth)
-            )
-            for prefix in live
-        ]
-        found, following = [], []
-        for prefix, completions in zip(live, generator.generate(requests), strict=True):
-            steps = [Step(completion.text, completion.tokens, completion.stop) for completion in completions]
-            whole = tuple({step.text: step for step in steps if step.is_whole}.values())
-            found.append(LabelledCandidates(Candidates(prefix, whole), tuple(label(prefix, step) for step in whole)))
-            if steps[0].stop is None:
-                following.append(prefix.extend(steps[0]))
-        yield found
-        live = following
-        if not live:
-            break
+    with keeping(generator):
+        for depth in range(max_steps if live else 0):
+            requests = [
+                Request(
+                    prompts.solve(prefix),
+                    num,
+                    sampling,
+                    splitter,
+                    derive_seed(seed, "siblings", prefix.problem.id, depth),
+                )
+                for prefix in live
+            ]
+            found, following = [], []
+            for prefix, completions in zip(live, generator.generate(requests), strict=True):
+                steps = [Step(completion.text, completion.tokens, completion.stop) for completion in completions]
+                whole = tuple({step.text: step for step in steps if step.is_whole}.values())
+                labels = tuple(label(prefix, step) for step in whole)
+                found.append(LabelledCandidates(Candidates(prefix, whole), labels))
+                if steps[0].stop is None:
+                    following.append(prefix.extend(steps[0]))
+            yield found
+            live = following
+            if not live:
+                break
 
 
 def judge_siblings(sampled: Sequence[LabelledCandidates], judge: Judge) -> Siblings:
