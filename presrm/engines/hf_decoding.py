@@ -22,6 +22,7 @@ from transformers import (
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
 from presrm.engines.drafting import Draft
+from presrm.engines.hf_caches import BranchingCache, RoomyLayer, branching, can_branch, keeps_all
 from presrm.engines.hf_drawing import Draws
 from presrm.packing.forward import rotary_group
 from presrm.protocols import Sampling
@@ -63,24 +64,24 @@ def decode(
     if reader is None or len(prompts[0]) == 1:
         ids_B_T, mask_B_T, cache = _read_rows(model, prompts, on_read)
     else:
-        ids_B_T, mask_B_T = pad_rows(prompts, model.device)
         room = min(sampling.max_tokens, _ROOM)
-        cache = _read_once(model, prompts, num_kept or [*map(len, prompts)], reader, room)
+        ids_B_T, mask_B_T, cache = _read_once(model, prompts, num_kept or [*map(len, prompts)], reader, room)
         on_read(len(set(prompts)))  # the last token of each, which is read now
     length = ids_B_T.shape[1] + sampling.max_tokens
     draws = Draws(sampling, seeds, model.device) if sampling.temperature > 0 else None
     while True:
         writing = _Writing(drafts, can_leave=cache is not None)
-        ids_B_T = model.generate(  # type: ignore[operator]
-            ids_B_T,
-            attention_mask=mask_B_T,
-            generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
-                max_length=length, do_sample=False, pad_token_id=_PAD, use_cache=True
-            ),
-            logits_processor=LogitsProcessorList([draws] if draws else []),
-            stopping_criteria=StoppingCriteriaList([writing]),
-            **({} if cache is None else {"past_key_values": cache}),
-        )
+        with branching(model, cache):
+            ids_B_T = model.generate(  # type: ignore[operator]
+                ids_B_T,
+                attention_mask=mask_B_T,
+                generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
+                    max_length=length, do_sample=False, pad_token_id=_PAD, use_cache=True
+                ),
+                logits_processor=LogitsProcessorList([draws] if draws else []),
+                stopping_criteria=StoppingCriteriaList([writing]),
+                **({} if cache is None else {"past_key_values": cache}),
+            )
         left = [row for row, draft in enumerate(drafts) if not draft.is_done]
         if cache is None or not left:
             return
@@ -107,71 +108,39 @@ def positions(mask_B_T: torch.Tensor) -> torch.Tensor:
     return (mask_B_T.cumsum(-1) - 1).clamp(min=0)
 
 
-class RoomyLayer(DynamicLayer):
-    """Keys and values with room behind them: new ones are put there, where `DynamicLayer` copies all at every token.
-
-    Args:
-        keys: Of what has been read, and room behind it: (rows, heads, tokens and room, width).
-        values: Likewise.
-        length: Tokens that have been read.
-    """
-
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.lazy_initialization(keys, values)
-        self._rooms = keys, values
-        self.keys, self.values = (room[..., :length, :] for room in self._rooms)
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put the states, (rows, heads, new tokens, width), behind those that are there, and give all."""
-        keys, values = self._held()
-        length, new = keys.shape[-2], key_states.shape[-2]
-        if length + new > self._rooms[0].shape[-2]:
-            self._rooms = _with_room(keys, new), _with_room(values, new)
-        for room, states in zip(self._rooms, (key_states, value_states), strict=True):
-            room[..., length : length + new, :] = states
-        self.keys, self.values = (room[..., : length + new, :] for room in self._rooms)
-        return self._held()
-
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep some rows, and the room behind them."""
-        length = self._held()[0].shape[-2]
-        keys, values = self._rooms
-        self._rooms = keys.index_select(0, indices), values.index_select(0, indices)
-        self.keys, self.values = (room[..., :length, :] for room in self._rooms)
-
-    def _held(self) -> tuple[torch.Tensor, torch.Tensor]:
-        assert self.keys is not None
-        assert self.values is not None
-        return self.keys, self.values
-
-
-def _with_room(states: torch.Tensor, new: int) -> torch.Tensor:
-    """Copy `states` to a place with room for `new` tokens and a quarter more."""
-    *outer, length, width = states.shape
-    room = states.new_empty(*outer, length + max(new, 32, length // 4), width)
-    room[..., :length, :] = states
-    return room
-
-
-def _keeps_all(model: PreTrainedModel) -> bool:
-    """Whether every layer attends to all that was read, so that padding inside a row changes nothing."""
-    layers = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
-    return all(type(layer) is DynamicLayer for layer in layers)
-
-
 def _read_once(
     model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], num_kept: Sequence[int], reader: "Reader", room: int
-) -> Cache:
-    """Read prompts but their last token, what they have in common once: the cache, a row a prompt."""
+) -> tuple[torch.Tensor, torch.Tensor, Cache]:
+    """Read prompts but their last token, what they have in common once.
+
+    What several of them may share, their first `num_kept` tokens, stands in the cache once, too, where rows can branch.
+
+    Returns:
+        Ids and mask, both (prompts, T), and the cache of all places but the last, a row a prompt.
+    """
     heads = [ids[:-1] for ids in prompts]
-    kept = {ids: min(num, len(ids)) for ids, num in zip(heads, num_kept, strict=True)}
+    nums = [min(num, len(ids)) for num, ids in zip(num_kept, heads, strict=True)]
+    kept = dict(zip(heads, nums, strict=True))
     distinct = [ids for ids in kept if ids]
     with reader.read(distinct, [kept[ids] for ids in distinct], rotary_group(model)(len(prompts[0]))) as slots:
         by_ids = dict(zip(distinct, slots, strict=True))
-        return reader.rows([by_ids.get(ids, np.empty(0, np.int64)) for ids in heads], room)
+        slots_B = [by_ids.get(ids, np.empty(0, np.int64)) for ids in heads]
+        trunks = {ids[:num]: slots[:num] for ids, num, slots in zip(heads, nums, slots_B, strict=True)}
+        if len(trunks) < len(heads) and can_branch(model):
+            numbers = {ids: number for number, ids in enumerate(trunks)}
+            trunk_B = torch.tensor([numbers[ids[:num]] for ids, num in zip(heads, nums, strict=True)])
+            shared, shown_P_T = reader.gather([*trunks.values()])
+            rows, shown_B_O = reader.gather([slots[num:] for slots, num in zip(slots_B, nums, strict=True)], room)
+            cache: DynamicCache = BranchingCache(shared, shown_P_T, rows, shown_B_O, trunk_B)
+            mask_B_T = pad(torch.cat([shown_P_T[trunk_B], shown_B_O], 1).long(), (0, 1), value=1)
+            ids_B_T = torch.full_like(mask_B_T, _PAD)  # what was read is not read again
+            ids_B_T[:, -1] = torch.tensor([ids[-1] for ids in prompts])
+        else:
+            rows, _ = reader.gather(slots_B, room)
+            ids_B_T, mask_B_T = pad_rows(prompts, model.device)
+            cache = DynamicCache()
+            cache.layers = [RoomyLayer(keys, values, ids_B_T.shape[1] - 1) for keys, values in rows]
+    return ids_B_T, mask_B_T, cache
 
 
 def _read_rows(
@@ -192,7 +161,7 @@ def _read_rows(
         on_read(len(rows))
         return ids_B_T, mask_B_T, None
     caches = []
-    for part in [*_alike(rows)] if _keeps_all(model) and len(rows[-1]) > 1 else [rows]:
+    for part in [*_alike(rows)] if keeps_all(model) and len(rows[-1]) > 1 else [rows]:
         ids, mask = pad_rows(part, model.device)
         output = model(
             input_ids=ids[:, :-1],

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import Cache, DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from presrm.engines.hf_decoding import RoomyLayer
 from presrm.engines.prefixes import PrefixIndex
 from presrm.packing.forward import packed_logps, read_row, tree_attention_in
 from presrm.packing.layout import Ids, Indices, Layout, Pack, fill_packs, lay_out_prefixes
@@ -92,18 +91,23 @@ class Reader:
             self._keep(row, memory, lent)
         return logps_S
 
-    def rows(self, slots: Sequence[Indices], room: int) -> Cache:
-        """Give a cache to write behind, with a row for each of some paths of slots, padded on the left.
+    def gather(self, slots: Sequence[Indices], room: int = 0) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
+        """Give keys and values of paths of slots, padded on the left, with room for `room` tokens behind.
 
-        Behind what was read there is room for `room` tokens, gathered with it (any slot will do) and not copied again.
+        Any slot will do for padding and for room.
+
+        Returns:
+            Of each layer, keys and values, both (paths, heads, longest and room, width); and which of the places
+            before the room are no padding, (paths, longest).
         """
         length = max(map(len, slots))
         slots_B_T = np.zeros((len(slots), length + room), np.int64)
-        for row_T, own in zip(slots_B_T, slots, strict=True):
+        shown_B_T = np.zeros((len(slots), length), np.bool_)
+        for row_T, shown_T, own in zip(slots_B_T, shown_B_T, slots, strict=True):
             row_T[length - len(own) : length] = own
-        cache = DynamicCache()
-        cache.layers = [RoomyLayer(*self._pool.get(layer, slots_B_T), length) for layer in range(self._pool.num_layers)]
-        return cache
+            shown_T[length - len(own) :] = True
+        layers = [self._pool.get(layer, slots_B_T) for layer in range(self._pool.num_layers)]
+        return layers, torch.from_numpy(shown_B_T).to(self._model.device)
 
     @contextmanager
     def _at_work(self, key: Hashable) -> Iterator[list[Indices]]:

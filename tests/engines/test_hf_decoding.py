@@ -6,20 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    DynamicCache,
-    Gemma3TextConfig,
-    GenerationConfig,
-    GPT2Config,
-    LlamaConfig,
-    MambaConfig,
-    MistralConfig,
-    MptConfig,
-    Phi3Config,
-    PreTrainedModel,
-    Qwen3Config,
-)
+from small_models import CONFIGS, ENDS, GREEDY, SMALL, VOCABULARY, make_model, write_alone
+from transformers import DynamicCache, GenerationConfig, Phi3Config, PreTrainedModel
 
 from presrm.engines import hf_decoding
 from presrm.engines.drafting import Draft
@@ -28,29 +16,6 @@ from presrm.engines.hf_reading import Reader, keeps_tokens
 from presrm.packing.forward import takes_packs
 from presrm.packing.layout import tree_size
 from presrm.protocols import Sampling
-
-VOCABULARY = 64
-ENDS = frozenset(range(40, 50))
-SMALL = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "pad_token_id": 0,
-}
-LAYERS = ["sliding_attention", "full_attention"]
-CONFIGS = {
-    "llama": LlamaConfig(**SMALL),
-    "qwen3": Qwen3Config(**SMALL, head_dim=8),
-    "gemma3": Gemma3TextConfig(**SMALL, head_dim=8, sliding_window=16, layer_types=LAYERS),
-    "mistral": MistralConfig(**SMALL, sliding_window=16),
-    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=2),
-    "mpt": MptConfig(vocab_size=VOCABULARY, d_model=32, n_heads=4, n_layers=2, expansion_ratio=2),
-    "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2),
-}
-GREEDY = Sampling(max_tokens=24)
 
 
 def reader_of(model: PreTrainedModel) -> Reader | None:
@@ -63,15 +28,6 @@ def count_read(model: PreTrainedModel, *arguments: Any, reader: Reader | None) -
     with torch.inference_mode():
         decode(model, *arguments, reader=reader, on_read=read.append)
     return sum(read) + (reader.tokens_read if reader else 0)
-
-
-def make_model(name: str) -> PreTrainedModel:
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(CONFIGS[name], dtype=torch.float32).eval()
-    for parameter in model.parameters():
-        parameter.data *= 3  # far from ties
-    model.generation_config = GenerationConfig()
-    return model
 
 
 def make_prompts(num: int, shared: int = 20) -> list[tuple[int, ...]]:
@@ -90,16 +46,6 @@ def write(
     with torch.inference_mode():
         decode(model, prompts, drafts, how, range(len(prompts)), reader=reader_of(model) if by_reader else None)
     return [draft.completion().tokens for draft in drafts]
-
-
-def write_alone(model: PreTrainedModel, prompt: tuple[int, ...]) -> tuple[int, ...]:
-    """transformers' own greedy decoding of one row, cut at the first end token."""
-    config = GenerationConfig(max_new_tokens=GREEDY.max_tokens, do_sample=False, pad_token_id=0)
-    ids = torch.tensor([prompt])
-    mask = torch.ones_like(ids)
-    drawn = model.generate(ids, attention_mask=mask, generation_config=config)[0, len(prompt) :].tolist()
-    end = next((i for i, token in enumerate(drawn) if token in ENDS), len(drawn))
-    return tuple(drawn[:end])
 
 
 @pytest.mark.parametrize("by_reader", [True, False])

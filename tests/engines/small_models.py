@@ -1,0 +1,59 @@
+"""Small models of several kinds, with weights far from ties, and how transformers alone writes with them."""
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GenerationConfig,
+    GPT2Config,
+    LlamaConfig,
+    MambaConfig,
+    MistralConfig,
+    MptConfig,
+    PreTrainedModel,
+    Qwen3Config,
+)
+
+from presrm.protocols import Sampling
+
+VOCABULARY = 64
+ENDS = frozenset(range(40, 50))
+SMALL = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "pad_token_id": 0,
+}
+LAYERS = ["sliding_attention", "full_attention"]
+CONFIGS = {
+    "llama": LlamaConfig(**SMALL),
+    "qwen3": Qwen3Config(**SMALL, head_dim=8),
+    "gemma3": Gemma3TextConfig(**SMALL, head_dim=8, sliding_window=16, layer_types=LAYERS),
+    "mistral": MistralConfig(**SMALL, sliding_window=16),
+    "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=2),
+    "mpt": MptConfig(vocab_size=VOCABULARY, d_model=32, n_heads=4, n_layers=2, expansion_ratio=2),
+    "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2),
+}
+GREEDY = Sampling(max_tokens=24)
+
+
+def make_model(name: str) -> PreTrainedModel:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(CONFIGS[name], dtype=torch.float32).eval()
+    for parameter in model.parameters():
+        parameter.data *= 3  # far from ties
+    model.generation_config = GenerationConfig()
+    return model
+
+
+def write_alone(model: PreTrainedModel, prompt: tuple[int, ...]) -> tuple[int, ...]:
+    """transformers' own greedy decoding of one row, cut at the first end token."""
+    config = GenerationConfig(max_new_tokens=GREEDY.max_tokens, do_sample=False, pad_token_id=0)
+    ids = torch.tensor([prompt])
+    mask = torch.ones_like(ids)
+    drawn = model.generate(ids, attention_mask=mask, generation_config=config)[0, len(prompt) :].tolist()
+    end = next((i for i, token in enumerate(drawn) if token in ENDS), len(drawn))
+    return tuple(drawn[:end])
