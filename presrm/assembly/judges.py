@@ -6,7 +6,7 @@ from typing import Any
 
 from presrm.assembly.options import arguments_of
 from presrm.config import JudgeConfig, parse_config
-from presrm.errors import ConfigError
+from presrm.errors import ConfigError, RequestError
 from presrm.judges import JUDGES
 from presrm.judges.voted import VotedJudge
 from presrm.prompts import PromptSet
@@ -63,7 +63,12 @@ def check_judge(config: JudgeConfig, engine: Engine | None, prompts: PromptSet) 
 
         factory(**arguments)  # these judges load nothing before they are asked
         format: Any = "token-classification" if option == "meta" else arguments.get("format", "auto")
-        check_scorer(model, None if format == "auto" else format)
+        try:
+            check_scorer(model, None if format == "auto" else format)
+        except ConfigError:
+            raise
+        except RequestError as error:  # there is no such model
+            raise RequestError(f"judge.options.{option}: {error}") from error
 
 
 def _arguments(

@@ -53,15 +53,23 @@ def test_a_judge_that_asks_no_policy_is_made_without_an_engine(
 @pytest.mark.parametrize(
     ("settings", "error", "told"),
     [
-        ({"kind": "prm", "options": {"model": "./nowhere"}}, RequestError, "no model './nowhere'"),
+        (
+            {"kind": "prm", "options": {"model": "./nowhere"}},
+            RequestError,
+            r"judge\.options.model: no model './nowhere'",
+        ),
         ({"kind": "prm", "options": {"model": "embedded"}}, ConfigError, "does not say how it scores steps"),
-        ({"kind": "pairwise", "votes": 4, "options": {"meta": "./nowhere"}}, RequestError, "no model './nowhere'"),
+        (
+            {"kind": "pairwise", "votes": 4, "options": {"meta": "./nowhere"}},
+            RequestError,
+            r"judge\.options.meta: no model './nowhere'",
+        ),
         ({"kind": "listwise", "votes": 4, "options": {"meta": "embedded"}}, ConfigError, "no head of two classes"),
         ({"kind": "pointwise", "options": {"meta": "embedded"}}, ConfigError, r"judge\.votes above 1"),
         (
             {"kind": "jury", "options": {"judges": [{"kind": "pointwise", "votes": 2, "options": {"meta": "./x"}}]}},
             RequestError,
-            "no model './x'",
+            r"judge\.options.meta: no model './x'",
         ),
     ],
 )
