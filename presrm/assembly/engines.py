@@ -76,7 +76,7 @@ def _factory(kind: str) -> Callable[..., Engine]:
 def _kind(policy: Checkpoint, model: ModelConfig) -> str:
     """Name the registered engine of a policy."""
     kind = "server" if policy.is_remote else model.engine
-    if kind in ("server", "sglang", "vllm") and find_spec("openai") is None:
+    if kind in ("server", "sglang", "vllm") and find_spec("httpx2") is None:
         raise RequestError(f"engine {kind!r} needs: pip install 'presrm[server]'")
     return kind
 
@@ -92,7 +92,8 @@ def check_engine(model: ModelConfig) -> None:
         raise UnknownNameError(f"unknown engine {model.engine!r}; {nearest(model.engine, ENGINES.names())}")
     if model.engine_options:
         offered = dict.fromkeys(("checkpoint", "encoder", "lora_rank", *_OFFERED))
-        arguments_of(ENGINES.factory(model.engine), model.engine_options, offered, "model.engine_options")
+        factory = ENGINES.factory(_kind(Checkpoint(model.id), model))
+        arguments_of(factory, model.engine_options, offered, "model.engine_options")
 
 
 def require_weights(model: str) -> None:

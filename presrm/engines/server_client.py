@@ -30,7 +30,8 @@ class ServerClient:
     Requests that share a prefix go to one server, which then finds it in its cache: that which rendezvous hashing gives
     to the prefix (Thaler and Ravishankar 1998), among those that have room for another request. So no server is idle
     while requests wait, and one that comes or goes moves no prefix but its own. One that fails is left alone for a
-    while, then asked for its models before it gets requests again; what it failed on goes to another.
+    while, then asked for its models before it gets requests again; what it failed on goes to another. Where all fail
+    more than `retries` times in a row, the requests do.
 
     The key is read from PRESRM_API_KEY, else OPENAI_API_KEY, and sent to these servers alone.
 
@@ -133,20 +134,24 @@ class ServerClient:
 
     async def _post(self, path: str, body: dict[str, Any]) -> Reply:
         """Ask one of several servers, and another one where it fails."""
-        failed = ServerFailedError(f"{self.url}: no answer within {self._deadline:g} s")
+        failed: EngineError = ServerFailedError(f"{self.url}: no answer within {self._deadline:g} s")
         num_failed = 0
         try:
             async with asyncio.timeout(self._deadline):
                 while num_failed < len(self._servers) * (1 + self._retries):
                     server = await self._choose()
                     if server is None:
+                        if all(each.num_failed > self._retries for each in self._servers):
+                            failed = self._servers[0].failure or failed
+                            break
                         await asyncio.sleep(_BREATH)
                         continue
                     try:
                         return await server.post(path, body)
                     except ServerFailedError as error:
                         failed, num_failed = error, num_failed + 1
-                        server.rest()
+                        if server.is_up:  # else it failed on another request, too
+                            server.rest(error)
         except TimeoutError:
             pass
         raise failed from None
@@ -158,8 +163,7 @@ class ServerClient:
         """
         for server in self._servers:
             if not server.is_up and not server.is_resting:
-                server.rest()
-                await server.recover()
+                await server.recover(self._listed)
         up = [server for server in self._servers if server.is_up]
         with_room = [server for server in up if server.num_under_way < self._concurrency]
         if with_room:

@@ -4,13 +4,17 @@ Every failure is told in one plain line that holds no key.
 """
 
 import asyncio
+import json
+import logging
 import os
+import random
+import re
 import time
-from collections.abc import Awaitable
+from contextlib import suppress
 from http.client import responses
 from typing import Any, TypeVar
 
-from openai import APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
+from httpx2 import AsyncClient, HTTPError, Limits, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from presrm.engines.server_replies import MODELS, REPLY, Models, Reply, Trouble, find_reason, find_trouble, parse_body
@@ -18,10 +22,20 @@ from presrm.engines.server_terms import Terms
 from presrm.errors import EngineError, RequestError
 from presrm.types import Stop
 
+logger = logging.getLogger(__name__)
+
 _NO_KEY = "none"
 _KEYS = ("PRESRM_API_KEY", "OPENAI_API_KEY")
 _NOT_TAKEN = {400, 404, 405, 415, 422, 501}
 _MAY_PASS = {408, 409, 429}
+_BACK_OFF = (0.5, 8.0)
+"""Seconds until what failed is tried again: the first time, and at most."""
+_LONGEST_WAIT = 60.0
+"""Seconds that a server may ask us to wait before we try again."""
+_CONNECT = 20.0
+"""Seconds to connect."""
+_LIMITS = Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=3.0)
+"""How many requests are under way is the caller's to limit. Many servers close a connection that idles for 5 s."""
 _LONGEST_TOLD = 300
 _REST = (2.0, 60.0)
 """Seconds until a server that failed is looked at again: the first time, and at most."""
@@ -61,6 +75,8 @@ class ServerConnection:
 
     Attributes:
         num_under_way: Requests that it is working on.
+        failure: Why it is left alone; none while it is up.
+        num_failed: How often in a row it failed, or was not there when it was looked at.
 
     Raises:
         RequestError: if a key is malformed.
@@ -72,41 +88,55 @@ class ServerConnection:
         self._key = _read_key()
         self._terms = Terms(url)
         self._deadline = deadline
-        self._rest, self._rests_until = 0.0, 0.0
-        self._client = AsyncOpenAI(
+        self.failure: EngineError | None = None
+        self.num_failed = 0
+        self._rests_until = 0.0
+        self._retries = retries
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        self._client = AsyncClient(
             base_url=url,
-            api_key=self._key,
-            timeout=timeout,
-            max_retries=retries,
-            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_tell_trouble]}),
+            headers=headers,
+            timeout=Timeout(timeout, connect=min(timeout, _CONNECT)),
+            limits=_LIMITS,
+            follow_redirects=True,
         )
 
     @property
     def is_up(self) -> bool:
         """Whether it did what it was asked the last time."""
-        return not self._rest
+        return self.failure is None
 
     @property
     def is_resting(self) -> bool:
         """Whether it failed, and is not to be looked at again yet."""
         return time.monotonic() < self._rests_until
 
-    def rest(self) -> None:
+    def rest(self, failure: EngineError) -> None:
         """Leave it alone for a while, longer each time."""
+        if self.failure is None:
+            logger.warning("%s; it is asked nothing until it is back", failure)
         least, most = _REST
-        self._rest = min(most, max(least, 2 * self._rest))
-        self._rests_until = time.monotonic() + self._rest
+        self._rests_until = time.monotonic() + min(most, least * 2**self.num_failed)
+        self.failure, self.num_failed = failure, self.num_failed + 1
 
-    async def recover(self) -> bool:
-        """Look whether it is there again; if not, leave it alone."""
+    async def recover(self, name: str) -> None:
+        """Look whether it is there again and has the model; if not, leave it alone."""
+        self._rests_until = time.monotonic() + _HEALTH  # nobody else looks meanwhile
         try:
             async with asyncio.timeout(_HEALTH):
-                await self._client.with_options(max_retries=0).get("/models", cast_to=object)
-        except (TimeoutError, OpenAIError):
-            self.rest()
-            return False
-        self._rest = 0.0
-        return True
+                raw, trouble = await self._try("GET", "/models")
+            if trouble is not None:
+                raise self._meaning(trouble)
+            models: Models = self._read(MODELS, raw)
+            if all(model.id != name for model in models.data):
+                raise EngineError(f"{self.url}: it has no model {self._plain(name)!r}")
+        except TimeoutError:
+            self.rest(ServerFailedError(f"{self.url}: no answer within {_HEALTH:g} s"))
+        except EngineError as error:
+            self.rest(error)
+        else:
+            logger.warning("%s is back", self.url)
+            self.failure, self.num_failed = None, 0
 
     async def post(self, path: str, body: dict[str, Any]) -> Reply:
         """Ask for a completion, without what the server refuses.
@@ -121,7 +151,7 @@ class ServerConnection:
         self.num_under_way += 1
         try:
             while asked is not None:
-                raw, asked = await self._within(self._client.post(path, cast_to=object, body=asked), asked)
+                raw, asked = await self._ask("POST", path, asked, may_learn=True)
         finally:
             self.num_under_way -= 1
         return self._read(REPLY, raw)
@@ -132,12 +162,12 @@ class ServerConnection:
         Raises:
             EngineError: as `post`.
         """
-        await self._within(self._client.post(path, cast_to=object, body=body))
+        await self._ask("POST", path, body)
 
     async def longest(self, name: str) -> int | None:
         """How many tokens a model reads and writes at most; none if the server does not tell."""
         try:
-            raw, _ = await self._within(self._client.get("/models", cast_to=object))
+            raw, _ = await self._ask("GET", "/models")
             models: Models = self._read(MODELS, raw)
         except EngineError:
             return None
@@ -149,36 +179,56 @@ class ServerConnection:
 
     async def close(self) -> None:
         """Give up its connections."""
-        await self._client.close()
+        await self._client.aclose()
 
-    async def _within(
-        self, request: Awaitable[object], asked: dict[str, Any] | None = None
+    async def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, may_learn: bool = False
     ) -> tuple[object, dict[str, Any] | None]:
-        """Wait for an answer: its JSON, or what to ask in place of `asked`."""
+        """Ask until the deadline: the JSON of the answer, or what to ask in place of `body`."""
         try:
             async with asyncio.timeout(self._deadline):
-                return parse_body(str(await request)), None
+                raw, trouble = await self._try(method, path, body, self._retries)
         except TimeoutError:
             raise ServerFailedError(f"{self.url}: no answer within {self._deadline:g} s") from None
-        except APIStatusError as error:
-            other = self._other(error, asked)
-        except OpenAIError as error:
-            raise ServerFailedError(f"{self.url}: {self._plain(error)}") from None
-        return None, other
+        if trouble is None:
+            return raw, None
+        if may_learn and body is not None and (other := self._terms.learn(body, trouble)) is not None:
+            return None, other
+        raise self._meaning(trouble, "" if body is None else str(body.get("model", "")))
 
-    def _other(self, error: APIStatusError, asked: dict[str, Any] | None) -> dict[str, Any]:
-        """Give what to ask in place of what was refused, or raise what the refusal means."""
-        trouble: Trouble = error.response.extensions[_TROUBLE]
-        if asked is not None and (other := self._terms.learn(asked, trouble)) is not None:
-            return other
+    async def _try(
+        self, method: str, path: str, body: dict[str, Any] | None = None, retries: int = 0
+    ) -> tuple[object, Trouble | None]:
+        """Send a request, again where that may help: what comes back, and the trouble that it tells of."""
+        content = None if body is None else json.dumps(body).encode()
+        wait, longest = _BACK_OFF
+        while True:
+            told = None
+            try:
+                response = await self._client.request(method, path, content=content)
+            except HTTPError as error:
+                if retries <= 0:
+                    why = self._plain(str(error) or type(error).__name__)
+                    raise ServerFailedError(f"{self.url}: Connection error: {why}") from None
+            else:
+                raw = parse_body(response.content.decode("utf-8", "replace"))  # whatever it calls itself
+                trouble = find_trouble(raw, 200 if response.is_success else response.status_code)
+                if trouble is None or retries <= 0 or not _may_pass(trouble):
+                    return raw, trouble
+                told = _seconds(response.headers.get("retry-after", ""))
+            await asyncio.sleep(wait * random.uniform(0.75, 1) if told is None else told)
+            retries, wait = retries - 1, min(2 * wait, longest)
+
+    def _meaning(self, trouble: Trouble, model: str = "") -> EngineError:
+        """Say what a refusal means, perhaps of a request to a model."""
         reason = trouble.reason or responses.get(trouble.sent, "no reason given")
         told = f"{self.url}: {trouble.sent}: {self._plain(reason)}"
         if trouble.stop is not None:
-            raise PromptRefusedError(told, trouble.stop) from None
-        if trouble.status in _NOT_TAKEN:
-            raise NotTakenError(told) from None
-        may_pass = not trouble.is_final and (trouble.status in _MAY_PASS or trouble.status >= 500)
-        raise (ServerFailedError if may_pass else EngineError)(told) from None
+            return PromptRefusedError(told, trouble.stop)
+        lacks_model = trouble.status == 404 and model and re.search(rf"(?<!\w){re.escape(model)}(?!\w)", reason)
+        if trouble.status in _NOT_TAKEN and not lacks_model:
+            return NotTakenError(told)
+        return (ServerFailedError if _may_pass(trouble) else EngineError)(told)
 
     def _read(self, adapter: TypeAdapter[ResultT], raw: object) -> ResultT:
         if isinstance(raw, str):
@@ -193,32 +243,24 @@ class ServerConnection:
                 f"{self.url}: {where}: {self._plain(first['msg'])}; is it an OpenAI-compatible server?"
             ) from None
 
-    def _plain(self, error: object) -> str:
+    def _plain(self, told: str) -> str:
         """One line without the key, and without what could take over a terminal."""
-        cause = getattr(error, "__cause__", None)
-        told = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
-        told = f"{told} ({cause})" if cause is not None and str(cause) else told
         if self._key != _NO_KEY:
             told = told.replace(self._key, "***")
         line = " ".join(told.split())
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line[:_LONGEST_TOLD])
 
 
-_TROUBLE = "presrm.trouble"
+def _may_pass(trouble: Trouble) -> bool:
+    return not trouble.is_final and (trouble.status in _MAY_PASS or trouble.status >= 500)
 
 
-async def _tell_trouble(response: Any) -> None:
-    """Give a response that tells of a failure under status 200 the status that it means, so that it is tried again."""
-    if response.has_redirect_location:
-        return
-    await response.aread()
-    response.headers["content-type"] = "text/plain"  # whatever it calls itself, it is given to us as it is
-    trouble = find_trouble(parse_body(response.text), 200 if response.is_success else response.status_code)
-    if trouble is not None:
-        response.extensions[_TROUBLE] = trouble
-        response.status_code = trouble.status
-        if trouble.is_final:
-            response.headers["x-should-retry"] = "false"
+def _seconds(told: str) -> float | None:
+    """Read a ``Retry-After`` that is a number, and not too large."""
+    with suppress(ValueError):
+        if 0 < (seconds := float(told)) <= _LONGEST_WAIT:
+            return seconds
+    return None
 
 
 def _read_key() -> str:

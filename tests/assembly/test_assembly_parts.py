@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from presrm.assembly.engines import open_engine, versions
+from presrm.assembly.engines import check_engine, open_engine, versions
 from presrm.assembly.judge_parts import step_labeller
 from presrm.assembly.judges import tie_tolerance
 from presrm.assembly.parts import Parts
 from presrm.assembly.runs import fit_pairs, train
 from presrm.config import Config, JudgeConfig, ModelConfig, SeedConfig, load_config, shipped_configs
-from presrm.errors import DataError, RequestError, RunConfigError
+from presrm.errors import ConfigError, DataError, RequestError, RunConfigError
 from presrm.types import Checkpoint, Problem, Step, Trajectory
 
 SMALL = [
@@ -163,6 +163,13 @@ def test_a_server_is_not_trained(tmp_path: Path) -> None:
         fit_pairs([], config, tmp_path / "policy", Quiet())
 
     assert not list(tmp_path.iterdir())
+
+
+def test_options_of_a_server_are_those_of_the_engine_that_an_address_names() -> None:
+    model = {"id": "http://localhost:1/v1#tiny", "engine_options": {"concurrency": 2}}
+    check_engine(ModelConfig(**model))
+    with pytest.raises(ConfigError, match=r"model\.engine_options\.python"):
+        check_engine(ModelConfig(**model | {"engine": "vllm", "engine_options": {"python": "python"}}))
 
 
 def test_what_a_server_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

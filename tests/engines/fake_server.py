@@ -19,6 +19,7 @@ class FakeServer(ThreadingHTTPServer):
         self.asked = []
         self.keys = set()
         self.longest = 64
+        self.names = ["tiny"]
         self.model = Checkpoint(f"http://127.0.0.1:{self.server_port}/v1#tiny")
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -34,7 +35,8 @@ class FakeHandler(BaseHTTPRequestHandler):
         self._give(status, answer, **(headers[0] if headers else {}))
 
     def do_GET(self):
-        self._give(200, {"data": [{"id": "tiny", "max_model_len": self.server.longest}]})
+        models = [{"id": name, "max_model_len": self.server.longest} for name in self.server.names]
+        self._give(200, {"data": models})
 
     def _give(self, status, body, **headers):
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-pytest.importorskip("openai")
+pytest.importorskip("httpx2")
 
 from presrm.assembly.engines import require_weights
 from presrm.engines.hf_files import policy_at

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("openai")
+pytest.importorskip("httpx2")
 
 from presrm.engines.server import ServerEngine
 from presrm.errors import EngineError
@@ -353,7 +353,7 @@ ODD: dict[str, list[Odd]] = {
     "odd", [pytest.param(odd, id=f"{row}-{i}") for row, rows in ODD.items() for i, odd in enumerate(rows)]
 )
 def test_what_an_odd_server_means(serve, caplog, monkeypatch, odd):
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+    monkeypatch.setattr("presrm.engines.server_connection._BACK_OFF", (0.01, 8.0))
     left = list(odd.answers) if isinstance(odd.answers, list) else None
 
     def answer(path, body):

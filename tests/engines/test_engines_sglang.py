@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-pytest.importorskip("openai")
+pytest.importorskip("httpx2")
 
 from test_engines_vllm import ASK, adapter, is_gone, started, told
 

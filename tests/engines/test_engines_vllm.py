@@ -10,16 +10,19 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-pytest.importorskip("openai")
+pytest.importorskip("httpx2")
 
 from test_iteration import CONFIG, Bomb, FakeParts, Killed, Policy, Trainer, bytes_of, loop
 
@@ -526,6 +529,16 @@ def questions(rows):
             yield prompts.pointwise(prefix, steps[i], direct=True)
 
 
+def comparisons(rows):
+    """Which step is the better one? Of a step and the next one, for up to two steps of each (question, steps)."""
+    prompts = PromptSet("compact")
+    for number, (question, texts) in enumerate(rows):
+        steps = tuple(map(Step, texts))
+        for i in range(min(2, len(steps) - 1)):
+            prefix = Trajectory(Problem(str(number), question), steps[:i])
+            yield prompts.pairwise(prefix, steps[i], steps[i + 1], direct=True)
+
+
 def arithmetic(num):
     splitter = NewlineSplitter()
     problems = load_problems("arithmetic", split="test", num=num)
@@ -591,9 +604,9 @@ def test_hf_and_vllm_agree_on_the_direct_verdicts_of_smollm2(smollm2):
 @needs_vllm
 @pytest.mark.slow
 def test_chat_agrees_where_the_server_renders_the_same_messages(served):
-    asked = list(questions(arithmetic(120)))
+    asked = list(comparisons(arithmetic(120)))  # by letters: by chat a word of several tokens is unknown
     with ServerEngine(Checkpoint(f"{served.describe()['server']}#base")) as engine:
-        assert_they_agree("embedded by chat", ask_direct(engine, asked, WORDS), ask_direct(served, asked, WORDS))
+        assert_they_agree("embedded by chat", ask_direct(engine, asked, "AB"), ask_direct(served, asked, "AB"))
 
 
 @needs_vllm
@@ -726,3 +739,84 @@ def test_one_vllm_serves_a_whole_run_with_lora(tmp_path):
         assert (tmp_path / f"run/iterations/{number}/policy/adapter_model.safetensors").is_file()
     first, third = ((tmp_path / f"run/iterations/{number}/answers.jsonl").read_text().count("\n") for number in (1, 3))
     assert first == third == 8
+
+
+class Remains(ThreadingHTTPServer):
+    """What is found at the port of a server that is gone: nothing that works. A context manager.
+
+    Attributes:
+        asked: The method of each request.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, port):
+        self.asked = []
+        super().__init__(("127.0.0.1", port), Unavailable)
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exception):
+        self.shutdown()
+        self.server_close()
+
+
+class Unavailable(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.command)
+        self.send_error(503)
+
+    def do_POST(self):
+        self.do_GET()
+
+    def log_message(self, *args):
+        pass
+
+
+@needs_vllm
+@pytest.mark.slow
+def test_an_iteration_over_two_servers_is_whole_though_one_is_killed(tmp_path):
+    """Search, pairs and training: with the bytes of one server, and the one that was killed is left alone."""
+
+    def command(verb, *options, **settings):
+        few = {
+            "problems.num_train": 12,
+            "search.num_candidates": 3,
+            "search.temperature": 1.0,
+            "threads": 1,
+            **settings,
+        }
+        given = [word for name, value in few.items() for word in ("--set", f"{name}={value}")]
+        return [sys.executable, "-m", "presrm", verb, *map(str, options), *given]
+
+    def search(urls, out):
+        few = {"search.group_size": 3, "model.tokenizer": "embedded"}
+        return command("search", "embedded", "--model", f"{','.join(urls)}#base", "--out", out, **few)
+
+    both, one = tmp_path / "both.jsonl", tmp_path / "one.jsonl"
+    with serve(Checkpoint("embedded")) as killed, serve(Checkpoint("embedded")) as left:
+        urls = [engine.describe()["server"] for engine in (killed, left)]
+        run = subprocess.Popen(search(urls, both), stderr=subprocess.PIPE, text=True)
+        while not both.is_file() or not both.stat().st_size:
+            assert run.poll() is None
+            time.sleep(0.02)
+        os.killpg(killed._process.pid, signal.SIGKILL)
+        killed._process.wait()
+        assert is_gone(killed._process.pid, 60, os.killpg)
+        assert both.read_text().count("\n") < 12, "midway"
+        with Remains(urlsplit(urls[0]).port) as remains:
+            _, told = run.communicate()
+        logger.info("%s\nasked of the one that was killed: %s", told, remains.asked)
+        assert run.returncode == 0
+        assert remains.asked.count("POST") == 0
+        subprocess.run(search(urls[1:], one), check=True)
+    ids = [json.loads(line)["problem"]["id"] for line in both.read_text().splitlines()]
+    assert len(ids) == len({*ids}) == 12
+    assert both.read_bytes() == one.read_bytes()
+
+    pairs, policy = tmp_path / "pairs.jsonl", tmp_path / "policy"
+    subprocess.run(command("pairs", both, "--out", pairs), check=True)
+    subprocess.run(command("fit", pairs, "--model", "embedded", "--out", policy), check=True)
+    assert (policy / "model.safetensors").is_file()

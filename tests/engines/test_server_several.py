@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-pytest.importorskip("openai")
+pytest.importorskip("httpx2")
 
 from presrm.engines import server_client, server_connection
 from presrm.engines.server import ServerEngine
@@ -147,6 +147,74 @@ def test_where_all_fail_the_last_failure_is_told(serve, ask):
     _, work = ask(servers, 3, retries=1)
     with pytest.raises(EngineError, match=r"503: all busy"):
         work()
+
+
+def test_servers_that_are_all_gone_are_given_up_long_before_the_deadline(serve, ask, caplog):
+    servers = [serve(lambda path, body: reply(body)) for _ in range(2)]
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+    _, work = ask(servers, 40, retries=2)
+    began = time.monotonic()
+    with pytest.raises(EngineError, match="Connection error") as caught:
+        work()
+    assert time.monotonic() - began < 5, "the deadline is 10 s"
+    assert "\n" not in str(caught.value)
+    assert len(caplog.messages) == 2, "each is told once"
+
+
+def test_requests_that_fail_together_are_one_failure(serve, ask, monkeypatch):
+    monkeypatch.setattr(server_connection, "_REST", (1.0, 100.0))
+    servers, together = [], threading.Barrier(4)
+
+    def fails(path, body):
+        together.wait(5)
+        return 503, {"error": {"message": "gone"}}
+
+    servers += [serve(fails), serve(lambda path, body: reply(body))]
+    _, work = ask(servers, 40)
+    assert work() == [f"{number}!" for number in range(40)]
+    assert len(servers[0].asked) == 4, "as many as there is room for, then none"
+    time.sleep(1.1)
+    servers[0].answer = lambda path, body: reply(body)
+    servers[0].asked.clear()
+    work()
+    assert len(servers[0].asked) > 0, "after the first rest, not after four of them"
+
+
+def test_a_server_that_comes_back_with_another_model_stays_alone(serve, ask, monkeypatch):
+    servers = [serve((503, {"error": {"message": "restarts"}})), serve(lambda path, body: reply(body))]
+    _, work = ask(servers, 20)
+    work()
+    servers[0].answer = lambda path, body: reply(body)
+    servers[0].names = ["other"]
+    servers[0].asked.clear()
+    for _ in range(3):
+        time.sleep(0.1)
+        work()
+    assert servers[0].asked == []
+
+
+def test_one_that_has_another_model_from_the_start_is_told(serve):
+    reason = "The model `tiny` does not exist."
+    servers = [serve((404, {"error": {"message": reason, "type": "NotFoundError", "code": 404}})) for _ in range(2)]
+    address = ",".join(map(url, servers)) + "#tiny"
+    for checkpoint in (servers[0].model, Checkpoint(address)):
+        with (
+            ServerEngine(checkpoint) as engine,
+            pytest.raises(EngineError, match=rf"^http://127.0.0.1:\d+/v1: 404: {reason}$") as caught,
+        ):
+            engine.generate([Request(PromptSet("compact").solve(Trajectory(Problem("1", "1 + 1?"))))])
+        assert not isinstance(caught.value, NotTakenError), "else it would be asked in another way"
+
+
+def test_a_server_is_tried_again_when_it_says(serve, ask, monkeypatch):
+    monkeypatch.setattr(server_connection, "_BACK_OFF", (30.0, 30.0))
+    busy = {"Retry-After": "0.05"}
+    _, work = ask([serve((429, {"error": {"message": "busy"}}, busy), reply({"prompt": 0}))], 1)
+    began = time.monotonic()
+    assert work() == ["0!"]
+    assert 0.05 <= time.monotonic() - began < 5
 
 
 def test_what_is_not_taken_is_not_tried_elsewhere(serve, ask):
