@@ -1,7 +1,7 @@
 """How fast is a search over a server, next to a plain client that sends the same requests to it?
 
     python benchmarks/servers/run.py --python VLLM/bin/python                        # the embedded policy
-    python benchmarks/servers/run.py --python VLLM/bin/python --model SmolLM2.gguf   # appends to results.jsonl, too
+    python benchmarks/servers/run.py --python VLLM/bin/python --model SmolLM2.gguf   # rows are appended to results.jsonl
     python benchmarks/servers/run.py --summary                                       # the table of results.jsonl
 
 A vLLM is started on core 1; the clients run on core 0. A beam search of the config `embedded`, as `presrm search` runs
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=16, help="searched in lockstep")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="of the plain client")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c")
     parser.add_argument("--cores", type=int, nargs=2, default=[0, 1], help="of the clients, and of the server")
     parser.add_argument("--out", type=Path, default=HERE / "results.jsonl", help="rows are appended")
@@ -71,8 +72,9 @@ def measure(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any
     with serve(options.python, model, options.cores[1], folder / "server.log") as url:
         search(url, model, options, folder, recording)  # what is only done once, on both sides
         for repeat in range(options.repeats):
-            turns = ["search", *WAYS]
-            for way in turns[repeat % 4 :] + turns[: repeat % 4]:
+            turns = ["search", *options.ways]
+            first = repeat % len(turns)
+            for way in turns[first:] + turns[:first]:
                 urllib.request.urlopen(urllib.request.Request(f"{url[:-3]}/reset_prefix_cache", method="POST"))
                 if way == "search":
                     row = search(url, model, options, folder, recording)
@@ -178,7 +180,7 @@ def serve(python: str, model: Path, core: int, log: Path) -> Iterator[str]:
 def summary(rows: Sequence[dict[str, Any]]) -> str:
     """Requests and tokens a second of every way, and those of the search by those of the others, turn by turn."""
     lines = [
-        "| model | concurrency | way | requests | requests a second | tokens a second | client's processor seconds "
+        "| model | problems | way | requests | requests a second | tokens a second | client's processor seconds "
         "| search by it, of requests | least - most | of tokens |",
         "|" + "---|" * 10,
     ]
@@ -188,6 +190,8 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
         ours = {row["repeat"]: row for row in mine if row["way"] == "search"}
         for way in ("search", *WAYS):
             theirs = {row["repeat"]: row for row in mine if row["way"] == way}
+            if not theirs:
+                continue
             rate, speed = (
                 {n: row[unit] / row["seconds"] for n, row in theirs.items()} for unit in ("requests", "tokens")
             )
@@ -196,7 +200,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> str:
             one = next(iter(theirs.values()))
             busy = statistics.median(row["client_seconds"] for row in theirs.values())
             lines.append(
-                f"| {kind[0]} | {kind[2]} | {way} | {one['requests']} | {statistics.median(rate.values()):.1f} | "
+                f"| {kind[0]} | {kind[1]} | {way} | {one['requests']} | {statistics.median(rate.values()):.1f} | "
                 f"{statistics.median(speed.values()):.0f} | {busy:.1f} | {statistics.median(by):.3f} | "
                 f"{by[0]:.3f} - {by[-1]:.3f} | {statistics.median(by_tokens):.3f} |"
             )

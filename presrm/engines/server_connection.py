@@ -14,7 +14,7 @@ from contextlib import suppress
 from http.client import responses
 from typing import Any, TypeVar
 
-from httpx2 import AsyncClient, HTTPError, Limits, Timeout
+from httpx2 import URL, AsyncClient, HTTPError, InvalidURL, Limits, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from presrm.engines.server_replies import MODELS, REPLY, Models, Reply, Trouble, find_reason, find_trouble, parse_body
@@ -79,7 +79,7 @@ class ServerConnection:
         num_failed: How often in a row it failed, or was not there when it was looked at.
 
     Raises:
-        RequestError: if a key is malformed.
+        RequestError: if a key, or the name of the host, is malformed.
     """
 
     def __init__(self, url: str, *, timeout: float, deadline: float, retries: int) -> None:
@@ -93,8 +93,11 @@ class ServerConnection:
         self._rests_until = 0.0
         self._retries = retries
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        try:
+            self._places = {"": URL(url)}
+        except InvalidURL as error:
+            raise RequestError(f"the address of the model is malformed: {error}") from None
         self._client = AsyncClient(
-            base_url=url,
             headers=headers,
             timeout=Timeout(timeout, connect=min(timeout, _CONNECT)),
             limits=_LIMITS,
@@ -201,11 +204,13 @@ class ServerConnection:
     ) -> tuple[object, Trouble | None]:
         """Send a request, again where that may help: what comes back, and the trouble that it tells of."""
         content = None if body is None else json.dumps(body).encode()
+        if path not in self._places:  # an address takes longer to read than a reply
+            self._places[path] = URL(path if "://" in path else self.url + path)
         wait, longest = _BACK_OFF
         while True:
             told = None
             try:
-                response = await self._client.request(method, path, content=content)
+                response = await self._client.request(method, self._places[path], content=content)
             except HTTPError as error:
                 if retries <= 0:
                     why = self._plain(str(error) or type(error).__name__)

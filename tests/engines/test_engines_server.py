@@ -380,6 +380,12 @@ def test_a_malformed_address_is_refused_and_shown_nowhere(address):
         assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ["höst_", "999.1.1.1"])
+def test_a_host_that_cannot_be_is_refused(host):
+    with pytest.raises(RequestError, match="malformed"):
+        ServerEngine(Checkpoint(f"http://{host}/v1#tiny"))
+
+
 @pytest.mark.parametrize("address", ["http://a/v1#@cf/meta/llama@2", "HTTPS://a-b.c:80#m", "http://[::1]:80/v1/#m"])
 def test_an_address_is_taken_apart(address):
     [url], name = split_address(address)

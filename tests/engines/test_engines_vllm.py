@@ -694,6 +694,16 @@ def servers_of(run):
     return []
 
 
+def servers_until_the_end_of(run):
+    """The same of all that it starts from now on; it has to end well."""
+    servers = set()
+    while run.poll() is None:
+        servers |= set(servers_of(run))
+        time.sleep(0.1)
+    assert run.returncode == 0
+    return servers
+
+
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks Linux for the children of a process")
 
 
@@ -715,8 +725,7 @@ def test_the_loop_runs_on_vllm_and_resumes_after_it_was_killed(tmp_path):
     weights = tmp_path / "run/iterations/2/policy/model.safetensors"
     written = weights.stat().st_mtime_ns
 
-    again = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
-    logger.info("%s\n%s", again.stderr, again.stdout)
+    assert len(servers_until_the_end_of(subprocess.Popen(command, env=env))) == 1
     assert weights.stat().st_mtime_ns == written
     assert json.loads((tmp_path / "run/iterations/2/scores.json").read_text())["num_lessons"] > 0
     assert len(list(tmp_path.glob("presrm-vllm-*"))) == 1, "no log is kept but that of the server that was killed"
@@ -728,11 +737,7 @@ def test_the_loop_runs_on_vllm_and_resumes_after_it_was_killed(tmp_path):
 def test_one_vllm_serves_a_whole_run_with_lora(tmp_path):
     settings = {"iterations": 2, "problems.num_train": 12, "training.lora": "{r: 4, alpha: 8}"}
     run = subprocess.Popen(command_of(tmp_path / "run", **settings), env=os.environ | {"TMPDIR": str(tmp_path)})
-    servers = set()
-    while run.poll() is None:
-        servers |= set(servers_of(run))
-        time.sleep(0.1)
-    assert run.returncode == 0
+    servers = servers_until_the_end_of(run)
     assert len(servers) == 1
     assert all(is_gone(pid, 60, os.killpg) for pid in servers)
     for number in (2, 3):
@@ -782,7 +787,7 @@ def test_an_iteration_over_two_servers_is_whole_though_one_is_killed(tmp_path):
 
     def command(verb, *options, **settings):
         few = {
-            "problems.num_train": 12,
+            "problems.num_train": 15,
             "search.num_candidates": 3,
             "search.temperature": 1.0,
             "threads": 1,
@@ -805,15 +810,16 @@ def test_an_iteration_over_two_servers_is_whole_though_one_is_killed(tmp_path):
         os.killpg(killed._process.pid, signal.SIGKILL)
         killed._process.wait()
         assert is_gone(killed._process.pid, 60, os.killpg)
-        assert both.read_text().count("\n") < 12, "midway"
+        assert run.poll() is None, "midway"
         with Remains(urlsplit(urls[0]).port) as remains:
             _, told = run.communicate()
         logger.info("%s\nasked of the one that was killed: %s", told, remains.asked)
         assert run.returncode == 0
+        assert told.count(f"{urls[0]}: ") == 1, "that it is gone is noticed, and told once"
         assert remains.asked.count("POST") == 0
         subprocess.run(search(urls[1:], one), check=True)
     ids = [json.loads(line)["problem"]["id"] for line in both.read_text().splitlines()]
-    assert len(ids) == len({*ids}) == 12
+    assert len(ids) == len({*ids}) > 9
     assert both.read_bytes() == one.read_bytes()
 
     pairs, policy = tmp_path / "pairs.jsonl", tmp_path / "policy"
