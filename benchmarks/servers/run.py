@@ -1,7 +1,7 @@
 """How fast is a search over a server, next to a plain client that sends the same requests to it?
 
     python benchmarks/servers/run.py --python VLLM/bin/python                        # the embedded policy
-    python benchmarks/servers/run.py --python VLLM/bin/python --model SmolLM2.gguf   # rows are appended to results.jsonl
+    python benchmarks/servers/run.py --python VLLM/bin/python --model SmolLM2.gguf   # appends to results.jsonl
     python benchmarks/servers/run.py --summary                                       # the table of results.jsonl
 
 A vLLM is started on core 1; the clients run on core 0. A beam search of the config `embedded`, as `presrm search` runs

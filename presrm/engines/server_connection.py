@@ -213,7 +213,7 @@ class ServerConnection:
                 response = await self._client.request(method, self._places[path], content=content)
             except HTTPError as error:
                 if retries <= 0:
-                    why = self._plain(str(error) or type(error).__name__)
+                    why = self._plain(str(error) or type(error).__name__).rstrip(".")
                     raise ServerFailedError(f"{self.url}: Connection error: {why}") from None
             else:
                 raw = parse_body(response.content.decode("utf-8", "replace"))  # whatever it calls itself

@@ -184,10 +184,11 @@ def test_requests_that_fail_together_are_one_failure(serve, ask, monkeypatch):
 
 def test_a_server_that_comes_back_with_another_model_stays_alone(serve, ask, monkeypatch):
     servers = [serve((503, {"error": {"message": "restarts"}})), serve(lambda path, body: reply(body))]
+    servers[0].names = ["other"]
     _, work = ask(servers, 20)
     work()
+    assert len(servers[0].asked) > 0
     servers[0].answer = lambda path, body: reply(body)
-    servers[0].names = ["other"]
     servers[0].asked.clear()
     for _ in range(3):
         time.sleep(0.1)
