@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from small_models import CONFIGS, ENDS, VOCABULARY, make_model, write_alone
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+from writing_models import CONFIGS, ENDS, VOCABULARY, make_model, write_alone
 
 from presrm.engines import hf_caches
 from presrm.engines.drafting import Draft

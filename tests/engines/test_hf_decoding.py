@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import CONFIGS, ENDS, GREEDY, SMALL, VOCABULARY, make_model, write_alone
 from transformers import DynamicCache, GenerationConfig, Phi3Config, PreTrainedModel
+from writing_models import CONFIGS, ENDS, GREEDY, SMALL, VOCABULARY, make_model, write_alone
 
 from presrm.engines import hf_decoding
 from presrm.engines.drafting import Draft
