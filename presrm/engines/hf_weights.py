@@ -4,6 +4,8 @@ As a layer has them, weights are put into a kernel's own order at every call, wh
 writes takes longer than the product itself. Here that is done once.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -21,9 +23,14 @@ def order_weights(model: PreTrainedModel) -> None:
     """
     if model.device.type != "cpu" or not _has_kernels(model.dtype):
         return
-    layers = [(name, module) for name, module in model.named_modules() if type(module) is nn.Linear]
-    for name, layer in layers:
-        model.set_submodule(name, _OrderedLinear(layer))
+    for name in [name for name, module in model.named_modules() if _is_plain(module)]:
+        layer = _OrderedLinear(cast(nn.Linear, model.get_submodule(name)))
+        model.set_submodule(name, layer)  # which frees the plain one
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether a layer is a product with plain numbers; one that is quantised may have a call or a tensor of its own."""
+    return type(module) is nn.Linear and type(module.weight) is nn.Parameter and "forward" not in vars(module)
 
 
 def _has_kernels(dtype: torch.dtype) -> bool:

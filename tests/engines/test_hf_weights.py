@@ -1,11 +1,12 @@
 """Weights in the kernels' order: the same layer up to rounding, and only where nothing else reads the weights."""
 
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from torch import nn
+from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from presrm.engines import hf_weights
@@ -64,6 +65,37 @@ def test_layers_of_another_kind_are_left_alone():
     order_weights(model)
     assert type(model.get_submodule("transformer.h.0.attn.c_attn")).__name__ == "Conv1D"
     assert type(model.lm_head) is not nn.Linear
+
+
+class Packed(Tensor):
+    """Stands for numbers that are not plain, as those of a quantised layer."""
+
+
+@needs_kernels
+def test_a_quantised_layer_is_left_alone():
+    model = llama(torch.float32)
+    model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().as_subclass(Packed), requires_grad=False)
+    layer = model.get_submodule("model.layers.0.mlp.up_proj")
+    layer.forward = lambda hidden: torch.zeros(*hidden.shape[:-1], 48)
+    order_weights(model)
+    assert plain_layers(model) == [layer, model.lm_head]
+
+
+@needs_kernels
+def test_plain_weights_go_one_after_the_other():
+    model, held, most = llama(torch.float32), weakref.WeakSet(), []
+    held.update(layer.weight for layer in plain_layers(model))
+    put = model.set_submodule
+
+    def count(name: str, module: nn.Module) -> None:
+        put(name, module)
+        most.append(len(held))
+
+    model.set_submodule = count
+    num = len(held)
+    order_weights(model)
+    assert not held
+    assert all(left <= num - done + 1 for done, left in enumerate(most, 1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
