@@ -119,7 +119,7 @@ class BranchingCache(DynamicCache):
         self._hidden_B_O = torch.where(self._shown_B_O, 0.0, -torch.inf)[:, None, None]
 
     def attend(self, layer: int, query_B_H_1_D: Tensor, scaling: float | None) -> Tensor:
-        """Attention of each row's new token over its trunk and its own tokens: (B, 1, H, D)."""
+        """Attention of each row's new token over its trunk and its own tokens: (B, 1, H, width of values)."""
         (trunk_keys, trunk_values), (keys, values) = self.trunks[layer], self._own[layer].held()
         num, heads, _, width = query_B_H_1_D.shape
         num_keys = keys.shape[1]  # heads of a group are queries to the same keys
@@ -131,7 +131,7 @@ class BranchingCache(DynamicCache):
         weights = torch.cat([at_trunk, at_own], -1).softmax(-1).to(values.dtype)
         to_trunk, to_own = torch.split(weights, [at_trunk.shape[-1], at_own.shape[-1]], -1)
         out = self._apart(torch.matmul(self._beside(to_trunk), trunk_values)) + torch.matmul(to_own, values)
-        return out.reshape(num, 1, heads, width)
+        return out.reshape(num, 1, heads, -1)
 
     def _beside(self, states: Tensor) -> Tensor:
         """Put what rows have, (B, heads, group, X), beside their trunks: (P, heads, seats and group, X)."""
@@ -181,8 +181,8 @@ def branching(model: PreTrainedModel, cache: Cache | None) -> Iterator[None]:
         yield
         return
     before, token = model.config._attn_implementation, _cache.set(cache)
-    model.set_attn_implementation(_ATTENTION)
     try:
+        model.set_attn_implementation(_ATTENTION)
         yield
     finally:
         model.set_attn_implementation(before)

@@ -126,7 +126,7 @@ def _read_once(
         by_ids = dict(zip(distinct, slots, strict=True))
         slots_B = [by_ids.get(ids, np.empty(0, np.int64)) for ids in heads]
         trunks = {ids[:num]: slots[:num] for ids, num, slots in zip(heads, nums, slots_B, strict=True)}
-        if len(trunks) < len(heads) and can_branch(model):
+        if len(trunks) < len(heads) and any(trunks) and can_branch(model):
             numbers = {ids: number for number, ids in enumerate(trunks)}
             trunk_B = torch.tensor([numbers[ids[:num]] for ids, num in zip(heads, nums, strict=True)])
             shared, shown_P_T = reader.gather([*trunks.values()])

@@ -21,6 +21,7 @@ from presrm.packing.layout import Ids, Indices, Layout, Pack, fill_packs, lay_ou
 
 _READ_AT_ONCE = 16_384  # tokens in one packed row of prompts, those that were read before included
 _FIRST_SLOTS = 1024
+_NUM_TRIED = 8  # tokens with which it is tried what a model caches
 
 
 class Reader:
@@ -149,7 +150,7 @@ class Reader:
 
 
 def keeps_tokens(model: PreTrainedModel) -> bool:
-    """Whether what a model carries along a text are keys and values of each token, in every layer."""
+    """Whether what a model, which `takes_packs`, carries along are keys and values of each token, in every layer."""
     config = model.config.get_text_config(decoder=True)
     layers = DynamicCache(config=config).layers
     numbers = {module.layer_idx for module in model.modules() if hasattr(module, "layer_idx")}
@@ -157,6 +158,28 @@ def keeps_tokens(model: PreTrainedModel) -> bool:
         len(layers) == config.num_hidden_layers
         and numbers == set(range(len(layers)))
         and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+        and _caches_what_it_attends_to(model)
+    )
+
+
+@torch.inference_mode()
+def _caches_what_it_attends_to(model: PreTrainedModel) -> bool:
+    """Whether a model's cache holds the keys and values that its attention is given: tried out, not looked up.
+
+    Latent attention keeps what it makes them of, and a model may turn or scale them behind its cache.
+    """
+    ids = tuple(range(2, 2 + _NUM_TRIED))
+    layout, _ = lay_out_prefixes([ids])
+    pool = _Pool(model.device)
+    memory = _Memory(pool, pool.take(len(ids)), np.ones(len(ids), np.bool_))
+    with tree_attention_in(model):
+        read_row(model, layout, memory)
+    cache = model(input_ids=torch.tensor([ids], device=model.device), use_cache=True).past_key_values
+    most = 1e-3 if model.dtype == torch.float32 else 0.1
+    return all(
+        cached.shape == given.shape and bool((cached - given).abs().mean() <= most * given.abs().mean())
+        for number, layer in enumerate(cache.layers)
+        for cached, given in zip((layer.keys, layer.values), pool.get(number, memory.slots_T[None]), strict=True)
     )
 
 

@@ -83,8 +83,8 @@ def tree_attention_in(model: nn.Module) -> Iterator[None]:
     """Let a model run packs inside the block, and nothing else."""
     base = base_of(model)
     before = base.config._attn_implementation
-    base.set_attn_implementation(TREE_ATTENTION)
     try:
+        base.set_attn_implementation(TREE_ATTENTION)
         yield
     finally:
         base.set_attn_implementation(before)

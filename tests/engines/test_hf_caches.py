@@ -12,6 +12,7 @@ from presrm.engines.drafting import Draft
 from presrm.engines.hf_caches import BranchingCache, branching, can_branch
 from presrm.engines.hf_decoding import decode
 from presrm.engines.hf_reading import Reader
+from presrm.packing.attention import TREE_ATTENTION
 from presrm.protocols import Sampling
 
 NUM_TOKENS = 24
@@ -101,6 +102,42 @@ def test_prompts_that_share_nothing_are_rows_of_their_own(caches):
         write_alone(model, prompt)[:4] for prompt in prompts
     ]
     assert not caches
+
+
+def test_rows_behind_nothing_share_nothing(caches):
+    model, prompts = make_model("llama"), [draw_ids(9, 1), draw_ids(8, 2)]
+    written = write(model, prompts, [0, 0], Sampling(max_tokens=NUM_TOKENS))
+    assert written == [write_alone(model, prompt) for prompt in prompts]
+    assert not caches
+
+
+def test_values_may_be_narrower_than_keys():
+    torch.manual_seed(0)
+    keys, values, query = torch.randn(2, 4, 9, 12), torch.randn(2, 4, 9, 6), torch.randn(2, 4, 1, 12)
+    keys[1, :, :5], values[1, :, :5] = keys[0, :, :5], values[0, :, :5]
+    trunk, rows = (keys[:1, :, :5], values[:1, :, :5]), (keys[:, :, 5:], values[:, :, 5:])
+    shown = torch.ones(1, 5, dtype=torch.bool), torch.ones(2, 4, dtype=torch.bool)
+    cache = BranchingCache([trunk], shown[0], [rows], shown[1], torch.zeros(2, dtype=torch.long))
+    exact = torch.nn.functional.scaled_dot_product_attention(query, keys, values)
+    torch.testing.assert_close(cache.attend(0, query, None), exact.transpose(1, 2))
+
+
+@pytest.mark.parametrize("kind", [TREE_ATTENTION, hf_caches._ATTENTION])
+def test_an_interrupt_leaves_the_model_as_it_was(kind, monkeypatch):
+    model = make_model("llama")
+    before, change = model.config._attn_implementation, model.set_attn_implementation
+
+    def interrupt(name: str) -> None:
+        change(name)
+        if name == kind:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(model, "set_attn_implementation", interrupt)
+    prompt = draw_ids(9, 1)
+    with pytest.raises(KeyboardInterrupt):
+        write(model, [prompt] * 2, [9, 9], Sampling(max_tokens=2))
+    assert model.config._attn_implementation == before
+    assert hf_caches._cache.get(None) is None
 
 
 def test_numbers_of_half_precision_are_weighed_in_float32():

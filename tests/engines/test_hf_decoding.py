@@ -77,6 +77,22 @@ def test_a_model_that_takes_no_packs_reads_every_prompt_whole(name: str) -> None
     assert num_read == sum(map(len, set(prompts)))
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("diffllama", "attends twice in a layer, each time to half of the values"), ("deepseek", "caches latents")],
+)
+def test_what_is_attended_to_cannot_stand_in_a_cache_of_something_else(name: str, why: str) -> None:
+    model = make_model(name)
+    assert takes_packs(model)
+    assert not keeps_tokens(model), why
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3", "mistral", "gpt2"])
+def test_a_cache_of_what_is_attended_to_is_known_in_any_precision(name: str, dtype: torch.dtype) -> None:
+    assert keeps_tokens(make_model(name).to(dtype))
+
+
 @pytest.mark.parametrize("by_reader", [True, False])
 def test_prompts_of_one_token_have_nothing_to_be_read_before(by_reader: bool) -> None:
     model, prompts = make_model("llama"), [(5,), (7,), (5,)]

@@ -3,6 +3,8 @@
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    DeepseekV3Config,
+    DiffLlamaConfig,
     Gemma3TextConfig,
     GenerationConfig,
     GPT2Config,
@@ -34,6 +36,21 @@ CONFIGS = {
     "gemma3": Gemma3TextConfig(**SMALL, head_dim=8, sliding_window=16, layer_types=LAYERS),
     "mistral": MistralConfig(**SMALL, sliding_window=16),
     "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=2),
+    "diffllama": DiffLlamaConfig(**SMALL),
+    "deepseek": DeepseekV3Config(
+        **SMALL | {"num_key_value_heads": 4},
+        moe_intermediate_size=16,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+        n_group=1,
+        topk_group=1,
+        first_k_dense_replace=1,
+        q_lora_rank=16,
+        kv_lora_rank=16,
+        qk_nope_head_dim=8,
+        qk_rope_head_dim=4,
+        v_head_dim=6,
+    ),
     "mpt": MptConfig(vocab_size=VOCABULARY, d_model=32, n_heads=4, n_layers=2, expansion_ratio=2),
     "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2),
 }
