@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, Cache, DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from presrm.packing.forward import rotary_group
 
@@ -156,6 +156,19 @@ class _BranchLayer(RoomyLayer):  # type: ignore[no-untyped-call]
 
     def get_seq_length(self) -> int:
         return self._trunk + self.held()[0].shape[-2]
+
+
+def keep_rows(cache: Cache, rows_B: Tensor) -> None:
+    """Keep some rows of a cache, each as often as it is named: keys and values, and states that layers carry along."""
+    if isinstance(cache, BranchingCache):
+        cache.batch_select_indices(rows_B)
+        return
+    layers: list[Any] = cache.layers
+    for layer in layers:
+        if isinstance(layer, LinearAttentionCacheLayerMixin):
+            layer.reorder_cache(rows_B)  # type: ignore[arg-type]
+        else:
+            layer.batch_select_indices(rows_B)
 
 
 def keeps_all(model: PreTrainedModel) -> bool:

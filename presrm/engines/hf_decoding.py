@@ -22,7 +22,7 @@ from transformers import (
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
 from presrm.engines.drafting import Draft
-from presrm.engines.hf_caches import BranchingCache, RoomyLayer, branching, can_branch, keeps_all
+from presrm.engines.hf_caches import BranchingCache, RoomyLayer, branching, can_branch, keep_rows, keeps_all
 from presrm.engines.hf_drawing import Draws
 from presrm.packing.forward import rotary_group
 from presrm.protocols import Sampling
@@ -89,7 +89,7 @@ def decode(
         if draws:
             draws.keep(left)
         left_B = torch.tensor(left, device=model.device)
-        cache.batch_select_indices(left_B)
+        keep_rows(cache, left_B)
         ids_B_T = ids_B_T[left_B]
         num_new = ids_B_T.shape[1] - mask_B_T.shape[1]
         mask_B_T = torch.cat([mask_B_T[left_B], mask_B_T.new_ones(len(left), num_new)], dim=1)
@@ -150,15 +150,15 @@ def _read_rows(
 
     Returns:
         Ids and mask, both (prompts, longest), and the cache; none for a model that keeps no such, and for prompts of
-        one token: `generate` reads them itself.
+        one or two tokens: `generate` reads them itself.
     """
     distinct = {ids: number for number, ids in enumerate(dict.fromkeys(prompts))}
     rows = list(distinct)
     ids_P_T, mask_P_T = pad_rows(rows, model.device)
     prompt_B = torch.tensor([distinct[ids] for ids in prompts], device=model.device)
     ids_B_T, mask_B_T = ids_P_T[prompt_B], mask_P_T[prompt_B]
-    if len(rows[0]) == 1:
-        on_read(len(rows))
+    if len(rows[0]) <= 2:  # models with a state do not mask padding that stands in one column
+        on_read(sum(map(len, rows)))
         return ids_B_T, mask_B_T, None
     caches = []
     for part in [*_alike(rows)] if keeps_all(model) and len(rows[-1]) > 1 else [rows]:
@@ -174,7 +174,7 @@ def _read_rows(
         on_read(sum(map(len, part)))
     cache = _merge(caches)
     if cache is not None and len(rows) < len(prompts):
-        cache.batch_select_indices(prompt_B)
+        keep_rows(cache, prompt_B)
     return ids_B_T, mask_B_T, cache
 
 

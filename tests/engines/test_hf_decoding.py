@@ -105,6 +105,12 @@ def test_prompts_of_one_token_have_nothing_to_be_read_before(by_reader: bool) ->
     assert sum(read) == 2
 
 
+@pytest.mark.parametrize("name", ["llama", "bamba", "mamba"])
+def test_padding_of_one_token_is_not_read(name: str) -> None:
+    model, prompts = make_model(name), [(5, 6), (5, 6), (7,), (8,)]
+    assert write(model, prompts, by_reader=False) == [write_alone(model, prompt) for prompt in prompts]
+
+
 def test_rows_that_are_done_are_not_run_any_more() -> None:
     model, prompts = make_model("llama"), make_prompts(32)
     sizes: list[int] = []

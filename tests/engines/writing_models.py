@@ -3,6 +3,7 @@
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    BambaConfig,
     DeepseekV3Config,
     DiffLlamaConfig,
     Gemma3TextConfig,
@@ -52,6 +53,9 @@ CONFIGS = {
         v_head_dim=6,
     ),
     "mpt": MptConfig(vocab_size=VOCABULARY, d_model=32, n_heads=4, n_layers=2, expansion_ratio=2),
+    "bamba": BambaConfig(
+        **SMALL, attn_layer_indices=[1], mamba_d_state=8, mamba_n_heads=8, mamba_d_head=8, mamba_chunk_size=16
+    ),
     "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2),
 }
 GREEDY = Sampling(max_tokens=24)
