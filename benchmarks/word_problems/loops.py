@@ -108,14 +108,15 @@ def run_way(way: str, seed: int, options: argparse.Namespace) -> None:
     progress = RichProgress()
     summaries = train(config, run, progress)
     facts = read_facts(run)
-    svamp = load_benchmark(str(options.words / "svamp.jsonl"), config, None, "gsm8k")
+    greedy = config.model_copy(update={"seed": 0})  # M1 is measured once for all seeds, which play no part in it
+    svamp = load_benchmark(str(options.words / "svamp.jsonl"), greedy, None, "gsm8k")
     table = options.out / "results.jsonl"
     known = set(table.read_text("utf-8").splitlines()) if table.exists() else set()
     first: dict[str, dict[str, bool]] = {}
     for number, summary in enumerate(summaries, start=1):
         policy = options.m1 if number == 1 else run / "iterations" / str(number) / "policy"
         folder = (options.out if number == 1 else run) / "svamp" / summary.name
-        evaluate_policies([str(policy)], [svamp], config, folder, progress)
+        evaluate_policies([str(policy)], [svamp], greedy, folder, progress)
         (samples,) = folder.glob("*/samples_*.jsonl")
         held_out = run / "iterations" / str(number) / "answers.jsonl"
         solved = {"held_out": outcomes(held_out), "svamp": outcomes(samples)}
