@@ -1,10 +1,10 @@
 """Is `presrm train` faster than it was? The run of the config `embedded` by an earlier commit and by this one, in turn.
 
-    python benchmarks/embedded/train_time.py dbe328d [--repeats 3]
+    python benchmarks/embedded/train_time.py 9afdf6c [--repeats 3]
 
-Both run the policy, the draws and the training settings of today, as far as the earlier commit knows them, so that both
-do the same work: that of November 2026 has no `pairs.ends`, no `pairs.solution_weight` and draws no page. It is checked
-out to a folder of its own and runs with the packages of today.
+Both run the policy, the draws and the training settings of today, as far as the earlier commit knows them: 9afdf6c has
+no `pairs.ends` and no `pairs.solution_weight`, so it learns from fewer lessons, and it draws no page. It is checked out
+to a folder of its own and runs with the packages of today.
 """
 
 import argparse
