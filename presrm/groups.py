@@ -1,4 +1,4 @@
-"""How many problems are worked together: at most so many, and at most what takes about half a minute.
+"""How many problems are worked together: at most so many, and at most what takes about a minute.
 
 A group is what an interruption loses, so the first problem is worked alone, and the size of the groups follows from
 what it took; as long as nothing takes any work, such as problems of which a judge is not asked, each group is twice the
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-_SECONDS = 30.0
+_SECONDS = 60.0
 GroupT = TypeVar("GroupT")
 DoneT = TypeVar("DoneT")
 
@@ -33,7 +33,7 @@ class Groups:
     >>> with groups.measured():
     ...     seconds += 10
     >>> groups.next, groups.size
-    (3, 3)
+    (6, 6)
     """
 
     def __init__(

@@ -176,6 +176,9 @@ class FakeParts:
             Demonstration(f"replay/{iteration}/{i}", Trajectory(Problem("j", "?")), Step("[[A]]")) for i in range(num)
         ]
 
+    def solution_lessons(self, name: str, iteration: int) -> list[Demonstration]:
+        return [Demonstration(f"{name}/{i}", Trajectory(Problem("s", "?")), Step("2")) for i in range(1000)]
+
     def average(self, policies: Sequence[Checkpoint], out: Path) -> Checkpoint:
         self.bomb.tick()
         out.mkdir()
@@ -544,8 +547,9 @@ def test_what_an_iteration_is_trained_on(tmp_path: Path, lessons: str) -> None:
     assert len({lesson.id for lesson in parts.trainer.calls[2][0]}) == trained[2]
 
 
-def test_replay_mixes_in_its_share_of_judge_lessons(tmp_path: Path) -> None:
-    _, parts = run_schedule(tmp_path / "run", with_policies(replay=0.25), 0.4, 0.4, 0.4, 0.4)
+@pytest.mark.parametrize("how", [{}, {"replay_as": "solutions", "replay_from": "seed.jsonl"}])
+def test_replay_mixes_in_its_share_of_other_lessons(tmp_path: Path, how: dict[str, str]) -> None:
+    _, parts = run_schedule(tmp_path / "run", with_policies(replay=0.25, **how), 0.4, 0.4, 0.4, 0.4)
     for given, _, _ in parts.trainer.calls:
         replayed = sum(isinstance(lesson, Demonstration) for lesson in given)
         assert replayed == round((len(given) - replayed) / 3)

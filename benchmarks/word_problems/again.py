@@ -106,7 +106,7 @@ def lessons_of(config: Config, trees: list[SearchTree]) -> list[Lesson]:
     if config.method.kind == "rlsr":
         return [*credit_attempts(trees, "2").attempts]
     weight = config.pairs.solution_weight
-    solutions = imitate_solutions(trees, "2", weight) if weight else ()
+    solutions = imitate_solutions(trees, "2", weight, min_score=config.pairs.solution_min) if weight else ()
     return [*mine_pairs(trees, config.pairs, 2).pairs, *solutions]
 
 

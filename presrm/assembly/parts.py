@@ -64,9 +64,11 @@ class Parts(JudgeParts):
             )
         GRADERS.factory(self.config.evaluation.grader)
         make_runner(self.config.runner)
-        problems = self.config.problems
+        problems, policies = self.config.problems, self.config.policies
         source, options = problems.given
         check_source(source, options, f"problems.{'seeds' if self.writes else 'train'}_options")
+        if policies.replay and policies.replay_as == "solutions":
+            _ = self.replayed  # a file that is missing is not to be found out behind the first search
         if self.writes:
             self.way(0)
             self.filters()

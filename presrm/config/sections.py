@@ -275,8 +275,18 @@ class PairsConfig(Section):
         description="Weight with which the solution that each search arrived at, its end included, is imitated beside "
         "the pairs. It holds what hardly a pair is about, above all when to stop. 0: not at all.",
     )
+    solution_min: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Lowest score that each step of an imitated solution must have, by the judge; a solution with an "
+        "unscored step is not imitated then. 0: every solution is, however it was judged.",
+    )
     max_per_problem: int | None = Field(
-        None, gt=0, description="Largest number of pairs per problem, widest margins first; none: all pairs."
+        None,
+        ge=0,
+        description="Largest number of pairs per problem, widest margins first; none: all pairs. 0: no pair at all, so "
+        "that only the solutions are learned from (see solution_weight).",
     )
     length_tier: float | None = Field(
         None,
@@ -313,6 +323,8 @@ class PairsConfig(Section):
             raise ValueError("labels: votes and consistency both say how sure a pair is: choose one")
         if self.length_tier is not None and self.rejected == "all":
             raise ValueError("length_tier chooses the one rejected step itself: set rejected to lowest")
+        if self.max_per_problem == 0 and not self.solution_weight:
+            raise ValueError("max_per_problem: 0 leaves nothing to learn from: set solution_weight")
         return self
 
 
@@ -419,12 +431,19 @@ class PoliciesConfig(Section):
         0.0,
         ge=0,
         lt=1,
-        description="Share of the lessons that train the policy as a judge, see replay_as.",
+        description="Share of the lessons that come from elsewhere than the search: they train the policy as a judge, "
+        "or keep up what the seed stage taught, see replay_as.",
     )
-    replay_as: Literal["verdicts", "traces", "pairs"] = Field(
+    replay_as: Literal["verdicts", "traces", "pairs", "solutions"] = Field(
         "verdicts",
-        description="What is replayed: right verdicts on steps of reference solutions (verdicts); or, on the problems "
-        "of judge_problems, what the policy writes, where its verdict is right (traces), or right over wrong (pairs).",
+        description="What is replayed: right verdicts on steps of reference solutions (verdicts); on the problems of "
+        "judge_problems, what the policy writes, where its verdict is right (traces), or right over wrong (pairs); or "
+        "the solutions of replay_from (solutions).",
+    )
+    replay_from: str | None = Field(
+        None,
+        description="Problems whose reference solutions are imitated, for replay_as: solutions. Those that the seed "
+        "stage learned from keep up what it taught while the policy learns from its own solutions.",
     )
     on_regression: Literal["continue", "stop", "rollback"] = Field(
         "continue",
@@ -432,6 +451,12 @@ class PoliciesConfig(Section):
         "made from (p < 0.05), or when its judge parts from watch.shadow or collapses: continue, stop the run, or "
         "start the next iteration from the earlier policy (rollback).",
     )
+
+    @model_validator(mode="after")
+    def _has_what_it_replays(self) -> "PoliciesConfig":
+        if self.replay and self.replay_as == "solutions" and self.replay_from is None:
+            raise ValueError("replay_as: solutions needs replay_from")
+        return self
 
 
 class JudgeProblemsConfig(Section):

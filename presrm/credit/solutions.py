@@ -6,7 +6,9 @@ from itertools import chain
 from presrm.types import Demonstration, SearchTree, Step, Trajectory
 
 
-def imitate_solutions(trees: Iterable[SearchTree], name: str, weight: float) -> list[Demonstration]:
+def imitate_solutions(
+    trees: Iterable[SearchTree], name: str, weight: float, *, min_score: float = 0.0
+) -> list[Demonstration]:
     """Show each solution that a search arrived at whole, from its first step to its end, each text once.
 
     Pairs compare steps after one prefix. What hardly a pair is about, above all when to stop, is held by these.
@@ -16,10 +18,13 @@ def imitate_solutions(trees: Iterable[SearchTree], name: str, weight: float) -> 
         trees: Those without a solution show nothing.
         name: What the ids begin with, as in ``<name>/<problem>/solution/<number>``.
         weight: Of each demonstration beside the pairs.
+        min_score: Of every step, in [0, 1]. Above 0 a solution with a step that scores less, or has no score, is left
+            out: a search arrives somewhere even where the judge accepts no candidate.
     """
     shown = []
     for tree in trees:
-        solutions = {found.text: found for found in tree.solution_trajectories()}
+        ends = [end for end in tree.solutions if not min_score or _lowest(tree, end) >= min_score]
+        solutions = {found.text: found for found in map(tree.trajectory, ends)}
         shown += [
             Demonstration(
                 f"{name}/{tree.problem.id}/solution/{number}", Trajectory(tree.problem), _joined(found), weight
@@ -27,6 +32,12 @@ def imitate_solutions(trees: Iterable[SearchTree], name: str, weight: float) -> 
             for number, found in enumerate(solutions.values())
         ]
     return shown
+
+
+def _lowest(tree: SearchTree, end: tuple[int, int]) -> float:
+    """The lowest score on the way to `end`; a step without one counts as the lowest there is."""
+    judged = (tree.expansions[number].candidates[candidate].judgement for number, candidate in tree.path(end))
+    return min(-1.0 if one.score is None else one.score for one in judged)
 
 
 def _joined(found: Trajectory) -> Step:

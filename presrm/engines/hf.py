@@ -27,7 +27,7 @@ from presrm.seeding import derive_seed
 from presrm.types import Checkpoint, Stop
 
 logger = logging.getLogger(__name__)
-_OPERATIONS = {"cpu": (4e10, 1e10), "gpu": (1e14, 1e13)}
+_OPERATIONS = {"cpu": (4e10, 3e10), "gpu": (1e14, 1e13)}
 """Floating-point operations a second, of a CPU thread or of a GPU, on tokens read and on tokens written: orders of
 magnitude, from which the size of groups follows."""
 

@@ -88,15 +88,18 @@ class Fitting:
         return found
 
     def _replayed(self, policy: Checkpoint, num: int, iteration: IterationDir) -> Sequence[Lesson]:
-        """Lessons in judging beside `num` others, as ``policies.replay`` says: ``replay.jsonl``."""
+        """Lessons beside `num` others that the search did not bring, as ``policies.replay`` says: ``replay.jsonl``."""
         options = self._parts.config.policies
         share, seed = options.replay, derive_seed(self._parts.config.seed, "replay", iteration.name)
         if not share:
             return []
         wanted = round(num * share / (1 - share))
+        name, rng = f"replay/{iteration.name}", random.Random(seed)
+        if options.replay_as == "solutions":
+            shown = _draw(self._parts.solution_lessons(name, iteration.number), wanted, rng)
+            return iteration.rows(Demonstration, "replay.jsonl", lambda have: [shown[have:]])
         if options.replay_as != "verdicts":
             traces = self._judgements(policy, iteration)
-            name, rng = f"replay/{iteration.name}", random.Random(seed)
             if options.replay_as == "pairs":
                 pairs = _draw(trace_pairs(traces, name), wanted, rng)
                 return iteration.rows(PreferencePair, "replay.jsonl", lambda have: [pairs[have:]])

@@ -42,8 +42,10 @@ def with_solutions(
     pairs: Sequence[PreferencePair], trees: Sequence[SearchTree], options: PairsConfig, iteration: IterationDir
 ) -> list[Lesson]:
     """Put the solutions that the searches arrived at beside the pairs, as ``pairs.solution_weight`` says."""
-    weight = options.solution_weight
-    return [*pairs, *(imitate_solutions(trees, str(iteration.number), weight) if weight else ())]
+    if not options.solution_weight:
+        return [*pairs]
+    shown = imitate_solutions(trees, str(iteration.number), options.solution_weight, min_score=options.solution_min)
+    return [*pairs, *shown]
 
 
 def _doubted(pair: PreferencePair, doubt: float) -> PreferencePair:

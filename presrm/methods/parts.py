@@ -183,6 +183,10 @@ class Parts(Protocol):
         """Make up to `num` demonstrations of right verdicts on steps of training problems."""
         ...
 
+    def solution_lessons(self, name: str, iteration: int) -> list[Demonstration]:
+        """Demonstrate the reference solutions of ``policies.replay_from``."""
+        ...
+
     def propose(self, engine: Engine, prefixes: Sequence[Trajectory], purpose: str) -> list[Step]:
         """Draw one next step after each prefix, as the search draws."""
         ...

@@ -1,7 +1,7 @@
 import pytest
 
 from presrm.credit.solutions import imitate_solutions
-from presrm.types import Candidate, Expansion, Judgement, Problem, SearchTree, Step, Stop
+from presrm.types import Candidate, Expansion, Judgement, Problem, SearchTree, Status, Step, Stop
 
 PROBLEM = Problem("p/1", "1 + 2 + 3?")
 
@@ -33,3 +33,34 @@ def test_each_solution_is_shown_whole_and_once() -> None:
 def test_a_step_without_tokens_of_its_own_leaves_the_text(tokens: tuple[int, ...] | None) -> None:
     six, _ = imitate_solutions([tree(tokens)], "2", 1.0)
     assert six.reply == Step("1 + 2 = 3\n#### 6", None if tokens is None else (3, 4), Stop.EOS)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "shown"),
+    [
+        (1.0, 0.5, ["six", "five"]),
+        (0.5, 0.5, ["six", "five"]),
+        (1.0, 0.4, ["five"]),
+        (0.4, 1.0, []),
+        (1.0, None, ["five"]),
+        (None, 1.0, []),
+    ],
+)
+def test_only_solutions_whose_every_step_the_judge_accepts(
+    first: float | None, last: float | None, shown: list[str]
+) -> None:
+    """One low step is enough to leave a solution out, and a step without a score is not a low one, but not known."""
+    judged = Expansion(None, (Candidate(Step("1 + 2 = 3\n"), judgement(first)),), (0,))
+    ends = [
+        Candidate(Step("#### 6", None, Stop.EOS), judgement(last)),
+        Candidate(Step("#### 5", None, Stop.EOS), judgement(1.0)),
+    ]
+    found = SearchTree(PROBLEM, (judged, Expansion((0, 0), tuple(ends), (0, 1))), solutions=((1, 0), (1, 1)))
+    kept = imitate_solutions([found], "2", 1.0, min_score=0.5)
+    assert [{"#### 6": "six", "#### 5": "five"}[one.reply.text.splitlines()[-1]] for one in kept] == shown
+    assert len(imitate_solutions([found], "2", 1.0)) == 2, "all, however they were judged"
+
+
+def judgement(score: float | None) -> Judgement:
+    """What a judge said, or that nothing can be read."""
+    return Judgement(score, Status.UNREADABLE if score is None else Status.OK)

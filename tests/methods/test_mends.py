@@ -12,6 +12,7 @@ from scripted_run import check_kills, name_of, run
 from presrm.assembly.parts import Parts
 from presrm.config import Config, PairsConfig, load_config
 from presrm.credit.consistency import rank_agreement
+from presrm.errors import ConfigError, NoLessonsError, PresrmError
 from presrm.judging.problems import Judgements
 from presrm.methods.mends import _anchored
 from presrm.methods.parts import SilentProgress
@@ -151,3 +152,63 @@ def test_solutions_are_imitated_beside_the_pairs(tmp_path: Path) -> None:
     assert {one.weight for one in shown} == {0.5}
     assert [one.id for one in shown] == [row["id"] for row in rows(tmp_path / "run/iterations/2/demonstrations.jsonl")]
     assert not (tmp_path / "plain/iterations/2/demonstrations.jsonl").exists()
+
+
+def test_accepted_solutions_alone_and_the_seeds_beside_them(tmp_path: Path) -> None:
+    """No pair, only solutions whose every step the judge accepts, and reference solutions of another file."""
+    seeds = [
+        {"question": f"How much is {i} and 1?", "answer": f"{i + 1}", "solution": f"{i} + 1 = {i + 1}"}
+        for i in range(40)
+    ]
+    (tmp_path / "seed.jsonl").write_text("".join(json.dumps(seed) + "\n" for seed in seeds))
+    only = ["pairs.max_per_problem=0", "pairs.solution_weight=1", "pairs.solution_min=0.6"]
+    replay = ["policies.replay=0.75", "policies.replay_as=solutions", f"policies.replay_from={tmp_path}/seed.jsonl"]
+    summaries, parts = run(config("iterations=1", "problems.num_train=12", *only, *replay), tmp_path / "run", reply)
+
+    folder, lessons = tmp_path / "run/iterations/2", parts.fake.calls[0][0]
+    assert all(isinstance(one, Demonstration) for one in lessons)
+    own = [one for one in lessons if not one.id.startswith("replay/")]
+    replayed = [one for one in lessons if one.id.startswith("replay/")]
+    assert 0 < len(own) < sum(bool(tree["solutions"]) for tree in rows(folder / "trees.jsonl")), "some are not accepted"
+    assert len(replayed) == 3 * len(own)
+    for one in replayed:
+        assert isinstance(one, Demonstration)
+        assert one.reply == Step(f"{one.prefix.problem.solution}", None, Stop.EOS)
+    assert [one.id for one in replayed] == [row["id"] for row in rows(folder / "replay.jsonl")]
+    assert summaries[1].num_lessons == len(own)
+    assert not (folder / "pairs.jsonl").exists()
+
+
+def test_a_run_on_accepted_solutions_that_was_killed_gives_the_same_bytes(tmp_path: Path) -> None:
+    seed = {"question": "How much is 1 and 1?", "answer": "2", "solution": "1 + 1 = 2"}
+    (tmp_path / "seed.jsonl").write_text(json.dumps(seed) + "\n")
+    only = ["pairs.max_per_problem=0", "pairs.solution_weight=1", "pairs.solution_min=0.5"]
+    replay = ["policies.replay=0.5", "policies.replay_as=solutions", f"policies.replay_from={tmp_path}/seed.jsonl"]
+    check_kills(config(*only, *replay, "problems.num_train=4"), tmp_path, reply, every=5)
+
+
+def test_what_is_replayed_is_looked_for_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "bare.jsonl").write_text('{"question": "How much is 1 and 1?", "answer": "2"}\n')
+    for source, told in ((f"{tmp_path}/none.jsonl", "neither a file"), (f"{tmp_path}/bare.jsonl", "has a solution")):
+        replay = ["policies.replay=0.5", "policies.replay_as=solutions", f"policies.replay_from={source}"]
+        with pytest.raises(PresrmError, match=told):
+            Parts(config(*replay), SilentProgress(), lambda **_: None).check()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["policies.replay=0.5", "policies.replay_as=solutions"], "needs replay_from"),
+        (["pairs.max_per_problem=0", "pairs.solution_weight=0"], "nothing to learn from"),
+    ],
+)
+def test_settings_that_leave_nothing_to_learn_from(settings: list[str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        config(*settings)
+
+
+def test_no_accepted_solution_is_told_with_what_was_found(tmp_path: Path) -> None:
+    only = ["pairs.max_per_problem=0", "pairs.solution_weight=1", "pairs.solution_min=1", "judge.kind=pointwise"]
+    refusing = lambda prompt, rng, policy: "So [[no]]" if prompt.subject is not None else reply(prompt, rng, policy)  # noqa: E731
+    with pytest.raises(NoLessonsError, match=r"none of \d+ solutions? from 6 problems has a score of 1 or more"):
+        run(config(*only, "search.kind=beam", "search.options={beam_width: 1}"), tmp_path / "run", refusing)
