@@ -296,7 +296,7 @@ class Costly(Policy):
         self.tokens_read = self.tokens_generated = 0
 
     def seconds(self, tokens_read: int, tokens_generated: int) -> float:
-        return 10.0 * tokens_generated
+        return 20.0 * tokens_generated
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         drawn = super().generate(requests)

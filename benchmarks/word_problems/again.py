@@ -5,7 +5,8 @@
 
 Search and judging take most of a loop and depend on none of these. M2 is measured on problems of the loop that the
 trees are not about, so that no setting is chosen on the held-out ones. `--labels exact` puts the exact checker's labels
-in the place of the judge's scores: the ceiling. `--verdicts` only counts what the judge said of which kind of step.
+in the place of the judge's scores: the ceiling. `--verdicts` only counts what the judge said of which kind of step, and
+the lowest score within the solutions that the searches arrived at.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from presrm.cli.progress import RichProgress
 from presrm.config import Config
 from presrm.credit.attempts import credit_attempts
 from presrm.credit.pairs import mine_pairs
-from presrm.credit.solutions import imitate_solutions
+from presrm.credit.solutions import imitate_solutions, lowest_score
 from presrm.engines.hf_files import policy_at
 from presrm.files.jsonl import load_typed
 from presrm.problems import load_problems
@@ -75,7 +76,7 @@ def label(problem: Problem, prefix: Trajectory, step: Step) -> str | None:
 
 
 def verdicts(trees: list[SearchTree], known: dict[str, Problem]) -> Counter[tuple[str, str | None, float | None]]:
-    """Count the scores of operations and of ends, by what is to be said of them."""
+    """Count the scores of operations and of ends, and the lowest scores of solutions, by what is to be said of them."""
     counts: Counter[tuple[str, str | None, float | None]] = Counter()
     for tree in trees:
         for number, expansion in enumerate(tree.expansions):
@@ -83,6 +84,9 @@ def verdicts(trees: list[SearchTree], known: dict[str, Problem]) -> Counter[tupl
                 kind = "operation" if one.step.stop is None else "end"
                 said = label(known[tree.problem.id], tree.prefix(number), one.step)
                 counts[kind, said, one.judgement.score] += 1
+        for end in tree.solutions:
+            is_right = tree.trajectory(end).text.rpartition("####")[2].strip() == known[tree.problem.id].answer
+            counts["solution", "right" if is_right else "wrong", lowest_score(tree, end)] += 1
     return counts
 
 

@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--way", default="self")
     parser.add_argument("--name", default="", help="of the settings")
     parser.add_argument("--model", default="M4")
+    parser.add_argument("--against", type=Path, help="iteration of another run to compare with, not M1")
     options = parser.parse_args()
     way = options.way.replace(",", "").replace(" ", "-")
     ending = "-".join(filter(None, ("*", options.name)))
@@ -29,7 +30,11 @@ def main() -> None:
     runs = sorted(
         run for run in options.out.glob(f"{way}-{ending}") if (run / "iterations" / number / "answers.jsonl").exists()
     )
-    before, after = ([outcomes(run / "iterations" / each / "answers.jsonl") for run in runs] for each in ("1", number))
+    first = [options.against or run / "iterations/1" for run in runs]
+    before, after = (
+        [outcomes(folder / "answers.jsonl") for folder in each]
+        for each in (first, [run / "iterations" / number for run in runs])
+    )
     problems = sorted(before[0])
     earlier_P, later_P = (
         np.array([np.mean([of_run[problem] for of_run in each]) for problem in problems]) for each in (before, after)
@@ -43,7 +48,7 @@ def main() -> None:
     )
     low, high = bootstrap_mean([*(later_P - earlier_P)]) or (float("nan"),) * 2
     print(
-        f"{options.way}: M1 {100 * earlier_P.mean():.1f} %, {options.model} {100 * later_P.mean():.1f} % "
+        f"{options.way}: {options.against or 'M1'} {100 * earlier_P.mean():.1f} %, {options.model} {100 * later_P.mean():.1f} % "
         f"of {len(problems)} problems on {len(runs)} seeds; {100 * gain.statistic:+.1f} points "
         f"[{100 * low:+.1f}, {100 * high:+.1f}], p = {gain.pvalue:.4f}"
     )

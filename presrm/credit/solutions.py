@@ -23,7 +23,7 @@ def imitate_solutions(
     """
     shown = []
     for tree in trees:
-        ends = [end for end in tree.solutions if not min_score or _lowest(tree, end) >= min_score]
+        ends = [end for end in tree.solutions if not min_score or (lowest_score(tree, end) or 0.0) >= min_score]
         solutions = {found.text: found for found in map(tree.trajectory, ends)}
         shown += [
             Demonstration(
@@ -34,10 +34,11 @@ def imitate_solutions(
     return shown
 
 
-def _lowest(tree: SearchTree, end: tuple[int, int]) -> float:
-    """The lowest score on the way to `end`; a step without one counts as the lowest there is."""
-    judged = (tree.expansions[number].candidates[candidate].judgement for number, candidate in tree.path(end))
-    return min(-1.0 if one.score is None else one.score for one in judged)
+def lowest_score(tree: SearchTree, end: tuple[int, int]) -> float | None:
+    """The lowest score on the way to the (expansion, candidate) `end`; none where a step has none."""
+    judged = [tree.expansions[number].candidates[candidate].judgement.score for number, candidate in tree.path(end)]
+    known = [score for score in judged if score is not None]
+    return min(known) if len(known) == len(judged) else None
 
 
 def _joined(found: Trajectory) -> Step:
