@@ -56,7 +56,7 @@ def main() -> None:
         for (kind, label, score), num in sorted(verdicts(trees, known).items(), key=str):
             print(json.dumps({"step": kind, "label": label, "score": score, "num": num}))
         return
-    config = settings(options.way, 101, options.m1, options.words, options.set)
+    config = settings(options.way, 101, options.m1, options.words, options.set, pairs=True)
     row: dict[str, object] = {"way": options.way, "labels": options.labels, "settings": options.set}
     if options.out is not None:
         lessons = lessons_of(config, trees if options.labels == "judge" else [relabel(t, known) for t in trees])

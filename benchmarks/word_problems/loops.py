@@ -3,11 +3,12 @@
     python benchmarks/word_problems/loops.py --m1 runs/word-problems/iterations/1/policy --words words \
         --ways self checker random --seeds 101 202 303 --out build/loops
 
-Ways: the loop with the policy's own judge (`self`), with a judge that tosses a coin (`random`, the floor), with the
-exact checker (`checker`, the ceiling), and with the checker some of whose verdicts are turned round (`noisy 20`: 20 %);
-imitation of the chosen steps (`sft`); Self-Rewarding LMs with whole answers; RLSR with the inverse task, or with credit
-for single steps (`rlsr steps`), by the exact checker, too. Rows are appended; what stands there, and what a run has
-done, is not done again.
+The loop is that of the config, where solutions that the judge accepts are imitated; with `--pairs` it learns from
+pairs of steps by DPO, as in PReSRM. Ways: the policy's own judge (`self`), a judge that tosses a coin (`random`, the
+floor), the exact checker (`checker`, the ceiling), and the checker some of whose verdicts are turned round (`noisy
+20`: 20 %). Others have settings of their own: imitation of the chosen steps (`sft`); Self-Rewarding LMs with whole
+answers; RLSR with the inverse task, or with credit for single steps (`rlsr steps`), by the exact checker, too. Rows
+are appended; what stands there, and what a run has done, is not done again.
 """
 
 import argparse
@@ -36,6 +37,15 @@ GRADIENT = [
     "objective.options={beta: 0.001, loss_type: dapo}",
     "training.batch_pairs=64",
 ]
+PAIRS = [
+    "objective.kind=dpo",
+    "training.learning_rate=5e-6",
+    "training.schedule=constant",
+    "pairs={ends: alike}",
+    "policies.replay=0",
+    "search.num_candidates=4",
+    "problems.num_train=150",
+]
 
 
 def turned(percent: int) -> list[str]:
@@ -48,20 +58,21 @@ WAYS: dict[str, list[str]] = {
     "checker": EXACT,
     "random": turned(50),
     **{f"noisy {n}": turned(n) for n in (10, 20, 30)},
-    "sft": ["objective.kind=imitation"],
-    "self-rewarding": [*WHOLE, *ADDITIVE],
-    "rlsr": [*RLSR, *GRADIENT, "search.unit=solution"],
-    "rlsr steps": [RLSR[0], "judge.gate=true", *GRADIENT],
-    "checker, rlsr steps": [RLSR[0], *EXACT, "judge.gate=true", *GRADIENT],
+    "sft": [*PAIRS, "objective.kind=imitation"],
+    "self-rewarding": [*PAIRS, *WHOLE, *ADDITIVE],
+    "rlsr": [*PAIRS, *RLSR, *GRADIENT, "search.unit=solution"],
+    "rlsr steps": [*PAIRS, RLSR[0], "judge.gate=true", *GRADIENT],
+    "checker, rlsr steps": [*PAIRS, RLSR[0], *EXACT, "judge.gate=true", *GRADIENT],
 }
 KNOWS_ANSWERS = {"checker", "random", "noisy 10", "noisy 20", "noisy 30", "checker, rlsr steps"}
 
 
-def settings(way: str, seed: int, m1: Path, words: Path, more: list[str]) -> Config:
-    """The settings of a run."""
+def settings(way: str, seed: int, m1: Path, words: Path, more: list[str], *, pairs: bool = False) -> Config:
+    """The settings of a run; `pairs`: it learns from pairs of steps, by DPO."""
     problems = words / ("loop_answers.jsonl" if way in KNOWS_ANSWERS else "loop.jsonl")
     given = ["seed_stage=null", f"model.id={m1}", f"problems.train={problems}", f"seed={seed}"]
     given += [f"problems.held_out={words / 'held_out.jsonl'}", "watch.num_problems=0"]
+    given += PAIRS if pairs else [f"policies.replay_from={words / 'seed.jsonl'}"]
     if way != "self":
         given.append("evaluation.num_judge_problems=0")
     return load_config("word-problems", [*given, *WAYS[way], *more])
@@ -91,6 +102,7 @@ def main() -> None:
     parser.add_argument("--words", type=Path, required=True, help="what split.py wrote")
     parser.add_argument("--ways", nargs="+", default=["self"], choices=WAYS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[101])
+    parser.add_argument("--pairs", action="store_true", help="learn from pairs of steps, by DPO")
     parser.add_argument("--name", default="", help="of these settings, in rows and folders")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c")
     parser.add_argument("--out", type=Path, required=True)
@@ -103,7 +115,7 @@ def main() -> None:
 
 def run_way(way: str, seed: int, options: argparse.Namespace) -> None:
     """Run a way, measure its policies on both sets, and append its rows where they are missing."""
-    config = settings(way, seed, options.m1, options.words, options.set)
+    config = settings(way, seed, options.m1, options.words, options.set, pairs=options.pairs)
     run = options.out / "-".join(filter(None, (way.replace(",", "").replace(" ", "-"), str(seed), options.name)))
     progress = RichProgress()
     summaries = train(config, run, progress)

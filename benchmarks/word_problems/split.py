@@ -59,7 +59,10 @@ def split(
 
 
 def trial(parts: dict[str, list[Row]]) -> dict[str, list[Row]]:
-    """Take what the loop is measured on from its own problems, so that no setting is chosen on the held-out ones."""
+    """Take what the loop is measured on from its own problems, so that no setting is chosen on the held-out ones.
+
+    ``measured`` is both together: more problems tell smaller gains from chance.
+    """
     order = [*range(len(parts["loop"]))]
     random.Random(0).shuffle(order)
     measured = set(order[:NUM_TRIAL])
@@ -68,7 +71,8 @@ def trial(parts: dict[str, list[Row]]) -> dict[str, list[Row]]:
         for name in ("loop", "loop_answers")
     }
     held_out = [row for number, row in enumerate(parts["loop_answers"]) if number in measured]
-    return {**left, "held_out": held_out, "svamp": parts["svamp"]}
+    measured = [*parts["held_out"], *held_out]
+    return {**left, "seed": parts["seed"], "held_out": held_out, "measured": measured, "svamp": parts["svamp"]}
 
 
 def _problem(row: Row) -> Problem:

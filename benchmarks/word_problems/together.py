@@ -48,9 +48,9 @@ def main() -> None:
     )
     low, high = bootstrap_mean([*(later_P - earlier_P)]) or (float("nan"),) * 2
     print(
-        f"{options.way}: {options.against or 'M1'} {100 * earlier_P.mean():.1f} %, {options.model} {100 * later_P.mean():.1f} % "
-        f"of {len(problems)} problems on {len(runs)} seeds; {100 * gain.statistic:+.1f} points "
-        f"[{100 * low:+.1f}, {100 * high:+.1f}], p = {gain.pvalue:.4f}"
+        f"{options.way}: {options.against or 'M1'} {100 * earlier_P.mean():.1f} %, "
+        f"{options.model} {100 * later_P.mean():.1f} % of {len(problems)} problems on {len(runs)} seeds; "
+        f"{100 * gain.statistic:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p = {gain.pvalue:.4f}"
     )
 
 
