@@ -37,7 +37,8 @@ _COLUMNS = {
     _ONLY_IN_MARKDOWN: "The same on the siblings of M1, the same pairs for every judge: a figure that falls here is "
     "the judge's. A better policy leaves fewer and harder pairs, so the figure on own siblings may fall without that.",
     "judge, fixed": "The same on reference steps against the same steps with a number changed.",
-    "lessons": "Lessons of its iteration that this policy was trained on; for PReSRM, preference pairs.",
+    "lessons": "Lessons of its iteration that this policy was trained on; for PReSRM, preference pairs, or "
+    "the solutions that its judge accepts where it takes no pairs.",
     "steps": "Mean steps a solution x mean tokens a step. A judge that likes long steps shows here.",
     "change": "Against the policy it was made from, on the same problems: difference, and p of the exact McNemar test.",
 }
@@ -116,7 +117,7 @@ def to_markdown(summaries: Sequence[IterationSummary], about: Mapping[str, str],
         dropped = ", ".join(f"{escape(cause)} {count}" for cause, count in sorted((summary.dropped or {}).items()))
         lines.append(
             f"- **{summary.name}**, made from {summary.parent}: {solved} problems solved that were not, {lost} lost; "
-            f"{summary.num_lessons} lessons{_contradicted(summary)}; expansions without a lesson: {dropped or 'none'}."
+            f"{summary.num_lessons} lessons{_contradicted(summary)}; without a lesson: {dropped or 'none'}."
         )
     lines += _steered(summaries)
     lines += ["", "## Whether to trust the judge", ""]

@@ -169,13 +169,16 @@ def test_accepted_solutions_alone_and_the_seeds_beside_them(tmp_path: Path) -> N
     assert all(isinstance(one, Demonstration) for one in lessons)
     own = [one for one in lessons if not one.id.startswith("replay/")]
     replayed = [one for one in lessons if one.id.startswith("replay/")]
-    assert 0 < len(own) < sum(bool(tree["solutions"]) for tree in rows(folder / "trees.jsonl")), "some are not accepted"
+    trees = rows(folder / "trees.jsonl")
+    num_solved = sum(bool(tree["solutions"]) for tree in trees)
+    assert 0 < len(own) < num_solved < len(trees), "some are not accepted, and some searches gave up"
+    dropped = {"not_accepted": num_solved - len(own), "given_up": len(trees) - num_solved}
+    assert (summaries[1].num_lessons, summaries[1].dropped) == (len(own), dropped)
     assert len(replayed) == 3 * len(own)
     for one in replayed:
         assert isinstance(one, Demonstration)
         assert one.reply == Step(f"{one.prefix.problem.solution}", None, Stop.EOS)
     assert [one.id for one in replayed] == [row["id"] for row in rows(folder / "replay.jsonl")]
-    assert summaries[1].num_lessons == len(own)
     assert not (folder / "pairs.jsonl").exists()
 
 
@@ -210,5 +213,5 @@ def test_settings_that_leave_nothing_to_learn_from(settings: list[str], told: st
 def test_no_accepted_solution_is_told_with_what_was_found(tmp_path: Path) -> None:
     only = ["pairs.max_per_problem=0", "pairs.solution_weight=1", "pairs.solution_min=1", "judge.kind=pointwise"]
     refusing = lambda prompt, rng, policy: "So [[no]]" if prompt.subject is not None else reply(prompt, rng, policy)  # noqa: E731
-    with pytest.raises(NoLessonsError, match=r"none of \d+ solutions? from 6 problems has a score of 1 or more"):
+    with pytest.raises(NoLessonsError, match=r"none of \d+ solutions? of 6 problems scores 1 or more"):
         run(config(*only, "search.kind=beam", "search.options={beam_width: 1}"), tmp_path / "run", refusing)

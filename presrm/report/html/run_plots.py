@@ -38,6 +38,7 @@ CAUSES = {
     "unreadable": "too few readable scores",
     "rolled_back": "rolled back",
     "given_up": "search gave up",
+    "not_accepted": "not accepted by the judge",
     "min_margin": "margin too small",
     "over_max_per_problem": "over the limit per problem",
     "truncated": "all cut off",
