@@ -137,7 +137,7 @@ def test_groups_follow_from_the_work_of_the_first_problem_and_are_kept_on_resume
         pass
 
     class Costly(ScriptedEngine):
-        """Ten seconds a solution, as it says."""
+        """Twenty seconds a solution, as it says."""
 
         def __init__(self, lives=99):
             super().__init__(lambda prompt, rng: f"#### {rng.randrange(100)}")
@@ -145,7 +145,7 @@ def test_groups_follow_from_the_work_of_the_first_problem_and_are_kept_on_resume
             self.lives, self.sizes = lives, []
 
         def seconds(self, tokens_read, tokens_generated):
-            return 10.0 * tokens_generated
+            return 20.0 * tokens_generated
 
         def generate(self, requests):
             self.lives -= 1

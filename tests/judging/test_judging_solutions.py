@@ -209,10 +209,10 @@ def test_stopped_and_resumed_gives_the_same_bytes(tmp_path, stop_at, torn):
 
 
 class CostlyJudge(SumJudge):
-    """Takes ten seconds for each step, as it says."""
+    """Takes twenty seconds for each step, as it says."""
 
     def spent(self):
-        return 10.0 * len(self.seen)
+        return 20.0 * len(self.seen)
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
