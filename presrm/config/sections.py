@@ -325,6 +325,8 @@ class PairsConfig(Section):
             raise ValueError("length_tier chooses the one rejected step itself: set rejected to lowest")
         if self.max_per_problem == 0 and not self.solution_weight:
             raise ValueError("max_per_problem: 0 leaves nothing to learn from: set solution_weight")
+        if self.solution_min and not self.solution_weight:
+            raise ValueError("solution_min is about solutions that are imitated: set solution_weight")
         return self
 
 

@@ -203,9 +203,10 @@ def test_what_is_replayed_is_looked_for_before_any_work(tmp_path: Path) -> None:
     [
         (["policies.replay=0.5", "policies.replay_as=solutions"], "needs replay_from"),
         (["pairs.max_per_problem=0", "pairs.solution_weight=0"], "nothing to learn from"),
+        (["pairs.solution_min=0.5", "pairs.solution_weight=0"], "set solution_weight"),
     ],
 )
-def test_settings_that_leave_nothing_to_learn_from(settings: list[str], told: str) -> None:
+def test_settings_that_lack_what_they_are_about(settings: list[str], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         config(*settings)
 
