@@ -67,6 +67,7 @@ def _paths(config: Config) -> Iterator[tuple[str, Path]]:
         "search.options": config.search.options,
         "judge.options": config.judge.options,
         "method.options": config.method.options,
+        "judge_problems.path": config.judge_problems.path,
         "policies.replay_from": config.policies.replay_from and _path_of(config.policies.replay_from),
         "seed_stage.ift": seed and seed.ift and _path_of(seed.ift),
         "seed_stage.eft_path": seed and seed.eft_path,

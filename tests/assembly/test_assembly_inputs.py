@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
     shutil.copytree(str(resources.files("presrm") / "embedded"), tmp_path / "model")
     shutil.copytree(Path(__file__).parents[2] / "prompts" / "compact", tmp_path / "prompts")
     (tmp_path / "template.jinja").write_text("{{ messages }}")
-    for name in ("train", "test", "ift", "eft"):
+    for name in ("train", "test", "ift", "eft", "judged", "replayed"):
         row = {"question": f"{name}: 1 + 1?", "answer": "2", "solution": "2"}
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
     return tmp_path
@@ -34,6 +34,8 @@ def settings(folder: Path) -> Config:
             f"problems.train=jsonl:{folder}/train.jsonl",
             f"problems.held_out={folder}/test.jsonl",
             f"seed_stage={{ift: {folder}/ift.jsonl, eft: rows, eft_path: {folder}/eft.jsonl}}",
+            f"judge_problems.path={folder}/judged.jsonl",
+            f"policies.replay_from={folder}/replayed.jsonl",
             f"judge.options={{nested: [{folder}/train.jsonl]}}",
         ],
     )
@@ -52,6 +54,8 @@ def append(name: str) -> Callable[[Path], None]:
         ("model/config.json", {"model.id", "model.tokenizer"}),
         ("template.jinja", {"model.chat_template"}),
         ("prompts/solve.jinja", {"prompts"}),
+        ("judged.jsonl", {"judge_problems.path"}),
+        ("replayed.jsonl", {"policies.replay_from"}),
         ("train.jsonl", {"problems.train", "judge.options.nested.0"}),
         ("test.jsonl", {"problems.held_out"}),
         ("ift.jsonl", {"seed_stage.ift"}),
