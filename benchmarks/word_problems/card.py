@@ -25,6 +25,7 @@ from presrm.protocols import Sampling
 from presrm.statistics import share
 from presrm.types import Candidates, Checkpoint, Judgement
 
+NUM_CANDIDATES = 4
 Case = tuple[Finding, int, Judgement]
 
 
@@ -98,7 +99,7 @@ def main() -> None:
     judging = engine_of(options.judge) if options.judge else None
     for model in options.models:
         engine = engine_of(model)
-        labelled = draw(problems, engine, prompts, config.search.num_candidates, options.seed)
+        labelled = draw(problems, engine, prompts, NUM_CANDIDATES, options.seed)
         judge = PointwiseJudge(judging or engine, prompts, sampling=Sampling(max_tokens=config.judge.max_tokens))
         items = [Candidates(prefix, tuple(step for step, _ in candidates)) for prefix, candidates in labelled]
         judged = [found for start in range(0, len(items), 50) for found in judge.judge(items[start : start + 50])]

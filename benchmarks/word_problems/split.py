@@ -65,14 +65,14 @@ def trial(parts: dict[str, list[Row]]) -> dict[str, list[Row]]:
     """
     order = [*range(len(parts["loop"]))]
     random.Random(0).shuffle(order)
-    measured = set(order[:NUM_TRIAL])
+    taken = set(order[:NUM_TRIAL])
     left = {
-        name: [row for number, row in enumerate(parts[name]) if number not in measured]
+        name: [row for number, row in enumerate(parts[name]) if number not in taken]
         for name in ("loop", "loop_answers")
     }
-    held_out = [row for number, row in enumerate(parts["loop_answers"]) if number in measured]
-    measured = [*parts["held_out"], *held_out]
-    return {**left, "seed": parts["seed"], "held_out": held_out, "measured": measured, "svamp": parts["svamp"]}
+    held_out = [row for number, row in enumerate(parts["loop_answers"]) if number in taken]
+    both = [*parts["held_out"], *held_out]
+    return {**left, "seed": parts["seed"], "held_out": held_out, "measured": both, "svamp": parts["svamp"]}
 
 
 def _problem(row: Row) -> Problem:

@@ -27,7 +27,7 @@ from presrm.judging.health import (
     measure_signs,
     sample_siblings,
 )
-from presrm.judging.labels import demonstrations, explain, perturbed, questions, solution_steps
+from presrm.judging.labels import demonstrations, explain, perturbed, questions
 from presrm.judging.problems import (
     JudgementGrader,
     LabelJudge,
@@ -38,11 +38,10 @@ from presrm.judging.problems import (
     of_steps,
 )
 from presrm.judging.signs import Shadowed
-from presrm.problems import load_problems
 from presrm.protocols import Engine, Grader, Judge, Sampling, Searcher
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
-from presrm.types import Demonstration, Grade, Problem, SearchTree, Step, Stop, Trajectory
+from presrm.types import Demonstration, Grade, Problem, SearchTree, Step, Trajectory
 
 
 class JudgeParts(ProblemParts):
@@ -271,29 +270,6 @@ class JudgeParts(ProblemParts):
         if judge.verdict == "explained":
             asked = explain(asked, engine, Sampling(max_tokens=judge.max_tokens))
         return demonstrations([question for group in asked for question in group][:num], f"replay/{iteration}")
-
-    @cached_property
-    def replayed(self) -> list[Problem]:
-        """The problems of ``policies.replay_from``.
-
-        Raises:
-            DataError: if it cannot be read, or if no problem there has a solution.
-        """
-        source = self.config.policies.replay_from
-        assert source is not None  # the settings see to it
-        solved = [problem for problem in load_problems(source, split="train") if problem.solution]
-        if not solved:
-            raise DataError(f"policies.replay_from: no problem of {source} has a solution")
-        return solved
-
-    def solution_lessons(self, name: str, iteration: int) -> list[Demonstration]:
-        """Demonstrate the reference solutions of the problems that are replayed, the end token behind them."""
-        kept = self._decontaminated(iteration, str(self.config.policies.replay_from), self.replayed)
-        texts = ["".join(step.text for step in solution_steps(problem, self.splitter)) for problem in kept]
-        return [
-            Demonstration(f"{name}/{problem.id}", Trajectory(problem), Step(text, None, Stop.EOS))
-            for problem, text in zip(kept, texts, strict=True)
-        ]
 
     def solution_sampling(self, num: int) -> Sampling:
         """How whole solutions are drawn: a single one greedily, several as the search draws."""

@@ -12,6 +12,7 @@ from presrm.config import Config, explain_invalid
 from presrm.errors import ConfigError, DataError, SplitterError, boundary, counted
 from presrm.evaluation.decontamination import Twins, decontaminate
 from presrm.graders import GRADERS
+from presrm.judging.labels import solution_steps
 from presrm.methods.parts import Progress
 from presrm.problems import PROBLEMS, RECOGNISERS, load_problems, split_source
 from presrm.prompts import PromptSet
@@ -19,7 +20,7 @@ from presrm.protocols import Grader, StepSplitter
 from presrm.registry import nearest
 from presrm.seeding import derive_seed
 from presrm.splitters import SPLITTERS
-from presrm.types import Problem
+from presrm.types import Demonstration, Problem, Step, Stop, Trajectory
 from presrm.writing import WAYS
 from presrm.writing.writer import Filters, Way, Writer
 
@@ -166,6 +167,29 @@ class ProblemParts:
             group_size=self.config.search.group_size,
             **self.filters().model_dump(),
         )
+
+    @cached_property
+    def replayed(self) -> list[Problem]:
+        """The problems of ``policies.replay_from``.
+
+        Raises:
+            DataError: if it cannot be read, or if no problem there has a solution.
+        """
+        source = self.config.policies.replay_from
+        assert source is not None  # the settings see to it
+        solved = [problem for problem in load_problems(source, split="train") if problem.solution]
+        if not solved:
+            raise DataError(f"policies.replay_from: no problem of {source} has a solution")
+        return solved
+
+    def solution_lessons(self, name: str, iteration: int) -> list[Demonstration]:
+        """Demonstrate the reference solutions of the problems that are replayed, the end token behind them."""
+        kept = self._decontaminated(iteration, str(self.config.policies.replay_from), self.replayed)
+        texts = ["".join(step.text for step in solution_steps(problem, self.splitter)) for problem in kept]
+        return [
+            Demonstration(f"{name}/{problem.id}", Trajectory(problem), Step(text, None, Stop.EOS))
+            for problem, text in zip(kept, texts, strict=True)
+        ]
 
     def _decontaminated(self, iteration: int, source: str, problems: Sequence[Problem]) -> list[Problem]:
         kept, contamination = decontaminate(problems, self._scored)

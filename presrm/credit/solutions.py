@@ -23,7 +23,7 @@ def imitate_solutions(
     """
     shown = []
     for tree in trees:
-        ends = [end for end in tree.solutions if not min_score or (lowest_score(tree, end) or 0.0) >= min_score]
+        ends = [end for end in tree.solutions if (lowest_score(tree, end) or 0.0) >= min_score]
         solutions = {found.text: found for found in map(tree.trajectory, ends)}
         shown += [
             Demonstration(
@@ -35,7 +35,7 @@ def imitate_solutions(
 
 
 def lowest_score(tree: SearchTree, end: tuple[int, int]) -> float | None:
-    """The lowest score on the way to the (expansion, candidate) `end`; none where a step has none."""
+    """The lowest score, in [0, 1], on the way to the (expansion, candidate) `end`; none where a step has none."""
     judged = [tree.expansions[number].candidates[candidate].judgement.score for number, candidate in tree.path(end)]
     known = [score for score in judged if score is not None]
     return min(known) if len(known) == len(judged) else None

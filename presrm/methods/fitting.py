@@ -96,8 +96,11 @@ class Fitting:
         wanted = round(num * share / (1 - share))
         name, rng = f"replay/{iteration.name}", random.Random(seed)
         if options.replay_as == "solutions":
-            shown = _draw(self._parts.solution_lessons(name, iteration.number), wanted, rng)
-            return iteration.rows(Demonstration, "replay.jsonl", lambda have: [shown[have:]])
+            return iteration.rows(
+                Demonstration,
+                "replay.jsonl",
+                lambda have: [_draw(self._parts.solution_lessons(name, iteration.number), wanted, rng)[have:]],
+            )
         if options.replay_as != "verdicts":
             traces = self._judgements(policy, iteration)
             if options.replay_as == "pairs":

@@ -110,7 +110,7 @@ def pairs_of(run: Path) -> list[tuple[int, PreferencePair]]:
         for pair in load_typed(PreferencePair, path)
     ]
     if not found:
-        raise DataError(f"{run} has no pairs yet")
+        raise DataError(f"{run} has no pairs yet, or takes none (pairs.max_per_problem: 0, and methods without pairs)")
     return found
 
 

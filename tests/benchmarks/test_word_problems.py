@@ -47,6 +47,21 @@ def test_parts_share_no_problem_and_the_loop_knows_no_answer(recipe: dict[str, M
     assert halves[0] != halves[1]
 
 
+def test_the_trial_measures_on_what_its_loop_and_the_seeds_do_not_hold(
+    recipe: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"id": f"r{n}", "question": f"Ann {n} buys {n} pens.", "answer": "1", "solution": "1"} for n in range(40)]
+    parts, _ = recipe["split"].split(rows, [], seed=0, num_held_out=8, num_seed=20)
+    monkeypatch.setattr(recipe["split"], "NUM_TRIAL", 5)
+    taken = recipe["split"].trial(parts)
+    ids = {name: {row["id"] for row in taken[name]} for name in taken}
+    assert len(ids["held_out"]) == 5
+    assert ids["measured"] == ids["held_out"] | {row["id"] for row in parts["held_out"]}
+    assert len(taken["measured"]) == 13
+    assert not ids["measured"] & (ids["loop"] | ids["seed"])
+    assert ids["loop"] == ids["loop_answers"] == {row["id"] for row in parts["loop"]} - ids["held_out"]
+
+
 def test_explanations_are_as_the_page_shows(recipe: dict[str, ModuleType]) -> None:
     result = doctest.testmod(recipe["explain"])
     assert result.attempted > 5

@@ -213,6 +213,9 @@ def test_settings_that_lack_what_they_are_about(settings: list[str], told: str) 
 
 def test_no_accepted_solution_is_told_with_what_was_found(tmp_path: Path) -> None:
     only = ["pairs.max_per_problem=0", "pairs.solution_weight=1", "pairs.solution_min=1", "judge.kind=pointwise"]
-    refusing = lambda prompt, rng, policy: "So [[no]]" if prompt.subject is not None else reply(prompt, rng, policy)  # noqa: E731
+
+    def refusing(prompt: Prompt, rng: random.Random, policy: Checkpoint) -> str:
+        return "So [[no]]" if prompt.subject is not None else reply(prompt, rng, policy)
+
     with pytest.raises(NoLessonsError, match=r"none of \d+ solutions? of 6 problems scores 1 or more"):
         run(config(*only, "search.kind=beam", "search.options={beam_width: 1}"), tmp_path / "run", refusing)
