@@ -30,7 +30,6 @@ WHOLE = [
     "method.kind=self-rewarding",
     "evaluation.num_judge_problems=0",
 ]
-ADDITIVE = ["judge.kind=additive", "judge.votes=3", "judge.temperature=0.7", "judge.top_p=0.9"]
 RLSR = ["method.kind=rlsr", "search.kind=best-of-n", "judge.kind=inverse", "judge.gate=true"]
 GRADIENT = [
     "objective.kind=policy-gradient",
@@ -59,7 +58,7 @@ WAYS: dict[str, list[str]] = {
     "random": turned(50),
     **{f"noisy {n}": turned(n) for n in (10, 20, 30)},
     "sft": [*PAIRS, "objective.kind=imitation"],
-    "self-rewarding": [*PAIRS, *WHOLE, *ADDITIVE],
+    "self-rewarding": [*PAIRS, *WHOLE],  # judged as steps are, which is the only verdict that M1 was taught to write
     "rlsr": [*PAIRS, *RLSR, *GRADIENT, "search.unit=solution"],
     "rlsr steps": [*PAIRS, RLSR[0], "judge.gate=true", *GRADIENT],
     "checker, rlsr steps": [*PAIRS, RLSR[0], *EXACT, "judge.gate=true", *GRADIENT],

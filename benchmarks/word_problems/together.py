@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--way", default="self")
     parser.add_argument("--name", default="", help="of the settings")
     parser.add_argument("--model", default="M4")
-    parser.add_argument("--against", type=Path, help="iteration of another run to compare with, not M1")
+    parser.add_argument("--against", nargs="+", type=Path, help="iterations of other runs to compare with, not M1")
     options = parser.parse_args()
     way = options.way.replace(",", "").replace(" ", "-")
     ending = "-".join(filter(None, ("*", options.name)))
@@ -30,7 +30,7 @@ def main() -> None:
     runs = sorted(
         run for run in options.out.glob(f"{way}-{ending}") if (run / "iterations" / number / "answers.jsonl").exists()
     )
-    first = [options.against or run / "iterations/1" for run in runs]
+    first = options.against or [run / "iterations/1" for run in runs]
     before, after = (
         [outcomes(folder / "answers.jsonl") for folder in each]
         for each in (first, [run / "iterations" / number for run in runs])
@@ -48,7 +48,7 @@ def main() -> None:
     )
     low, high = bootstrap_mean([*(later_P - earlier_P)]) or (float("nan"),) * 2
     print(
-        f"{options.way}: {options.against or 'M1'} {100 * earlier_P.mean():.1f} %, "
+        f"{options.way}: {' and '.join(map(str, options.against or ['M1']))} {100 * earlier_P.mean():.1f} %, "
         f"{options.model} {100 * later_P.mean():.1f} % of {len(problems)} problems on {len(runs)} seeds; "
         f"{100 * gain.statistic:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p = {gain.pvalue:.4f}"
     )

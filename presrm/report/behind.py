@@ -109,7 +109,8 @@ def _steps_table(found: Mapping[int, Mapping[str, Figure]]) -> list[str]:
     columns = sorted({steps for row in found.values() for steps in row}, key=lambda steps: int(steps.rstrip("+")))
     if not columns:
         return ["No solution was graded."]
-    lines = [f"| model | {' | '.join(f'{steps} steps' for steps in columns)} |", f"|{' --- |' * (len(columns) + 1)}"]
+    named = [f"{steps} {'step' if steps == '1' else 'steps'}" for steps in columns]
+    lines = [f"| model | {' | '.join(named)} |", f"|{' --- |' * (len(columns) + 1)}"]
     for number, row in found.items():
         cells = [figure_text(row[steps], "share", with_num=True) if steps in row else "-" for steps in columns]
         lines.append(f"| M{number} | {' | '.join(cells)} |")

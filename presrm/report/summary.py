@@ -189,7 +189,7 @@ def _signs(summaries: Sequence[IterationSummary]) -> list[str]:
     """The judge's habits, a row a sign; a sentence where they were not watched."""
     watched = [(summary.name, summary.health.signs) for summary in summaries if summary.health.signs]
     if not watched:
-        return ["", "The habits of the judge were not measured (`watch.num_problems: 0`); its accuracy was, see above."]
+        return ["", "The habits of the judge were not measured (`watch.num_problems: 0`)."]
     lines = [
         "",
         "## Habits of the judge",
