@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run of loops.py")
     parser.add_argument("--m1", type=Path, required=True)
     parser.add_argument("--words", type=Path, required=True, help="what split.py wrote")
+    parser.add_argument("--iteration", type=int, default=2, help="of the trees: 2 for those that made M2")
     parser.add_argument("--way", default="self", choices=WAYS)
     parser.add_argument("--labels", default="judge", choices=("judge", "exact"))
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c")
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of M2; what is there is only measured; none: M1 is measured")
     parser.add_argument("--verdicts", action="store_true")
     options = parser.parse_args()
-    trees = [*load_typed(SearchTree, options.run / "iterations/2/trees.jsonl")]
+    trees = [*load_typed(SearchTree, options.run / "iterations" / str(options.iteration) / "trees.jsonl")]
     known = {
         p.id: p for p in load_problems(str(options.words / "loop_answers.jsonl"), split="train", num=10**6, seed=0)
     }
