@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--against", nargs="+", type=Path, help="iterations of other runs to compare with, not M1")
     options = parser.parse_args()
     way = options.way.replace(",", "").replace(" ", "-")
-    ending = "-".join(filter(None, ("*", options.name)))
+    ending = "-".join(filter(None, ("[0-9]*", options.name)))  # a seed: self-rewarding is another way than self
     number = options.model.removeprefix("M")
     runs = sorted(
         run for run in options.out.glob(f"{way}-{ending}") if (run / "iterations" / number / "answers.jsonl").exists()
