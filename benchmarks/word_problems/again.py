@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run of loops.py")
     parser.add_argument("--m1", type=Path, required=True)
     parser.add_argument("--words", type=Path, required=True, help="what split.py wrote")
-    parser.add_argument("--iteration", type=int, default=2, help="of the trees: 2 for those that made M2")
+    parser.add_argument("--iteration", type=int, default=2, help="of the trees that --verdicts counts")
     parser.add_argument("--way", default="self", choices=WAYS)
     parser.add_argument("--labels", default="judge", choices=("judge", "exact"))
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c")
