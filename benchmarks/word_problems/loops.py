@@ -6,14 +6,16 @@
 The loop is that of the config, where solutions that the judge accepts are imitated; with `--pairs` it learns from
 pairs of steps by DPO, as in PReSRM. Ways: the policy's own judge (`self`), a judge that tosses a coin (`random`, the
 floor), the exact checker (`checker`, the ceiling), and the checker some of whose verdicts are turned round (`noisy
-20`: 20 %). Others have settings of their own: imitation of the chosen steps (`sft`); Self-Rewarding LMs with whole
-answers; RLSR with the inverse task, or with credit for single steps (`rlsr steps`), by the exact checker, too. Rows
-are appended; what stands there, and what a run has done, is not done again.
+20`: 20 %). Without the loop: as many passes over the solutions of the seed stage, each from the policy of the one
+before (`seed solutions`). Others have settings of their own: imitation of the chosen steps (`sft`); Self-Rewarding LMs
+with whole answers; RLSR with the inverse task, or with credit for single steps (`rlsr steps`), by the exact checker,
+too. Rows are appended; what stands there, and what a run has done, is not done again.
 """
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from presrm.assembly.evaluation import evaluate_policies, load_benchmark
@@ -21,6 +23,7 @@ from presrm.assembly.runs import train
 from presrm.cli.progress import RichProgress
 from presrm.config import Config, load_config
 from presrm.evaluation.answers import compare_outcomes
+from presrm.iteration import IterationSummary
 from presrm.report.facts import read_facts
 
 EXACT = ["judge.kind=checker"]
@@ -45,6 +48,7 @@ PAIRS = [
     "search.num_candidates=4",
     "problems.num_train=150",
 ]
+PASSES = "seed solutions"
 
 
 def turned(percent: int) -> list[str]:
@@ -57,6 +61,13 @@ WAYS: dict[str, list[str]] = {
     "checker": EXACT,
     "random": turned(50),
     **{f"noisy {n}": turned(n) for n in (10, 20, 30)},
+    PASSES: [
+        "seed_stage.eft=perturbed",
+        "seed_stage.num_eft=1",
+        "seed_stage.batch_size=16",
+        "seed_stage.learning_rate=1e-4",
+        "seed_stage.epochs=0.75",
+    ],
     "sft": [*PAIRS, "objective.kind=imitation"],
     "self-rewarding": [*PAIRS, *WHOLE],  # judged as steps are, which is the only verdict that M1 was taught to write
     "rlsr": [*PAIRS, *RLSR, *GRADIENT, "search.unit=solution"],
@@ -69,7 +80,8 @@ KNOWS_ANSWERS = {"checker", "random", "noisy 10", "noisy 20", "noisy 30", "check
 def settings(way: str, seed: int, m1: Path, words: Path, more: list[str], *, pairs: bool = False) -> Config:
     """The settings of a run; `pairs`: it learns from pairs of steps, by DPO."""
     problems = words / ("loop_answers.jsonl" if way in KNOWS_ANSWERS else "loop.jsonl")
-    given = ["seed_stage=null", f"model.id={m1}", f"problems.train={problems}", f"seed={seed}"]
+    given = [] if way == PASSES else ["seed_stage=null"]
+    given += [f"model.id={m1}", f"problems.train={problems}", f"seed={seed}"]
     given += [f"problems.held_out={words / 'held_out.jsonl'}", "watch.num_problems=0"]
     given += PAIRS if pairs else [f"policies.replay_from={words / 'seed.jsonl'}"]
     if way != "self":
@@ -112,46 +124,89 @@ def main() -> None:
             run_way(way, seed, options)
 
 
+@dataclass(frozen=True)
+class Made:
+    """A policy that a way made."""
+
+    folder: Path
+    policy: Path
+    summary: IterationSummary
+    tokens: int
+
+    @property
+    def name(self) -> str:
+        """``M1``, ``M2`` ..."""
+        return self.summary.name
+
+
+def run_folder(out: Path, way: str, seed: object, name: str) -> Path:
+    """Where a way's run is."""
+    return out / "-".join(filter(None, (way.replace(",", "").replace(" ", "-"), str(seed), name)))
+
+
+def iteration(run: Path, number: int) -> Path:
+    """Where M(number) is: an iteration of a run; of passes over seed solutions the only one of a run of its own."""
+    passed = run / f"M{number}"
+    return passed / "iterations/1" if passed.exists() else run / "iterations" / str(number)
+
+
+def loop(config: Config, run: Path, progress: RichProgress) -> Iterator[Made]:
+    """Run the loop, and give its policies, M1 first."""
+    summaries = train(config, run, progress)
+    facts = read_facts(run)
+    for number, summary in enumerate(summaries, start=1):
+        made = iteration(run, number)
+        policy = Path(config.model.id) if number == 1 else made / "policy"
+        yield Made(made, policy, summary, facts.num_tokens(number))
+
+
+def passes(config: Config, run: Path, progress: RichProgress) -> Iterator[Made]:
+    """Pass over the seed solutions as often as the loop would iterate, and give the policies, M1 first."""
+    policy = Path(config.model.id)
+    for number in range(1, config.iterations + 2):
+        one = run / f"M{number}"
+        first = number == 1
+        stage = {"seed_stage": None} if first else {"seed": config.seed + number - 2}
+        model = config.model.model_copy(update={"id": str(policy)})
+        (summary,) = train(config.model_copy(update={"iterations": 0, "model": model, **stage}), one, progress)
+        made = iteration(run, number)
+        policy = policy if first else made / "policy"
+        yield Made(made, policy, replace(summary, name=one.name), read_facts(one).num_tokens(1))
+
+
 def run_way(way: str, seed: int, options: argparse.Namespace) -> None:
     """Run a way, measure its policies on both sets, and append its rows where they are missing."""
     config = settings(way, seed, options.m1, options.words, options.set, pairs=options.pairs)
-    run = options.out / "-".join(filter(None, (way.replace(",", "").replace(" ", "-"), str(seed), options.name)))
+    run = run_folder(options.out, way, seed, options.name)
     progress = RichProgress()
-    summaries = train(config, run, progress)
-    facts = read_facts(run)
     greedy = config.model_copy(update={"seed": 0})  # M1 is measured once for all seeds, which play no part in it
     svamp = load_benchmark(str(options.words / "svamp.jsonl"), greedy, None, "gsm8k")
     table = options.out / "results.jsonl"
     known = set(table.read_text("utf-8").splitlines()) if table.exists() else set()
     first: dict[str, dict[str, bool]] = {}
-    for number, summary in enumerate(summaries, start=1):
-        policy = options.m1 if number == 1 else run / "iterations" / str(number) / "policy"
-        folder = (options.out if number == 1 else run) / "svamp" / summary.name
-        evaluate_policies([str(policy)], [svamp], greedy, folder, progress)
+    for made in (passes if way == PASSES else loop)(config, run, progress):
+        folder = (run if first else options.out) / "svamp" / made.name
+        evaluate_policies([str(made.policy)], [svamp], greedy, folder, progress)
         (samples,) = folder.glob("*/samples_*.jsonl")
-        held_out = run / "iterations" / str(number) / "answers.jsonl"
-        solved = {"held_out": outcomes(held_out), "svamp": outcomes(samples)}
+        solved = {"held_out": outcomes(made.folder / "answers.jsonl"), "svamp": outcomes(samples)}
+        changes = {name: against(first[name], of) for name, of in solved.items()} if first else {}
         first = first or solved
+        summary = made.summary
         siblings = summary.health.siblings
         row = {
             "way": way,
             "seed": seed,
             "settings": options.name,
-            "model": summary.name,
+            "model": made.name,
             **{
-                name: {
-                    "right": sum(of.values()),
-                    "of": len(of),
-                    **({} if number == 1 else against(first[name], of)),
-                }
-                for name, of in solved.items()
+                name: {"right": sum(of.values()), "of": len(of), **changes.get(name, {})} for name, of in solved.items()
             },
             "siblings": siblings and siblings.accuracy.right.value,
             "sibling_pairs": siblings and siblings.accuracy.right.num,
             "pairs": summary.num_lessons,
             "dropped": summary.dropped,
             "steps": summary.scores.mean_steps,
-            "tokens": facts.num_tokens(number),
+            "tokens": made.tokens,
         }
         if (line := json.dumps(row)) not in known:
             with table.open("a", encoding="utf-8") as file:

@@ -2,18 +2,26 @@
 
     python benchmarks/word_problems/together.py build/loops --way checker --name all --model M2
 
-The gain of a problem is the number of seeds that solve it with the later policy less that with M1; its mean is given in
-points, with a bootstrap interval over problems and a p-value by turning round the signs of whole problems.
+The gain of a problem is the share of seeds that solve it with the later policy less that with M1, or less that of
+another way's seeds (`--against`); its mean is given in points, with a bootstrap interval over problems and a p-value by
+turning round the signs of whole problems. Neither knows how far seeds spread: each seed's number is printed, too.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
-from loops import outcomes
+from loops import iteration, outcomes, run_folder
 from scipy.stats import permutation_test
 
 from presrm.statistics import bootstrap_mean
+
+
+def answered(out: Path, way: str, name: str, number: int) -> list[dict[str, bool]]:
+    """Which problems M(number) of a way solved, seed by seed."""
+    runs = sorted(out.glob(run_folder(Path(), way, "[0-9]*", name).name))  # self-rewarding is another way than self
+    folders = [iteration(run, number) for run in runs]
+    return [outcomes(file) for of in folders if (file := of / "answers.jsonl").exists()]
 
 
 def main() -> None:
@@ -22,19 +30,12 @@ def main() -> None:
     parser.add_argument("--way", default="self")
     parser.add_argument("--name", default="", help="of the settings")
     parser.add_argument("--model", default="M4")
-    parser.add_argument("--against", nargs="+", type=Path, help="iterations of other runs to compare with, not M1")
+    parser.add_argument("--against", metavar="WAY", help="compare with the same model of another way, not with M1")
     options = parser.parse_args()
-    way = options.way.replace(",", "").replace(" ", "-")
-    ending = "-".join(filter(None, ("[0-9]*", options.name)))  # a seed: self-rewarding is another way than self
-    number = options.model.removeprefix("M")
-    runs = sorted(
-        run for run in options.out.glob(f"{way}-{ending}") if (run / "iterations" / number / "answers.jsonl").exists()
-    )
-    first = options.against or [run / "iterations/1" for run in runs]
-    before, after = (
-        [outcomes(folder / "answers.jsonl") for folder in each]
-        for each in (first, [run / "iterations" / number for run in runs])
-    )
+    number = int(options.model.removeprefix("M"))
+    after = answered(options.out, options.way, options.name, number)
+    other = options.against or options.way
+    before = answered(options.out, other, options.name, number if options.against else 1)
     problems = sorted(before[0])
     earlier_P, later_P = (
         np.array([np.mean([of_run[problem] for of_run in each]) for problem in problems]) for each in (before, after)
@@ -47,11 +48,16 @@ def main() -> None:
         rng=np.random.default_rng(0),
     )
     low, high = bootstrap_mean([*(later_P - earlier_P)]) or (float("nan"),) * 2
+    first = f"{options.model} of {other}" if options.against else "M1"
     print(
-        f"{options.way}: {' and '.join(map(str, options.against or ['M1']))} {100 * earlier_P.mean():.1f} %, "
-        f"{options.model} {100 * later_P.mean():.1f} % of {len(problems)} problems on {len(runs)} seeds; "
+        f"{options.way}: {options.model} {solved(after)}, {first} {solved(before)} of {len(problems)} problems; "
         f"{100 * gain.statistic:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p = {gain.pvalue:.4f}"
     )
+
+
+def solved(seeds: list[dict[str, bool]]) -> str:
+    """Say how many problems each seed solved."""
+    return ", ".join(str(sum(of_seed.values())) for of_seed in seeds)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from presrm.assembly.options import arguments_of
 from presrm.config import Config, explain_invalid
-from presrm.errors import ConfigError, DataError, SplitterError, boundary, counted
+from presrm.errors import ConfigError, DataError, RequestError, SplitterError, boundary, counted
 from presrm.evaluation.decontamination import Twins, decontaminate
 from presrm.graders import GRADERS
 from presrm.judging.labels import solution_steps
@@ -169,27 +169,38 @@ class ProblemParts:
         )
 
     @cached_property
-    def replayed(self) -> list[Problem]:
-        """The problems of ``policies.replay_from``.
+    def replayed(self) -> dict[str, list[Problem]]:
+        """The problems of ``policies.replay_from``, by source.
 
         Raises:
-            DataError: if it cannot be read, or if no problem there has a solution.
+            DataError: if a source cannot be read, or if no problem there has a solution.
         """
-        source = self.config.policies.replay_from
-        assert source is not None  # the settings see to it
-        solved = [problem for problem in load_problems(source, split="train") if problem.solution]
+        return {source: self._replayed(source) for source in self.config.policies.replayed_sources}
+
+    def _replayed(self, source: str) -> list[Problem]:
+        try:
+            found = load_problems(source, split="train")
+        except RequestError as error:
+            raise DataError(f"policies.replay_from: {error}") from error
+        solved = [problem for problem in found if problem.solution]
         if not solved:
             raise DataError(f"policies.replay_from: no problem of {source} has a solution")
         return solved
 
-    def solution_lessons(self, name: str, iteration: int) -> list[Demonstration]:
-        """Demonstrate the reference solutions of the problems that are replayed, the end token behind them."""
-        kept = self._decontaminated(iteration, str(self.config.policies.replay_from), self.replayed)
-        texts = ["".join(step.text for step in solution_steps(problem, self.splitter)) for problem in kept]
-        return [
-            Demonstration(f"{name}/{problem.id}", Trajectory(problem), Step(text, None, Stop.EOS))
-            for problem, text in zip(kept, texts, strict=True)
-        ]
+    def solution_lessons(self, name: str, iteration: int) -> list[tuple[float, list[Demonstration]]]:
+        """Demonstrate the solutions that are replayed, end token and all: the share of each source, and its lessons."""
+        shares, several = self.config.policies.replayed_sources, len(self.replayed) > 1
+        lessons = []
+        for number, (source, problems) in enumerate(self.replayed.items()):
+            within = f"{name}/{number}" if several else name
+            kept = self._decontaminated(iteration, source, problems)
+            texts = ["".join(step.text for step in solution_steps(problem, self.splitter)) for problem in kept]
+            shown = [
+                Demonstration(f"{within}/{problem.id}", Trajectory(problem), Step(text, None, Stop.EOS))
+                for problem, text in zip(kept, texts, strict=True)
+            ]
+            lessons.append((shares[source], shown))
+        return lessons
 
     def _decontaminated(self, iteration: int, source: str, problems: Sequence[Problem]) -> list[Problem]:
         kept, contamination = decontaminate(problems, self._scored)

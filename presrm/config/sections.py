@@ -442,10 +442,11 @@ class PoliciesConfig(Section):
         "judge_problems, what the policy writes, where its verdict is right (traces), or right over wrong (pairs); or "
         "the solutions of replay_from (solutions).",
     )
-    replay_from: str | None = Field(
+    replay_from: str | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
         None,
-        description="Problems whose reference solutions are imitated, for replay_as: solutions. Those that the seed "
-        "stage learned from keep up what it taught while the policy learns from its own solutions.",
+        description="Problems whose reference solutions are imitated, for replay_as: solutions; several sources as "
+        "{seed.jsonl: 3, judge:judgements.jsonl: 1}, a weight behind each. Those that the seed stage learned from keep "
+        "up what it taught while the policy learns from its own solutions.",
     )
     on_regression: Literal["continue", "stop", "rollback"] = Field(
         "continue",
@@ -456,9 +457,15 @@ class PoliciesConfig(Section):
 
     @model_validator(mode="after")
     def _has_what_it_replays(self) -> "PoliciesConfig":
-        if self.replay and self.replay_as == "solutions" and self.replay_from is None:
+        if self.replay and self.replay_as == "solutions" and not self.replay_from:
             raise ValueError("replay_as: solutions needs replay_from")
         return self
+
+    @property
+    def replayed_sources(self) -> dict[str, float]:
+        """The sources of `replay_from` and the share of each."""
+        weights = {self.replay_from: 1.0} if isinstance(self.replay_from, str) else self.replay_from or {}
+        return {source: weight / sum(weights.values()) for source, weight in weights.items()}
 
 
 class JudgeProblemsConfig(Section):

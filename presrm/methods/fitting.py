@@ -96,11 +96,13 @@ class Fitting:
         wanted = round(num * share / (1 - share))
         name, rng = f"replay/{iteration.name}", random.Random(seed)
         if options.replay_as == "solutions":
-            return iteration.rows(
-                Demonstration,
-                "replay.jsonl",
-                lambda have: [_draw(self._parts.solution_lessons(name, iteration.number), wanted, rng)[have:]],
-            )
+
+            def draw(have: int) -> list[list[Demonstration]]:
+                sources = self._parts.solution_lessons(name, iteration.number)
+                drawn = [_draw(lessons, round(wanted * share), rng) for share, lessons in sources]
+                return [[lesson for of_source in drawn for lesson in of_source][have:]]
+
+            return iteration.rows(Demonstration, "replay.jsonl", draw)
         if options.replay_as != "verdicts":
             traces = self._judgements(policy, iteration)
             if options.replay_as == "pairs":

@@ -41,6 +41,16 @@ def settings(folder: Path) -> Config:
     )
 
 
+def test_every_source_that_is_replayed_is_bound(folder: Path) -> None:
+    sources = f"policies.replay_from={{{folder}/replayed.jsonl: 3, judge:{folder}/judged.jsonl: 1}}"
+    before = hash_inputs(load_config(None, [sources]))
+    append("judged.jsonl")(folder)
+    after = hash_inputs(load_config(None, [sources]))
+
+    assert {key for key in before if key.startswith("policies")} == {"policies.replay_from.0", "policies.replay_from.1"}
+    assert [key for key in before if before[key] != after[key]] == ["policies.replay_from.1"]
+
+
 def append(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).open("a").write(" ")  # type: ignore[func-returns-value]
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,17 @@ from presrm.judging.problems import Judgements
 from presrm.methods.mends import _anchored
 from presrm.methods.parts import SilentProgress
 from presrm.prompts import Prompt
-from presrm.types import Checkpoint, Demonstration, Judgement, PreferencePair, Problem, Step, Stop, Trajectory
+from presrm.types import (
+    Candidates,
+    Checkpoint,
+    Demonstration,
+    Judgement,
+    PreferencePair,
+    Problem,
+    Step,
+    Stop,
+    Trajectory,
+)
 
 SMALL = [
     "iterations=2",
@@ -182,6 +193,41 @@ def test_accepted_solutions_alone_and_the_seeds_beside_them(tmp_path: Path) -> N
     assert not (folder / "pairs.jsonl").exists()
 
 
+def test_several_sources_are_replayed_by_their_weights(tmp_path: Path) -> None:
+    """What the seed stage taught is solutions and judgements: each keeps its share, judged steps and all."""
+    solved = [
+        {"question": f"How much is {i} and 1?", "answer": f"{i + 1}", "solution": f"{i} + 1 = {i + 1}"}
+        for i in range(40)
+    ]
+    problem = Problem("one", "How much is 1 and 1?", answer="2")
+    judged = [
+        Problem(
+            f"one/{i}",
+            problem.question,
+            answer="yes",
+            solution="[[yes]]",
+            kind="pointwise",
+            shown=Candidates(Trajectory(problem), (Step("1 + 1 = 2\n"),)),
+        )
+        for i in range(40)
+    ]
+    (tmp_path / "seed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in solved))
+    (tmp_path / "eft.jsonl").write_text("".join(json.dumps(asdict(row)) + "\n" for row in judged))
+    only = ["pairs.max_per_problem=0", "pairs.solution_weight=1", "pairs.solution_min=0.6"]
+    sources = f"{{{tmp_path}/seed.jsonl: 3, judge:{tmp_path}/eft.jsonl: 1}}"
+    replay = ["policies.replay=0.8", "policies.replay_as=solutions", f"policies.replay_from={sources}"]
+    _, parts = run(config("iterations=1", "problems.num_train=12", *only, *replay), tmp_path / "run", reply)
+
+    lessons = parts.fake.calls[0][0]
+    replayed = [one for one in lessons if isinstance(one, Demonstration) and one.id.startswith("replay/")]
+    verdicts = [one for one in replayed if one.prefix.problem.shown is not None]
+    num_own = len(lessons) - len(replayed)
+    assert num_own > 0
+    assert (len(replayed) - len(verdicts), len(verdicts)) == (3 * num_own, num_own)
+    assert {one.reply for one in verdicts} == {Step("[[yes]]", None, Stop.EOS)}
+    assert len({one.id for one in lessons}) == len(lessons)
+
+
 def test_a_run_on_accepted_solutions_that_was_killed_gives_the_same_bytes(tmp_path: Path) -> None:
     seed = {"question": "How much is 1 and 1?", "answer": "2", "solution": "1 + 1 = 2"}
     (tmp_path / "seed.jsonl").write_text(json.dumps(seed) + "\n")
@@ -192,7 +238,11 @@ def test_a_run_on_accepted_solutions_that_was_killed_gives_the_same_bytes(tmp_pa
 
 def test_what_is_replayed_is_looked_for_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "bare.jsonl").write_text('{"question": "How much is 1 and 1?", "answer": "2"}\n')
-    for source, told in ((f"{tmp_path}/none.jsonl", "neither a file"), (f"{tmp_path}/bare.jsonl", "has a solution")):
+    for source, told in (
+        (f"{tmp_path}/none.jsonl", r"policies\.replay_from: .*neither a file"),
+        (f"{tmp_path}/bare.jsonl", "has a solution"),
+        (f"{{{tmp_path}/none.jsonl: 1}}", r"policies\.replay_from: .*neither a file"),
+    ):
         replay = ["policies.replay=0.5", "policies.replay_as=solutions", f"policies.replay_from={source}"]
         with pytest.raises(PresrmError, match=told):
             Parts(config(*replay), SilentProgress(), lambda **_: None).check()
@@ -202,6 +252,8 @@ def test_what_is_replayed_is_looked_for_before_any_work(tmp_path: Path) -> None:
     ("settings", "told"),
     [
         (["policies.replay=0.5", "policies.replay_as=solutions"], "needs replay_from"),
+        (["policies.replay=0.5", "policies.replay_as=solutions", "policies.replay_from={}"], "needs replay_from"),
+        (["policies.replay_from={seed.jsonl: 0}"], "greater than 0"),
         (["pairs.max_per_problem=0", "pairs.solution_weight=0"], "nothing to learn from"),
         (["pairs.solution_min=0.5", "pairs.solution_weight=0"], "set solution_weight"),
     ],
