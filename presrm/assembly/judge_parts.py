@@ -237,8 +237,7 @@ class JudgeParts(ProblemParts):
     def _labelled_rows(self, iteration: int) -> list[LabelledProblem]:
         """The rows of the file that an iteration takes: others each time, while there are any."""
         path, num = self.config.judge_problems.path, self.config.problems.num_train
-        if path is None:
-            raise ConfigError("judge_problems.labels: rows needs judge_problems.path")
+        assert path is not None  # the settings see to it
         found = list(labelled_rows(path))
         about = {one.prefix.problem.id: one.prefix.problem for one in found}
         kept = {problem.id for problem in self._decontaminated(iteration, str(path), list(about.values()))}

@@ -486,6 +486,14 @@ class JudgeProblemsConfig(Section):
     num_completions: int = Field(8, gt=0, description="Roll-outs from each prefix that is tried, for labels: rollouts.")
     balance: bool = Field(True, description="Draw the verdicts of a kind down to equally many of each.")
 
+    @model_validator(mode="after")
+    def _reads_a_file_or_not(self) -> "JudgeProblemsConfig":
+        if self.labels == "rows" and self.path is None:
+            raise ValueError("labels: rows needs path")
+        if self.labels != "rows" and self.path is not None:
+            raise ValueError(f"labels: {self.labels} reads no path; with a path set labels to rows")
+        return self
+
 
 class EvaluationConfig(Section):
     """How every iteration is scored."""

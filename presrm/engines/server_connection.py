@@ -11,6 +11,7 @@ import random
 import re
 import time
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from http.client import responses
 from typing import Any, TypeVar
 
@@ -261,9 +262,13 @@ def _may_pass(trouble: Trouble) -> bool:
 
 
 def _seconds(told: str) -> float | None:
-    """Read a ``Retry-After`` that is a number, and not too large."""
+    """Read a ``Retry-After``, seconds or a date (RFC 9110, 10.2.3), that is not too far off."""
     with suppress(ValueError):
-        if 0 < (seconds := float(told)) <= _LONGEST_WAIT:
+        try:
+            seconds = float(told)
+        except ValueError:
+            seconds = parsedate_to_datetime(told).timestamp() - time.time()
+        if 0 < seconds <= _LONGEST_WAIT:
             return seconds
     return None
 

@@ -34,7 +34,7 @@ def settings(folder: Path) -> Config:
             f"problems.train=jsonl:{folder}/train.jsonl",
             f"problems.held_out={folder}/test.jsonl",
             f"seed_stage={{ift: {folder}/ift.jsonl, eft: rows, eft_path: {folder}/eft.jsonl}}",
-            f"judge_problems.path={folder}/judged.jsonl",
+            f"judge_problems={{labels: rows, path: {folder}/judged.jsonl}}",
             f"policies.replay_from={folder}/replayed.jsonl",
             f"judge.options={{nested: [{folder}/train.jsonl]}}",
         ],

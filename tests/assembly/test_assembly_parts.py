@@ -248,3 +248,24 @@ def test_a_run_trains_on_its_share_of_judge_lessons(tmp_path: Path) -> None:
     steps = [row for row in metrics if "step/lessons" in row]
     assert sum(row["step/lessons"] for row in steps) == num_pairs + num_solutions + num_replayed
     assert any(row.get("step/loss/imitation", 0) > 0 for row in steps)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("{labels: rows}", "labels: rows needs path"),
+        ("{path: rows.jsonl}", "labels: perturbed reads no path; with a path set labels to rows"),
+    ],
+)
+def test_a_file_of_judge_problems_goes_with_its_labels(settings: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load_config("embedded", [f"judge_problems={settings}"])
+
+
+def test_a_file_of_judge_problems_is_looked_for_before_any_work(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    made = parts(f"judge_problems={{labels: rows, path: {path}}}")
+    with pytest.raises(DataError, match=r"^judge_problems\.path: no file '"):
+        made.check()
+    path.touch()
+    made.check()

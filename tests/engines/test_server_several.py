@@ -218,6 +218,28 @@ def test_a_server_is_tried_again_when_it_says(serve, ask, monkeypatch):
     assert 0.05 <= time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("7", 7),
+        ("0.5", 0.5),
+        ("Thu, 01 Jan 1970 00:01:45 GMT", 5),
+        ("Thu, 01 Jan 1970 00:01:45 -0000", 5),
+        ("Thu, 01 Jan 1970 00:01:39 GMT", None),
+        ("Thu, 01 Jan 1970 01:00:00 GMT", None),
+        ("61", None),
+        ("-1", None),
+        ("nan", None),
+        ("soon", None),
+        ("Thu, 99 Jan 99999 00:01:45 GMT", None),
+        ("", None),
+    ],
+)
+def test_when_a_server_wants_to_be_asked_again(monkeypatch, told, seconds):
+    monkeypatch.setattr("time.time", lambda: 100.0)
+    assert server_connection._seconds(told) == seconds
+
+
 def test_what_is_not_taken_is_not_tried_elsewhere(serve, ask):
     servers = [serve((404, {"error": {"message": "no such address"}})) for _ in range(2)]
     _, work = ask(servers, 1)

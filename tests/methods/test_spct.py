@@ -12,7 +12,9 @@ from scripted_run import Bomb, bytes_of, check_kills, run
 
 from presrm.config import Config, load_config
 from presrm.errors import ConfigError, NoLessonsError
+from presrm.problems.arithmetic import load_arithmetic
 from presrm.prompts import Part, Prompt
+from presrm.seeding import derive_seed
 from presrm.types import Attempt, Checkpoint, Demonstration, PreferencePair
 
 SMALL = [
@@ -94,7 +96,19 @@ def test_problems_that_are_too_easy_are_dropped_and_counted(tmp_path: Path) -> N
         run(config("iterations=1"), tmp_path / "run", easy)
 
 
-@pytest.mark.parametrize("labels", ["perturbed", "rollouts", "agreement", "checker"])
+def labelled(folder: Path) -> Path:
+    """Rows of solutions, each once as it is and once with another last step, as TRL has them."""
+    path = folder / "labelled.jsonl"
+    with path.open("w") as file:
+        for problem in load_arithmetic(split="train", num=24, seed=derive_seed(0, "train")):
+            steps = (problem.solution or "").splitlines()
+            for last, is_right in ((steps[-1], True), ("#### wrong", False)):
+                row = {"prompt": problem.question, "completions": [*steps[:-1], last]}
+                file.write(json.dumps({**row, "labels": [*[True] * (len(steps) - 1), is_right]}) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("labels", ["perturbed", "rollouts", "agreement", "checker", "rows"])
 def test_every_source_of_labels_gives_verdicts_that_the_exact_checker_would_give(tmp_path: Path, labels: str) -> None:
     settings = [
         f"judge_problems.labels={labels}",
@@ -104,6 +118,8 @@ def test_every_source_of_labels_gives_verdicts_that_the_exact_checker_would_give
     ]
     if labels != "agreement":
         settings.append("judge_problems.kinds=[pairwise,pointwise]")
+    if labels == "rows":
+        settings.append(f"judge_problems.path={labelled(tmp_path)}")
     run(config(*settings), tmp_path / "run", partial(reply, noise=0.1))
 
     made = rows(tmp_path / "run/iterations/2/judge_problems.jsonl")
@@ -112,7 +128,7 @@ def test_every_source_of_labels_gives_verdicts_that_the_exact_checker_would_give
         shown = one["shown"]
         assert isinstance(shown, dict)
         before = "".join(step["text"] for step in shown["prefix"]["steps"])
-        steps = known(str(one["question"])).solution or ""
+        steps = f"{known(str(one['question'])).solution}\n"  # rows of a file end in a line break
         is_right = [steps.startswith(before + step["text"]) for step in shown["steps"]]
         if len(is_right) == 1 or is_right[0] != is_right[1]:
             expected = ("A" if is_right[0] else "B") if len(is_right) == 2 else ("yes" if is_right[0] else "no")
