@@ -1,6 +1,7 @@
 """The recipe of benchmarks/word_problems: what is pure in it."""
 
 import doctest
+import json
 import math
 from fractions import Fraction
 from importlib import import_module
@@ -22,7 +23,10 @@ PROBLEM = Problem("p", "Tom has 15 red cups and 8 blue ones. How many cups?", "2
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     monkeypatch.syspath_prepend(str(RECIPE))
-    return {name: import_module(name) for name in ("split", "explain", "siblings", "card", "loops", "again", "packing")}
+    return {
+        name: import_module(name)
+        for name in ("split", "explain", "siblings", "card", "loops", "again", "packing", "together")
+    }
 
 
 def test_parts_share_no_problem_and_the_loop_knows_no_answer(recipe: dict[str, ModuleType]) -> None:
@@ -215,3 +219,24 @@ def test_a_policy_is_compared_with_m1_problem_by_problem(recipe: dict[str, Modul
     before, after = {"a": True, "b": False, "c": False}, {"a": True, "b": True, "c": True}
 
     assert recipe["loops"].against(before, after) == {"points": 66.7, "p": 0.5, "gained": 2, "lost": 0}
+
+
+def test_what_a_way_solved_is_found_seed_by_seed(recipe: dict[str, ModuleType], tmp_path: Path) -> None:
+    """Of a loop in its iterations, of passes over the seed solutions in a run each; what is not there is left out."""
+    folders = {
+        "self-101-x/iterations/4": [True, True],
+        "self-202-x/iterations/4": [True, False],
+        "self-303-x/iterations/2": [True, True],
+        "self-101-y/iterations/4": [False, False],
+        "self-rewarding-101-x/iterations/4": [False, False],
+        "seed-solutions-101-x/M4/iterations/1": [False, True],
+    }
+    for folder, solved in folders.items():
+        (tmp_path / folder).mkdir(parents=True)
+        rows = ({"doc": {"id": str(n)}, "exact_match": int(right)} for n, right in enumerate(solved))
+        (tmp_path / folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    answered = recipe["together"].answered
+
+    assert answered(tmp_path, "self", "x", 4) == [{"0": True, "1": True}, {"0": True, "1": False}]
+    assert answered(tmp_path, "seed solutions", "x", 4) == [{"0": False, "1": True}]
+    assert answered(tmp_path, "random", "x", 4) == []

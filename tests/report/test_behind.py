@@ -9,6 +9,7 @@ from made_run import make_run
 from presrm.report.behind import accuracy_by_steps, three_pairs, to_lines, to_plain, training
 from presrm.report.facts import read_facts
 from presrm.report.summary import escape
+from presrm.statistics import share
 
 HOSTILE = ("<script>x</script> | [a](b)\n", "wrong\x1b[2J\n", "right `x`\n", "wrong\n", "#### 10")
 
@@ -23,6 +24,12 @@ def test_right_solutions_are_counted_by_their_number_of_steps(run: Path) -> None
     assert found.keys() == {1, 2, 3}
     assert sum(figure.num for figure in found[1].values()) == 60
     assert sum(figure.num_hits for figure in found[3].values()) == 50
+
+
+def test_one_step_is_not_called_one_steps(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {1: {"1": share([True]), "2": share([True, False])}, 2: {"8+": share([False])}}
+    monkeypatch.setattr("presrm.report.behind.accuracy_by_steps", lambda facts: found)
+    assert "| model | 1 step | 2 steps | 8+ steps |" in to_lines(read_facts(run), escape)
 
 
 def test_tokens_of_a_policy_are_those_that_made_it_over_all_starts(run: Path) -> None:
