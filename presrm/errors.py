@@ -99,6 +99,19 @@ def boundary(error: type[PresrmError], culprit: str) -> Iterator[None]:
         raise error(f"{culprit} raised {type(exception).__name__}: {exception}") from exception
 
 
+@contextmanager
+def named(key: str) -> Iterator[None]:
+    """Say which key of the config names what is wrong, where reading it raises a `RequestError`.
+
+    Raises:
+        DataError: the same, behind the key.
+    """
+    try:
+        yield
+    except RequestError as error:
+        raise DataError(f"{key}: {error}") from error
+
+
 def counted(num: int, noun: str) -> str:
     """Say how many of something there are, for a sentence.
 

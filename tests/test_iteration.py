@@ -176,8 +176,9 @@ class FakeParts:
             Demonstration(f"replay/{iteration}/{i}", Trajectory(Problem("j", "?")), Step("[[A]]")) for i in range(num)
         ]
 
-    def solution_lessons(self, name: str, iteration: int) -> list[tuple[float, list[Demonstration]]]:
-        return [(1.0, [Demonstration(f"{name}/{i}", Trajectory(Problem("s", "?")), Step("2")) for i in range(1000)])]
+    def solution_lessons(self, name: str, iteration: int) -> dict[str, list[Demonstration]]:
+        shown = [Demonstration(f"{name}/{i}", Trajectory(Problem("s", "?")), Step("2")) for i in range(1000)]
+        return dict.fromkeys(self.config.policies.replayed_sources, shown)
 
     def average(self, policies: Sequence[Checkpoint], out: Path) -> Checkpoint:
         self.bomb.tick()

@@ -68,7 +68,7 @@ def _paths(config: Config) -> Iterator[tuple[str, Path]]:
         "judge.options": config.judge.options,
         "method.options": config.method.options,
         "judge_problems.path": config.judge_problems.path,
-        "policies.replay_from": _paths_of(config.policies.replay_from),
+        "policies.replay_from": {source: _path_of(source) for source in config.policies.replayed_sources},
         "seed_stage.ift": seed and seed.ift and _path_of(seed.ift),
         "seed_stage.eft_path": seed and seed.eft_path,
     }
@@ -87,13 +87,6 @@ def _model(key: str, name: str) -> Iterator[tuple[str, Path]]:
         return  # loading it says more
     if source.is_local:
         yield key, Path(source.where, source.gguf_file) if source.gguf_file else Path(source.where)
-
-
-def _paths_of(sources: str | Mapping[str, float] | None) -> str | list[str | None] | None:
-    """The path in a problem source, or in each of several."""
-    if isinstance(sources, str):
-        return _path_of(sources)
-    return None if sources is None else [_path_of(source) for source in sources]
 
 
 def _path_of(source: str) -> str | None:

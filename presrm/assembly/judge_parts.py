@@ -8,9 +8,9 @@ from presrm.assembly.judges import asks_policy, make_judge, tie_tolerance
 from presrm.assembly.problem_parts import ProblemParts
 from presrm.checkers import CHECKERS
 from presrm.config import JudgeConfig
-from presrm.errors import ConfigError, DataError
+from presrm.errors import ConfigError, DataError, named
 from presrm.files.ledger import Call
-from presrm.formats.labelled import rows as labelled_rows
+from presrm.formats.labelled import rows
 from presrm.graders import GRADERS
 from presrm.judges.voted import Reseeded
 from presrm.judging.agreement import label_by_agreement
@@ -41,7 +41,7 @@ from presrm.judging.signs import Shadowed
 from presrm.protocols import Engine, Grader, Judge, Sampling, Searcher
 from presrm.searchers import SEARCHERS
 from presrm.seeding import derive_seed
-from presrm.types import Demonstration, Grade, Problem, SearchTree, Step, Trajectory
+from presrm.types import Demonstration, Grade, LabelledSteps, Problem, SearchTree, Step, Trajectory
 
 
 class JudgeParts(ProblemParts):
@@ -234,11 +234,21 @@ class JudgeParts(ProblemParts):
                 found[one.candidates.prefix.problem.id].append(one)
         return [LabelledProblem(name, tuple(candidates)) for name, candidates in found.items()]
 
+    @cached_property
+    def labelled_rows(self) -> list[LabelledSteps]:
+        """The rows of ``judge_problems.path``.
+
+        Raises:
+            DataError: if it cannot be read, or a row has no labels.
+        """
+        path = self.config.judge_problems.path
+        assert path is not None  # the settings see to it
+        with named("judge_problems.path"):
+            return list(rows(path))
+
     def _labelled_rows(self, iteration: int) -> list[LabelledProblem]:
         """The rows of the file that an iteration takes: others each time, while there are any."""
-        path, num = self.config.judge_problems.path, self.config.problems.num_train
-        assert path is not None  # the settings see to it
-        found = list(labelled_rows(path))
+        path, num, found = self.config.judge_problems.path, self.config.problems.num_train, self.labelled_rows
         about = {one.prefix.problem.id: one.prefix.problem for one in found}
         kept = {problem.id for problem in self._decontaminated(iteration, str(path), list(about.values()))}
         labelled = of_steps([one for one in found if one.prefix.problem.id in kept])

@@ -62,9 +62,8 @@ class Parts(JudgeParts):
                 f"policies.lessons: {self.config.policies.lessons}: attempts are compared with the policy that made "
                 "them, so those of earlier iterations cannot be learned from again; set it to fresh"
             )
-        judged = self.config.judge_problems.path
-        if judged is not None and not judged.is_file():
-            raise DataError(f"judge_problems.path: no file {str(judged)!r}")
+        if self.config.judge_problems.path is not None:
+            _ = self.labelled_rows  # as the file below
         GRADERS.factory(self.config.evaluation.grader)
         make_runner(self.config.runner)
         problems, policies = self.config.problems, self.config.policies

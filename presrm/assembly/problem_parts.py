@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from presrm.assembly.options import arguments_of
 from presrm.config import Config, explain_invalid
-from presrm.errors import ConfigError, DataError, RequestError, SplitterError, boundary, counted
+from presrm.errors import ConfigError, DataError, SplitterError, boundary, counted, named
 from presrm.evaluation.decontamination import Twins, decontaminate
 from presrm.graders import GRADERS
 from presrm.judging.labels import solution_steps
@@ -25,6 +25,7 @@ from presrm.writing import WAYS
 from presrm.writing.writer import Filters, Way, Writer
 
 _WRITING = Filters.model_fields.keys()
+_SHARED = "also in the evaluation set, by id, by question or by 13 words in a row"
 
 
 def make_splitter(name: str, options: Mapping[str, Any] | None = None) -> StepSplitter:
@@ -178,35 +179,31 @@ class ProblemParts:
         return {source: self._replayed(source) for source in self.config.policies.replayed_sources}
 
     def _replayed(self, source: str) -> list[Problem]:
-        try:
-            found = load_problems(source, split="train")
-        except RequestError as error:
-            raise DataError(f"policies.replay_from: {error}") from error
-        solved = [problem for problem in found if problem.solution]
-        if not solved:
-            raise DataError(f"policies.replay_from: no problem of {source} has a solution")
+        with named("policies.replay_from"):
+            solved = [problem for problem in load_problems(source, split="train") if problem.solution]
+            if not solved:
+                raise DataError(f"no problem of {source} has a solution")
         return solved
 
-    def solution_lessons(self, name: str, iteration: int) -> list[tuple[float, list[Demonstration]]]:
-        """Demonstrate the solutions that are replayed, end token and all: the share of each source, and its lessons."""
-        shares, several = self.config.policies.replayed_sources, len(self.replayed) > 1
-        lessons = []
+    def solution_lessons(self, name: str, iteration: int) -> dict[str, list[Demonstration]]:
+        """Demonstrate the solutions that are replayed, end token and all, by source."""
+        several = len(self.replayed) > 1
+        lessons = {}
         for number, (source, problems) in enumerate(self.replayed.items()):
             within = f"{name}/{number}" if several else name
             kept = self._decontaminated(iteration, source, problems)
             texts = ["".join(step.text for step in solution_steps(problem, self.splitter)) for problem in kept]
-            shown = [
+            lessons[source] = [
                 Demonstration(f"{within}/{problem.id}", Trajectory(problem), Step(text, None, Stop.EOS))
                 for problem, text in zip(kept, texts, strict=True)
             ]
-            lessons.append((shares[source], shown))
         return lessons
 
     def _decontaminated(self, iteration: int, source: str, problems: Sequence[Problem]) -> list[Problem]:
         kept, contamination = decontaminate(problems, self._scored)
         if removed := len(problems) - len(kept):
-            self.progress.note(f"removed {counted(removed, 'problem')} of {source}: also in the evaluation set")
+            self.progress.note(f"removed {counted(removed, 'problem')} of {source}: {_SHARED}")
         self.log(stage="problems", iteration=iteration, source=source, kept=len(kept), removed=asdict(contamination))
         if not kept:
-            raise DataError(f"every problem of {source} also stands in the evaluation set")
+            raise DataError(f"no problem of {source} is left: all are {_SHARED}")
         return kept

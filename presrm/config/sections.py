@@ -8,11 +8,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 FREE: JsonDict = {"resume": "free"}
 FreeShare = Annotated[float, Field(ge=0, le=1, json_schema_extra=FREE)]
+
+
+def _alone_or_weighted(sources: Any) -> Any:
+    """A source by itself has all the weight."""
+    return {sources: 1.0} if isinstance(sources, str) else sources
 
 
 def _folder_name(name: str) -> str:
@@ -442,7 +447,9 @@ class PoliciesConfig(Section):
         "judge_problems, what the policy writes, where its verdict is right (traces), or right over wrong (pairs); or "
         "the solutions of replay_from (solutions).",
     )
-    replay_from: str | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+    replay_from: Annotated[
+        dict[str, Annotated[float, Field(gt=0, strict=True)]] | None, BeforeValidator(_alone_or_weighted)
+    ] = Field(
         None,
         description="Problems whose reference solutions are imitated, for replay_as: solutions; several sources as "
         "{seed.jsonl: 3, judge:judgements.jsonl: 1}, a weight behind each. Those that the seed stage learned from keep "
@@ -459,13 +466,17 @@ class PoliciesConfig(Section):
     def _has_what_it_replays(self) -> "PoliciesConfig":
         if self.replay and self.replay_as == "solutions" and not self.replay_from:
             raise ValueError("replay_as: solutions needs replay_from")
+        if self.replay and self.replay_as != "solutions" and self.replay_from:
+            raise ValueError(f"replay_as: {self.replay_as} reads no replay_from; set it to solutions")
         return self
 
     @property
     def replayed_sources(self) -> dict[str, float]:
-        """The sources of `replay_from` and the share of each."""
-        weights = {self.replay_from: 1.0} if isinstance(self.replay_from, str) else self.replay_from or {}
-        return {source: weight / sum(weights.values()) for source, weight in weights.items()}
+        """The sources of `replay_from`, in the order of their names, and the share of each."""
+        weights = self.replay_from or {}
+        most = max(weights.values(), default=1.0)
+        parts = {source: weights[source] / most for source in sorted(weights)}
+        return {source: part / sum(parts.values()) for source, part in parts.items()}
 
 
 class JudgeProblemsConfig(Section):

@@ -23,8 +23,6 @@ def rows(path: Path) -> Iterator[LabelledSteps]:
         DataError: naming file, line, field and what was expected; also for rows without labels, and for rows of
             ProcessBench, which is for measuring only.
     """
-    if not path.is_file():
-        raise DataError(f"seed_stage.eft_path: no file {str(path)!r}")
     for row in read_table(path):
         where = f"{path}, line {row.line}"
         if isinstance(row, BadRow):

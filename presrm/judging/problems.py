@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from presrm.errors import ConfigError
-from presrm.files.jsonl import load_typed
+from presrm.files.jsonl import load_typed, open_input
 from presrm.files.ledger import short_hash
 from presrm.formats.labelled import rows
 from presrm.judging.health import LabelledCandidates
@@ -294,7 +294,7 @@ def load_judge(
 
 
 def _load_file(path: Path, kinds: Sequence[str], seed: int) -> list[Problem]:
-    with path.open("rb") as file:
+    with open_input(path, "a file of judgements") as file:
         is_ours = b'"shown"' in file.readline()
     if is_ours:
         return list(load_typed(Problem, path))

@@ -98,9 +98,15 @@ class Fitting:
         if options.replay_as == "solutions":
 
             def draw(have: int) -> list[list[Demonstration]]:
-                sources = self._parts.solution_lessons(name, iteration.number)
-                drawn = [_draw(lessons, round(wanted * share), rng) for share, lessons in sources]
-                return [[lesson for of_source in drawn for lesson in of_source][have:]]
+                lessons, drawn = self._parts.solution_lessons(name, iteration.number), []
+                for source, share in options.replayed_sources.items():
+                    due, there = round(wanted * share), len(lessons[source])
+                    if there < due:
+                        self._place.progress.note(
+                            f"policies.replay: {due:,} solutions of {source} are due, it has {there:,}"
+                        )
+                    drawn += _draw(lessons[source], due, rng)
+                return [drawn[have:]]
 
             return iteration.rows(Demonstration, "replay.jsonl", draw)
         if options.replay_as != "verdicts":

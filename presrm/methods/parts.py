@@ -183,8 +183,8 @@ class Parts(Protocol):
         """Make up to `num` demonstrations of right verdicts on steps of training problems."""
         ...
 
-    def solution_lessons(self, name: str, iteration: int) -> list[tuple[float, list[Demonstration]]]:
-        """Demonstrate the solutions of ``policies.replay_from``: the share of each source, and its lessons."""
+    def solution_lessons(self, name: str, iteration: int) -> dict[str, list[Demonstration]]:
+        """Demonstrate the solutions of ``policies.replay_from``, by source."""
         ...
 
     def propose(self, engine: Engine, prefixes: Sequence[Trajectory], purpose: str) -> list[Step]:

@@ -18,7 +18,7 @@ from transformers import TrainingArguments
 
 from presrm.config import JudgeConfig, LoraConfig, ModelConfig, SeedConfig
 from presrm.engines.hf_loading import num_positions
-from presrm.errors import ConfigError, DataError
+from presrm.errors import ConfigError, DataError, named
 from presrm.files.jsonl import load_typed
 from presrm.formats.labelled import rows
 from presrm.formats.ranked import ranked_rows
@@ -231,7 +231,8 @@ class SeedStage:
         assert self._decontaminate is not None
         if self._open_engine is None:
             raise ConfigError("seed_stage: eft: ranked needs an engine")
-        found, seed = list(ranked_rows(self._options.eft_path)), derive_seed(self._seed, "eft")
+        with named("seed_stage.eft_path"):
+            found, seed = list(ranked_rows(self._options.eft_path)), derive_seed(self._seed, "eft")
         kept = {problem.id for problem in self._decontaminate([row.problem for row in found])}
         found = [row for row in found if row.problem.id in kept]
         found = random.Random(seed).sample(found, min(self._options.num_eft, len(found)))
@@ -248,11 +249,11 @@ class SeedStage:
             return []
         assert options.eft_path is not None
         assert self._decontaminate is not None
-        if not options.eft_path.is_file():
-            raise DataError(f"seed_stage.eft_path: no file {str(options.eft_path)!r}")
-        written = [problem for problem in load_typed(Problem, options.eft_path) if problem.shown and problem.solution]
-        if not written:
-            raise DataError(f"seed_stage.eft_path: {str(options.eft_path)!r} holds no judgement with a solution")
+        with named("seed_stage.eft_path"):
+            found = load_typed(Problem, options.eft_path)
+            written = [problem for problem in found if problem.shown and problem.solution]
+            if not written:
+                raise DataError(f"{str(options.eft_path)!r} holds no judgement with a solution")
         drawn = random.Random(derive_seed(self._seed, "eft")).sample(written, min(options.num_eft, len(written)))
         return self._decontaminate(drawn)
 
@@ -266,7 +267,8 @@ class SeedStage:
         if options.eft == "rows":
             assert options.eft_path is not None
             assert self._decontaminate is not None
-            found = list(rows(options.eft_path))
+            with named("seed_stage.eft_path"):
+                found = list(rows(options.eft_path))
             about = {each.prefix.problem.id: each.prefix.problem for each in found}
             kept = {problem.id for problem in self._decontaminate(list(about.values()))}
             found = [each for each in found if each.prefix.problem.id in kept]

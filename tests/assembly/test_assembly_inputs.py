@@ -42,13 +42,15 @@ def settings(folder: Path) -> Config:
 
 
 def test_every_source_that_is_replayed_is_bound(folder: Path) -> None:
-    sources = f"policies.replay_from={{{folder}/replayed.jsonl: 3, judge:{folder}/judged.jsonl: 1}}"
-    before = hash_inputs(load_config(None, [sources]))
+    replayed, judged = f"{folder}/replayed.jsonl", f"judge:{folder}/judged.jsonl"
+    before = hash_inputs(load_config(None, [f"policies.replay_from={{{replayed}: 3, {judged}: 1}}"]))
     append("judged.jsonl")(folder)
-    after = hash_inputs(load_config(None, [sources]))
+    after = hash_inputs(load_config(None, [f"policies.replay_from={{{judged}: 1, {replayed}: 3}}"]))
 
-    assert {key for key in before if key.startswith("policies")} == {"policies.replay_from.0", "policies.replay_from.1"}
-    assert [key for key in before if before[key] != after[key]] == ["policies.replay_from.1"]
+    bound = {f"policies.replay_from.{source}" for source in (judged, replayed)}
+    assert {key for key in before if key.startswith("policies")} == bound
+    changed = [key for key in before if before[key] != after[key]]
+    assert changed == [f"policies.replay_from.{judged}"], "whatever the order"
 
 
 def append(name: str) -> Callable[[Path], None]:
@@ -65,7 +67,7 @@ def append(name: str) -> Callable[[Path], None]:
         ("template.jinja", {"model.chat_template"}),
         ("prompts/solve.jinja", {"prompts"}),
         ("judged.jsonl", {"judge_problems.path"}),
-        ("replayed.jsonl", {"policies.replay_from"}),
+        ("replayed.jsonl", {"policies.replay_from.REPLAYED"}),
         ("train.jsonl", {"problems.train", "judge.options.nested.0"}),
         ("test.jsonl", {"problems.held_out"}),
         ("ift.jsonl", {"seed_stage.ift"}),
@@ -76,7 +78,8 @@ def test_every_path_is_bound(folder: Path, name: str, keys: set[str]) -> None:
     before = hash_inputs(settings(folder))
     append(name)(folder)
     after = hash_inputs(settings(folder))
-    assert {key for key in before if before[key] != after[key]} == keys
+    changed = {key.replace(f"{folder}/replayed.jsonl", "REPLAYED") for key in before if before[key] != after[key]}
+    assert changed == keys
     assert before.keys() == after.keys()
 
 

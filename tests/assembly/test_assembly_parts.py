@@ -16,6 +16,7 @@ from presrm.config import Config, JudgeConfig, ModelConfig, SeedConfig, load_con
 from presrm.errors import ConfigError, DataError, RequestError, RunConfigError
 from presrm.types import Checkpoint, Problem, Step, Trajectory
 
+SHARED = "also in the evaluation set, by id, by question or by 13 words in a row"
 SMALL = [
     "threads=1",
     "iterations=1",
@@ -57,7 +58,7 @@ def test_a_problem_that_is_held_out_too_is_removed_and_said(tmp_path: Path) -> N
     (tmp_path / "test.jsonl").write_text(json.dumps(rows[1] | {"id": "other"}) + "\n")
     made = parts(f"problems.train=jsonl:{tmp_path}/train.jsonl", f"problems.held_out=jsonl:{tmp_path}/test.jsonl")
     assert {problem.id for problem in made.problems(2)} == {"0", "2", "3"}
-    assert made.progress.notes == [f"removed 1 problem of jsonl:{tmp_path}/train.jsonl: also in the evaluation set"]
+    assert made.progress.notes == [f"removed 1 problem of jsonl:{tmp_path}/train.jsonl: {SHARED}"]
 
 
 def test_what_the_seed_stage_learns_from_is_decontaminated_and_counted_too(tmp_path: Path) -> None:
@@ -262,10 +263,17 @@ def test_a_file_of_judge_problems_goes_with_its_labels(settings: str, told: str)
         load_config("embedded", [f"judge_problems={settings}"])
 
 
-def test_a_file_of_judge_problems_is_looked_for_before_any_work(tmp_path: Path) -> None:
+def test_a_file_of_judge_problems_is_read_before_any_work(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     made = parts(f"judge_problems={{labels: rows, path: {path}}}")
-    with pytest.raises(DataError, match=r"^judge_problems\.path: no file '"):
-        made.check()
-    path.touch()
+    for told, text in (
+        ("no file", None),
+        ("empty", ""),
+        ("line 1: .*labels", '{"question": "1 + 1?", "steps": ["2"]}'),
+    ):
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(DataError, match=rf"^judge_problems\.path: .*{told}"):
+            made.check()
+    path.write_text('{"question": "1 + 1?", "steps": ["2"], "labels": [true]}')
     made.check()

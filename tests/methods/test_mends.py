@@ -216,7 +216,8 @@ def test_several_sources_are_replayed_by_their_weights(tmp_path: Path) -> None:
     only = ["pairs.max_per_problem=0", "pairs.solution_weight=1", "pairs.solution_min=0.6"]
     sources = f"{{{tmp_path}/seed.jsonl: 3, judge:{tmp_path}/eft.jsonl: 1}}"
     replay = ["policies.replay=0.8", "policies.replay_as=solutions", f"policies.replay_from={sources}"]
-    _, parts = run(config("iterations=1", "problems.num_train=12", *only, *replay), tmp_path / "run", reply)
+    settings = config("iterations=1", "problems.num_train=12", *only, *replay)
+    _, parts = run(settings, tmp_path / "run", reply)
 
     lessons = parts.fake.calls[0][0]
     replayed = [one for one in lessons if isinstance(one, Demonstration) and one.id.startswith("replay/")]
@@ -226,6 +227,10 @@ def test_several_sources_are_replayed_by_their_weights(tmp_path: Path) -> None:
     assert (len(replayed) - len(verdicts), len(verdicts)) == (3 * num_own, num_own)
     assert {one.reply for one in verdicts} == {Step("[[yes]]", None, Stop.EOS)}
     assert len({one.id for one in lessons}) == len(lessons)
+    other = f"{{{tmp_path}/seed.jsonl: 1.0e+308, judge:{tmp_path}/eft.jsonl: 1.0e+308}}"
+    turned = config("policies.replay=0.8", "policies.replay_as=solutions", f"policies.replay_from={other}")
+    assert [*turned.policies.replayed_sources.values()] == [0.5, 0.5]
+    assert [*turned.policies.replayed_sources] == [*settings.policies.replayed_sources], "whatever the order"
 
 
 def test_a_run_on_accepted_solutions_that_was_killed_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -253,7 +258,9 @@ def test_what_is_replayed_is_looked_for_before_any_work(tmp_path: Path) -> None:
     [
         (["policies.replay=0.5", "policies.replay_as=solutions"], "needs replay_from"),
         (["policies.replay=0.5", "policies.replay_as=solutions", "policies.replay_from={}"], "needs replay_from"),
-        (["policies.replay_from={seed.jsonl: 0}"], "greater than 0"),
+        (["policies.replay_from={seed.jsonl: 0}"], r"policies\.replay_from\.seed\.jsonl should be greater than 0"),
+        (["policies.replay_from={seed.jsonl: true}"], r"policies\.replay_from\.seed\.jsonl should be a valid number"),
+        (["policies.replay=0.5", "policies.replay_from=seed.jsonl"], "replay_as: verdicts reads no replay_from"),
         (["pairs.max_per_problem=0", "pairs.solution_weight=0"], "nothing to learn from"),
         (["pairs.solution_min=0.5", "pairs.solution_weight=0"], "set solution_weight"),
     ],
