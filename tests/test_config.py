@@ -153,3 +153,13 @@ def test_a_name_that_would_lead_out_of_the_folder_of_runs_is_refused(name: str) 
 @pytest.mark.parametrize("name", ["gsm8k-small", "my config (2)", "été", ".hidden", "v1.2"])
 def test_a_plain_name_is_one(name: str) -> None:
     assert load_config(None, [f'name="{name}"']).name == name
+
+
+def test_a_key_that_stands_twice_is_refused_and_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("problems: {num_train: 5}\nseed: 0\n'problems': {num_held_out: 5}\n")
+
+    with pytest.raises(ConfigError, match=r"mine\.yaml is not valid YAML: a second 'problems' in line 3, column 1"):
+        load_config(file)
+    with pytest.raises(ConfigError, match=r"--set objective\.options: .* a second 'beta' in line 1, column 11"):
+        load_config("embedded", ["objective.options={beta: 1, beta: 2}"])

@@ -13,7 +13,8 @@ def read_yaml(text: str) -> Any:
     Aliases of lists of aliases make an exponential number of values of a few lines.
 
     Raises:
-        YAMLError: also for more than 100,000 values, for a value that holds itself, and for what is nested too deeply.
+        YAMLError: also for more than 100,000 values, for a value that holds itself, for what is nested too deeply, and
+            for a key that stands twice in one mapping, of which YAML's own reader keeps the last.
     """
     loader = yaml.SafeLoader(text)
     try:
@@ -30,9 +31,20 @@ def read_yaml(text: str) -> Any:
 
 
 def _count(node: yaml.Node, counts: dict[int, int]) -> int:
-    """Count the values that a node stands for, those behind aliases every time."""
+    """Count the values that a node stands for, those behind aliases every time, and refuse keys that stand twice."""
     if id(node) not in counts:
+        if isinstance(node, yaml.MappingNode):
+            _check_keys(node)
         children = node.value if isinstance(node, yaml.CollectionNode) else ()
         inner = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
         counts[id(node)] = 1 + sum(_count(part, counts) for part in inner)
     return counts[id(node)]
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    keys: set[tuple[str, str]] = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if (key.tag, key.value) in keys:
+                raise yaml.MarkedYAMLError(problem=f"a second {key.value!r:.80}", problem_mark=key.start_mark)
+            keys.add((key.tag, key.value))

@@ -149,11 +149,12 @@ def parse_row(number: int, line: bytes, limit: int = MAX_LINE_BYTES) -> Row | Ba
     if len(line.rstrip(b"\r\n")) > limit:
         return BadRow(number, f"longer than {limit} bytes", start)
     try:
-        value = json.loads(line.decode("utf-8"), parse_constant=_refuse, parse_float=_finite)
+        text = line.decode("utf-8").rstrip("\r\n")
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_each_once)
     except UnicodeDecodeError as error:
         return BadRow(number, f"invalid UTF-8 at byte {error.start + 1} of the line", start)
     except json.JSONDecodeError as error:
-        return BadRow(number, f"malformed JSON at column {error.colno}: {error.msg}", start)
+        return BadRow(number, f"malformed JSON at column {error.pos + 1}: {error.msg}", start)
     except ValueError as error:
         return BadRow(number, str(error), start)
     except RecursionError:
@@ -165,6 +166,15 @@ def parse_row(number: int, line: bytes, limit: int = MAX_LINE_BYTES) -> Row | Ba
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r:.80} stands there twice")
+    return value
 
 
 def _finite(text: str) -> float:

@@ -128,8 +128,18 @@ def _json_rows(file: TextIO, path: Path) -> Iterator[Row | BadRow]:
         if element:
             yield parse_row(number, element)
         if mark == "]":
+            _check_rest(text[end + 1 :], file, path)
             return
         at = end + 1
+
+
+def _check_rest(rest: str, file: TextIO, path: Path) -> None:
+    """Refuse a file that goes on behind its list, given the `rest` of it that is read already."""
+    while not rest.strip():
+        rest = file.read(_CHUNK)
+        if not rest:
+            return
+    raise DataError(f"{path}: expected a single JSON list, found {rest.strip():.40} behind its end")
 
 
 def _element_end(text: str, at: int, *, may_be_last: bool) -> tuple[int, str]:
@@ -154,40 +164,57 @@ def _past_space(text: str, at: int) -> int:
 
 
 def _csv_rows(file: TextIO, path: Path) -> Iterator[Row | BadRow]:
+    """Read the lines behind the one that names the columns.
+
+    A row that is malformed on one line is set aside; one that goes on over several, as where a quote is not closed, may
+    have others within it, so that is an error.
+    """
     csv.field_size_limit(MAX_LINE_BYTES)
     lines = _ShortLines(file)
-    reader = csv.reader(lines)
-    header = next(reader, [])
-    if len(set(header)) != len(header) or not all(header):
-        raise DataError(f"{path}: the first line has to name each column once")
+    reader = csv.reader(lines, strict=True)
+    header: list[str] | None = None
     number = 0
     while True:
-        lines.was_cut = False
-        reason = ""
+        first = lines.number + 1
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            cells, reason = [""], f"malformed CSV: {error}"
+            number += 1
+            is_long = isinstance(error, _LongLineError)
+            reason = str(error) if is_long else f"malformed CSV: {error} (is a quote not closed?)"
+            if header is None or lines.number > first:
+                raise DataError(f"{path}: the row in lines {first} to {lines.number}: {reason}") from error
+            yield BadRow(number, reason, "")
+            continue
+        if header is None:
+            header = cells or []
+            _check_names(header, path)
+        elif cells:  # no blank line
+            number += 1
+            yield _csv_row(number, header, cells)
         if cells is None:
             return
-        if not cells:  # a blank line
-            continue
-        number += 1
-        if lines.was_cut:
-            reason = f"longer than {MAX_LINE_BYTES} characters"
-        yield BadRow(number, reason, cells[0][:_SHOWN]) if reason else _csv_row(number, header, cells)
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    if len(set(names)) != len(names) or not all(names):
+        raise DataError(f"{path}: each column has to have a name of its own, found {', '.join(names):.200}")
+
+
+class _LongLineError(csv.Error):
+    """A line is too long to be held."""
 
 
 class _ShortLines:
-    """The lines of a file; what makes one longer than `MAX_LINE_BYTES` characters is read past, never held.
+    """The lines of a file; one longer than `MAX_LINE_BYTES` characters is read past, never held, and raises.
 
     Attributes:
-        was_cut: Whether that happened; set back by whoever asks.
+        number: Lines so far.
     """
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self.was_cut = False
+        self.number = 0
 
     def __iter__(self) -> Self:
         return self
@@ -196,9 +223,11 @@ class _ShortLines:
         rest = line = self._file.readline(MAX_LINE_BYTES + 1)
         while len(rest) > MAX_LINE_BYTES and not rest.endswith(("\n", "\r")):
             rest = self._file.readline(MAX_LINE_BYTES + 1)
-            self.was_cut = True
         if not line:
             raise StopIteration
+        self.number += 1
+        if rest is not line:
+            raise _LongLineError(f"longer than {MAX_LINE_BYTES} characters")
         return line
 
 
@@ -240,6 +269,7 @@ def _parquet_rows(path: Path) -> Iterator[Row | BadRow]:
     with open_input(path, "a Parquet file") as raw:
         try:
             file = parquet.ParquetFile(raw, buffer_size=_CHUNK, pre_buffer=False)
+            _check_names(file.schema_arrow.names, path)
             values = (row for batch in file.iter_batches(_PARQUET_BATCH, use_threads=False) for row in _unpack(batch))
             for number, value in enumerate(values, 1):
                 yield _parquet_row(number, value)

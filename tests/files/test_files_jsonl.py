@@ -100,6 +100,8 @@ def test_good_rows_keep_their_line_and_blank_lines_are_none(tmp_path: Path) -> N
     ("line", "reason"),
     [
         (b'{"a": 1,}', "malformed JSON at column"),
+        (b'{"question": "x", ', "malformed JSON at column 19"),
+        (b'{"a": 1, "a": 2}', "'a' stands there twice"),
         (b'{"a": "\xff"}', "invalid UTF-8 at byte 8"),
         (b"[1]", "expected an object, found list"),
         (b'{"a": NaN}', "NaN"),

@@ -125,6 +125,20 @@ def test_a_json_list_that_is_malformed_says_in_which_row(tmp_path, content):
         read(tmp_path, "rows.json", content)
 
 
+@pytest.mark.parametrize("behind", [b'[{"a": 2}]', b" x", b"\n]", b" " * (1 << 19) + b"{}", b"\0"])
+def test_what_stands_behind_a_json_list_is_refused_and_not_passed_over(tmp_path, behind):
+    with pytest.raises(DataError, match=r"rows\.json: expected a single JSON list, found .* behind its end"):
+        read(tmp_path, "rows.json", b'[{"a": 1}]' + behind)
+    assert read(tmp_path, "rows.json", b'[{"a": 1}]\r\n' + b" " * (1 << 19)) == [Row(1, {"a": 1})]
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+def test_a_row_that_has_a_key_twice_is_set_aside(tmp_path, name):
+    content = b'{"a": {"b": 1, "c": 2, "b": 3}}'
+    [bad] = read(tmp_path, name, b"[%b]" % content if name == "rows.json" else content)
+    assert bad.reason == "'b' stands there twice"
+
+
 def test_json_lines_in_a_json_file_are_read(tmp_path):
     assert read(tmp_path, "rows.json", b'{"a": 1}\n{"a": 2}\n') == [Row(1, {"a": 1}), Row(2, {"a": 2})]
 
@@ -149,9 +163,32 @@ def test_bad_rows_of_csv_are_set_aside_with_their_number(tmp_path):
     assert good == Row(4, {"problem": "q", "steps": ["a"]})
 
 
+@pytest.mark.parametrize(("rows", "lines"), [(b'q,"a\nq,b\nq,c\n', "2 to 4"), (b'q,a\nq,"b\nq,"c"\nq,d\n', "3 to 4")])
+def test_a_quote_of_csv_that_is_not_closed_swallows_no_rows(tmp_path, rows, lines):
+    with pytest.raises(
+        DataError, match=rf"rows\.csv: the row in lines {lines}: malformed CSV: .*is a quote not closed"
+    ):
+        read(tmp_path, "rows.csv", b"problem,solution\n" + rows)
+    with pytest.raises(DataError, match=r"the row in lines 1 to 2: malformed CSV"):
+        read(tmp_path, "rows.csv", b'problem,"solution\nq,a\n')
+
+
+def test_a_row_of_csv_that_is_cut_off_in_its_quotes_is_set_aside(tmp_path):
+    good, bad = read(tmp_path, "rows.csv", b'problem,solution\nq,"a\nb"\nq,"c')
+    assert good == Row(1, {"problem": "q", "solution": "a\nb"})
+    assert (bad.line, bad.reason) == (2, "malformed CSV: unexpected end of data (is a quote not closed?)")
+
+
+def test_a_giant_cell_of_csv_in_quotes_does_not_take_the_next_row_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_LINE_BYTES", 20)
+    giant, last = read(tmp_path, "rows.csv", b'problem,solution\nq,"' + b"x" * 30 + b'"\nq,"b"\n')
+    assert giant == BadRow(1, "longer than 20 characters", "")
+    assert last == Row(2, {"problem": "q", "solution": "b"})
+
+
 @pytest.mark.parametrize("header", [b"a,a", b"a,"])
 def test_csv_columns_have_names_of_their_own(tmp_path, header):
-    with pytest.raises(DataError, match="name each column"):
+    with pytest.raises(DataError, match="a name of its own"):
         read(tmp_path, "rows.csv", header + b"\n1,2\n")
 
 
@@ -178,6 +215,12 @@ def test_parquet_values_become_json(tmp_path):
     row = {"problem": "q", "day": date(2026, 1, 2), "price": Decimal("1.50"), "gap": float("nan"), "label": 1.0}
     [found] = read_table(table(tmp_path, ".parquet", [row]))
     assert found.value == {"problem": "q", "day": "2026-01-02", "price": "1.50", "gap": None, "label": 1}
+
+
+def test_parquet_columns_have_names_of_their_own(tmp_path):
+    parquet.write_table(pa.table([["a"], ["b"]], ["problem", "problem"]), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"rows\.parquet: each column has to have a name of its own"):
+        list(read_table(tmp_path / "rows.parquet"))
 
 
 def test_what_json_cannot_hold_is_set_aside_by_its_column(tmp_path):
