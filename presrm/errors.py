@@ -89,13 +89,14 @@ def boundary(error: type[PresrmError], culprit: str) -> Iterator[None]:
         culprit: What ran, as in ``"judge 'mine'"``.
 
     Raises:
-        PresrmError: of class `error`, chained to the original. Our own errors pass unchanged.
+        PresrmError: of class `error`, chained to the original, which may be a `SystemExit`: no part ends our process.
+            Our own errors pass unchanged.
     """
     try:
         yield
     except PresrmError:
         raise
-    except Exception as exception:
+    except (Exception, SystemExit) as exception:
         raise error(f"{culprit} raised {type(exception).__name__}: {exception}") from exception
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from presrm.errors import JudgeError, boundary
+from presrm.errors import JudgeError, SplitterError, boundary
 from presrm.prompts import Prompt
 from presrm.types import (
     Candidates,
@@ -38,6 +38,37 @@ class StepSplitter(Protocol):
     def split(self, text: str) -> list[str]:
         """Cut `text` into non-empty steps; ``"".join(split(text)) == text`` for any text, ``split("") == []``."""
         ...
+
+
+def split_steps(splitter: StepSplitter, text: str) -> list[str]:
+    """Cut `text` with a splitter, and check that its law holds.
+
+    Raises:
+        SplitterError: naming the splitter, if it raises, or does not give a list of steps that join to the text.
+    """
+    culprit = f"splitter {type(splitter).__name__}"
+    with boundary(SplitterError, culprit):
+        steps = splitter.split(text)
+    if not isinstance(steps, list | tuple) or not all(isinstance(step, str) for step in steps):
+        raise SplitterError(f"{culprit} cut {text!r:.80} into {steps!r:.80}: expected a list of strings")
+    if "".join(steps) != text:
+        raise SplitterError(f"{culprit} cut {text!r:.80} into {steps!r:.80}: the pieces do not join to the text")
+    if "" in steps:
+        raise SplitterError(f"{culprit} cut {text!r:.80} into {steps!r:.80}: a piece is empty")
+    return list(steps)
+
+
+def stop_hints(splitter: StepSplitter) -> Sequence[str]:
+    """Ask a splitter after which strings generation may pause.
+
+    Raises:
+        SplitterError: naming the splitter, if it does not say.
+    """
+    stop = getattr(splitter, "stop", None)
+    if not isinstance(stop, list | tuple) or not all(isinstance(mark, str) and mark for mark in stop):
+        culprit = f"splitter {type(splitter).__name__}"
+        raise SplitterError(f"{culprit} has {stop!r:.80} for 'stop': expected a tuple of strings, which may be empty")
+    return stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
-"""A judge that does not answer for each candidate is named."""
+"""A part of a user's that breaks its law is named, by one check for all that call it."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import pytest
 
-from presrm.errors import JudgeError
-from presrm.protocols import ask_judge
+from presrm.errors import JudgeError, SplitterError
+from presrm.protocols import ask_judge, split_steps, stop_hints
 from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory
 
 PROBLEM = Problem("first", "1+1?", "2")
@@ -58,3 +58,48 @@ def test_a_judge_that_does_not_is_named(judged: Any, message: str) -> None:
     for name in ("Replays", "2 additive"):
         with pytest.raises(JudgeError, match=f"judge '{name}' .*{message}"):
             ask_judge(Replays(judged), ITEMS, None if name == "Replays" else name)
+
+
+class Cuts:
+    """A splitter that gives what it was made with, whatever the text."""
+
+    def __init__(self, pieces: Any, stop: Any = ()) -> None:
+        self.pieces = pieces
+        self.stop = stop
+
+    def split(self, text: str) -> Any:
+        if isinstance(self.pieces, BaseException):
+            raise self.pieces
+        return self.pieces
+
+
+@pytest.mark.parametrize("pieces", [["a\n", "b"], ("a\n", "b")])
+def test_the_steps_of_a_splitter_join_to_the_text(pieces: Any) -> None:
+    assert split_steps(Cuts(pieces), "a\nb") == ["a\n", "b"]
+    assert split_steps(Cuts([]), "") == []
+
+
+@pytest.mark.parametrize(
+    ("pieces", "message"),
+    [
+        (["a"], r"cut 'a\\nb' into \['a'\]: the pieces do not join to the text"),
+        ([], "the pieces do not join"),
+        (["a\n", "", "b"], "a piece is empty"),
+        ([1, 2], "expected a list of strings"),
+        ("a\nb", "expected a list of strings"),
+        (None, "into None: expected a list of strings"),
+        (iter(["a\n", "b"]), "expected a list of strings"),
+        (KeyError("mine"), "raised KeyError: 'mine'"),
+        (SystemExit(3), "raised SystemExit: 3"),
+    ],
+)
+def test_a_splitter_that_breaks_its_law_is_named(pieces: Any, message: str) -> None:
+    with pytest.raises(SplitterError, match=f"^splitter Cuts .*{message}"):
+        split_steps(Cuts(pieces), "a\nb")
+
+
+@pytest.mark.parametrize("stop", [None, "\n", [1], ("",), {"a": "b"}])
+def test_a_splitter_says_where_generation_may_pause(stop: Any) -> None:
+    assert stop_hints(Cuts([], ("\n",))) == ("\n",)
+    with pytest.raises(SplitterError, match=r"^splitter Cuts has .* for 'stop': expected a tuple of strings"):
+        stop_hints(Cuts([], stop))

@@ -28,7 +28,7 @@ from presrm.methods.workplace import counts
 from presrm.problems import load_problems, split_source
 from presrm.prompts import Example, PromptSet
 from presrm.prompts.encoding import TurnSplitter
-from presrm.protocols import Engine, Judge, Request, ask_judge, composition_of
+from presrm.protocols import Engine, Judge, Request, ask_judge, composition_of, split_steps
 from presrm.registry import allowed_code
 from presrm.runners.work import Done, Work
 from presrm.seeding import derive_seed
@@ -377,7 +377,7 @@ def _finish(start: Trajectory, parts: Parts, engine: Engine) -> Trajectory:
     turns = TurnSplitter() if parts.config.model.chat_template == "plain" else None
     request = Request(parts.prompts.solve(start), 1, parts.solution_sampling(1), turns)
     ((written,),) = engine.generate([request])
-    steps = [Step(text) for text in parts.splitter.split(written.text)]
+    steps = [Step(text) for text in split_steps(parts.splitter, written.text)]
     return Trajectory(start.problem, (*start.steps, *steps))
 
 

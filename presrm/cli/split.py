@@ -101,9 +101,10 @@ def split(
 def _by_rules(splitter: str | None, question: str | None) -> Iterator[_Work]:
     from presrm.assembly.problem_parts import make_splitter
     from presrm.formats.solutions import solution_text, with_question
+    from presrm.protocols import split_steps
 
-    cut = make_splitter(splitter or _USUAL)
-    yield lambda row: {**with_question(row, question), "steps": cut.split(solution_text(row))}
+    cutter = make_splitter(splitter or _USUAL)
+    yield lambda row: {**with_question(row, question), "steps": split_steps(cutter, solution_text(row))}
 
 
 @contextmanager

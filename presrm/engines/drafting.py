@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from presrm.errors import SplitterError, boundary
-from presrm.protocols import Completion, StepSplitter
+from presrm.protocols import Completion, StepSplitter, split_steps, stop_hints
 from presrm.types import Stop
 
 Decode = Callable[[Sequence[int]], str]
@@ -46,7 +45,7 @@ class Draft:
         if self.num_drawn == self._max_tokens:
             self._finish(Stop.MAX_TOKENS)
         elif self._splitter is not None:
-            self._cut(self._splitter, self._splitter.stop)
+            self._cut(self._splitter, stop_hints(self._splitter))
 
     def completion(self) -> Completion:
         """Give what was written."""
@@ -80,18 +79,14 @@ def step_end(tokens: Sequence[int], splitter: StepSplitter, decode: Decode, hint
         hints: If any, there is no cut unless the text holds one of them.
 
     Raises:
-        SplitterError: if the splitter raises, or its first step does not begin the text.
+        SplitterError: if the splitter raises or breaks its law.
     """
     text = decode(tokens).rstrip("\ufffd")
     if hints and not any(hint in text for hint in hints):
         return None
-    name = f"splitter {type(splitter).__name__}"
-    with boundary(SplitterError, name):
-        pieces = splitter.split(text)
+    pieces = split_steps(splitter, text)
     if len(pieces) < 2:
         return None
-    if not pieces[0] or not text.startswith(pieces[0]):
-        raise SplitterError(f"{name} cut {text!r:.80} into {pieces!r:.80}: the pieces do not join to the text")
     end = None
     for count in range(len(tokens), 0, -1):
         head = decode(tokens[:count])

@@ -8,7 +8,7 @@ from typing import Self
 
 from presrm.errors import EngineError
 from presrm.prompts import Prompt
-from presrm.protocols import Completion, Request
+from presrm.protocols import Completion, Request, split_steps
 from presrm.seeding import derive_seed
 from presrm.types import Stop
 
@@ -86,7 +86,7 @@ class ScriptedEngine:
         stop: Stop | None = Stop.EOS
         if len(text) >= (most := min(room, request.sampling.max_tokens)):
             text, stop = text[: int(most)], Stop.MAX_TOKENS
-        pieces = request.splitter.split(text) if request.splitter is not None else []
+        pieces = split_steps(request.splitter, text) if request.splitter is not None else []
         if len(pieces) > 1:
             text, stop = pieces[0], None
         return Completion(text, tuple(map(ord, text)), stop)

@@ -19,7 +19,7 @@ from presrm.engines.server_replies import Choice
 from presrm.errors import EngineError, RequestError
 from presrm.prompts import Prompt
 from presrm.prompts.encoding import PromptEncoder
-from presrm.protocols import Completion, Request, Sampling
+from presrm.protocols import Completion, Request, Sampling, stop_hints
 from presrm.seeding import derive_seed
 from presrm.types import Checkpoint, Stop
 
@@ -244,7 +244,7 @@ class _ByIds:
         left = request.sampling.max_tokens
         if self._longest is not None:
             left = min(left, self._longest - len(ids))
-        hints = request.splitter.stop if request.splitter is not None else ()
+        hints = stop_hints(request.splitter) if request.splitter is not None else ()
         drawn: list[int] = []
         looks_ahead, turn = not hints, 0
         while True:

@@ -21,7 +21,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from presrm.evaluation.votes import Votes
 from presrm.prompts import PromptSet
-from presrm.protocols import Generator, Grader, Judge, Request, Sampling, Searcher, StepSplitter
+from presrm.protocols import Generator, Grader, Judge, Request, Sampling, Searcher, StepSplitter, split_steps
 from presrm.seeding import derive_seed
 from presrm.statistics import Figure, mcnemar_exact, mean, share
 from presrm.types import Grade, Problem, SearchTree, Step, Stop, Trajectory
@@ -266,7 +266,7 @@ class _Grading:
             Solution(
                 text,
                 _count_tokens(path),
-                len(self._splitter.split(text)),
+                len(split_steps(self._splitter, text)),
                 stop,
                 extracted,
                 grade,

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from presrm.errors import DataError, SplitterError, boundary
+from presrm.errors import DataError
 from presrm.formats.fields import (
     ASSISTANT,
     QUESTION_KEYS,
@@ -27,7 +27,7 @@ from presrm.formats.fields import (
     worked_answer,
 )
 from presrm.formats.step_labels import StepLabels, labels_of, read_step_labels
-from presrm.protocols import StepSplitter
+from presrm.protocols import StepSplitter, split_steps
 from presrm.types import Candidates, Judgement, Problem, Step, Trajectory
 
 _WITH_QUESTION = (*QUESTION_KEYS, "input", "conversations")
@@ -133,6 +133,7 @@ def read_solution(row: Any, splitter: StepSplitter) -> Solution:
 
     Raises:
         DataError: saying what was expected.
+        SplitterError: if the splitter raises or breaks its law.
     """
     if not isinstance(row, Mapping):
         raise DataError(f"expected an object, found {type(row).__name__}")
@@ -140,8 +141,7 @@ def read_solution(row: Any, splitter: StepSplitter) -> Solution:
     are_delimited = read is None
     if read is None:
         question = question_of(row)
-        with boundary(SplitterError, f"splitter {type(splitter).__name__}"):
-            steps = tuple(splitter.split(solution_text(row)))
+        steps = tuple(split_steps(splitter, solution_text(row)))
         read = StepLabels(question, steps, labels_of(row, len(steps)))
     return Solution(
         row, read.question, read.steps, read.first_error, _text(row, "id"), _text(row, "kind"), are_delimited

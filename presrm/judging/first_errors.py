@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from presrm.judging.problems import LabelledProblem
 from presrm.prompts import PromptSet
-from presrm.protocols import Generator, Grader, Request, Sampling, StepSplitter
+from presrm.protocols import Generator, Grader, Request, Sampling, StepSplitter, split_steps
 from presrm.seeding import derive_seed
 from presrm.types import UNFINISHED, Grade, LabelledSolution, Problem, Step, Stop, Trajectory
 
@@ -72,7 +72,7 @@ def find_first_errors(
     found: dict[int, LabelledSolution] = {}
     live: list[_Search] = []
     for (number, problem), (drawn,) in zip(known, generator.generate(requests) if requests else [], strict=True):
-        steps = tuple(map(Step, splitter.split(drawn.text)))
+        steps = tuple(map(Step, split_steps(splitter, drawn.text)))
         if drawn.stop in UNFINISHED or not steps:
             continue
         solution = Trajectory(problem, (*steps[:-1], replace(steps[-1], stop=Stop.EOS)))
@@ -110,7 +110,7 @@ def _narrow(one: _Search, reached: Sequence[str], splitter: StepSplitter) -> _Se
     """Halve where the error can be; none if not even the question leads to the answer."""
     if not reached:
         return None if one.right is None else replace(one, high=one.asked)
-    pieces = splitter.split(reached[0])
+    pieces = split_steps(splitter, reached[0])
     if not pieces:
         return None
     return replace(one, low=one.asked, right=Step(pieces[0], stop=Stop.EOS if len(pieces) == 1 else None))

@@ -13,7 +13,7 @@ from statistics import fmean
 
 from presrm.judging.verdicts import ask_explained
 from presrm.prompts import Prompt, PromptSet
-from presrm.protocols import Engine, Generator, Grader, Request, Sampling, StepSplitter
+from presrm.protocols import Engine, Generator, Grader, Request, Sampling, StepSplitter, split_steps
 from presrm.seeding import derive_seed
 from presrm.types import (
     UNFINISHED,
@@ -45,7 +45,7 @@ def without_annotations(solution: str) -> str:
 
 def solution_steps(problem: Problem, splitter: StepSplitter) -> tuple[Step, ...]:
     """Split the reference solution as the policy is to write it; empty without one."""
-    return tuple(map(Step, splitter.split(without_annotations(problem.solution or ""))))
+    return tuple(map(Step, split_steps(splitter, without_annotations(problem.solution or ""))))
 
 
 def perturbed(problems: Sequence[Problem], splitter: StepSplitter, num: int, seed: int) -> list[LabelledSteps]:

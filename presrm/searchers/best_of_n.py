@@ -10,9 +10,8 @@ from dataclasses import replace
 from itertools import islice
 
 from presrm.config import SearchConfig
-from presrm.errors import SplitterError, boundary
 from presrm.prompts import PromptSet
-from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter, ask_judge, composition_of
+from presrm.protocols import Generator, Judge, Request, Sampling, StepSplitter, ask_judge, composition_of, split_steps
 from presrm.searchers.expanding import unjudged, why_none_is_whole
 from presrm.searchers.worth import compose
 from presrm.seeding import derive_seed
@@ -62,7 +61,7 @@ class BestOfN:
             start: Index of ``problems[0]``, where a group begins, in the whole list: seeds go by it.
 
         Raises:
-            SplitterError: if the splitter raises.
+            SplitterError: if the splitter raises or breaks its law.
             JudgeError: if the judge raises, or does not give one judgement for each candidate.
         """
         splitter = self._splitter if self._settings.unit == "step" else None
@@ -94,7 +93,7 @@ def judge_solutions(
             and not a single one.
 
     Raises:
-        SplitterError: if the splitter raises.
+        SplitterError: if the splitter raises or breaks its law.
         JudgeError: if the judge raises, or does not give one judgement for each candidate.
     """
     texts = [_whole(solutions) for solutions in drawn]
@@ -116,8 +115,7 @@ def _judge_steps(
     problems: Sequence[Problem], texts: Sequence[Mapping[str, Step]], judge: Judge, splitter: StepSplitter
 ) -> list[dict[str, Judgement]]:
     """Compose the judgement of each solution of those of its steps."""
-    with boundary(SplitterError, f"splitter {type(splitter).__name__}"):
-        cut = [{text: _cut(solution, splitter) for text, solution in of.items()} for of in texts]
+    cut = [{text: _cut(solution, splitter) for text, solution in of.items()} for of in texts]
     batch = [
         Candidates(Trajectory(problem, tuple(steps[:i])), (step,))
         for problem, solutions in zip(problems, cut, strict=True)
@@ -133,7 +131,7 @@ def _judge_steps(
 
 def _cut(solution: Step, splitter: StepSplitter) -> list[Step]:
     """The steps of a solution, the last of which says why it ends."""
-    steps = [Step(piece) for piece in splitter.split(solution.text)]
+    steps = [Step(piece) for piece in split_steps(splitter, solution.text)]
     return [*steps[:-1], replace(steps[-1], stop=solution.stop)] if steps else []
 
 

@@ -186,6 +186,26 @@ def test_what_cannot_be_loaded_is_told_in_one_line(run, folder, name, told):
     assert told in ended.err
 
 
+@pytest.mark.parametrize("verb", ["split", "judge-steps"])
+@pytest.mark.parametrize(
+    ("gives", "told"),
+    [
+        ("[text[:2]]", "the pieces do not join to the text"),
+        ("['', text]", "a piece is empty"),
+        ("text", "expected a list of strings"),
+        ("{}[text]", "raised KeyError"),
+        ("exit(3)", "raised SystemExit: 3"),
+    ],
+)
+def test_a_splitter_that_breaks_its_law_is_told_in_one_line(run, folder, verb, gives, told):
+    (folder / "cuts.py").write_text(f"class Cuts:\n    stop = ()\n    def split(self, text):\n        return {gives}\n")
+    judge = () if verb == "split" else ("--judge", "my.py:ArithJudge")
+    ended = run(verb, "rows.jsonl", "--splitter", "cuts.py:Cuts", *judge)
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("presrm: splitter Cuts ")
+    assert told in ended.err
+
+
 @pytest.mark.parametrize(
     "name", ["gsm8k:train.jsonl", "gsm9k:train", "jsonl:a/b.jsonl", "http://localhost:80/v1", "a:b:c"]
 )
