@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from presrm.errors import DataError, UnknownNameError, boundary
+from presrm.formats.fields import check_text
 from presrm.registry import Registry, nearest, split_code
 from presrm.types import Problem
 
@@ -51,14 +52,40 @@ def load_problems(
 
     Raises:
         UnknownNameError: if `source` is neither; naming the nearest problem set.
-        DataError: if there is nothing to load, saying why.
+        DataError: if there is nothing to load, saying why; or if the problem set gives anything but a list of problems
+            with text for their texts and an id of its own for each.
     """
     name, path = split_source(source)
-    with boundary(DataError, f"problem set {name!r}"):
+    culprit = f"problem set {name!r}"
+    with boundary(DataError, culprit):
         problems = PROBLEMS.create(name, path=path, split=split, num=num, seed=seed, **options)
+    if not isinstance(problems, list | tuple):
+        raise DataError(f"{culprit} gave {problems!r:.80}: expected a list of Problem")
     if not problems:
         raise DataError(f"{source}: no problems")
-    return problems
+    seen: set[str] = set()
+    for number, problem in enumerate(problems, 1):
+        try:
+            _check_problem(problem)
+        except DataError as error:
+            raise DataError(f"{culprit}, problem {number} of {len(problems)}: {error}") from error
+        if problem.id in seen:
+            raise DataError(f"{culprit} has several problems with the id {problem.id!r:.80}")
+        seen.add(problem.id)
+    return list(problems)
+
+
+def _check_problem(problem: object) -> None:
+    """Refuse what is no problem, or has something else than text where text belongs."""
+    if not isinstance(problem, Problem):
+        raise DataError(f"expected a Problem, found {problem!r:.80}")
+    for field in ("id", "question", "kind", "answer", "solution", "system"):
+        text = getattr(problem, field)
+        if text is None and field in ("answer", "solution", "system"):
+            continue
+        if not isinstance(text, str):
+            raise DataError(f"{field}: expected text, found {text!r:.80}")
+        check_text(text, field)
 
 
 def split_source(source: str) -> tuple[str, str | None]:

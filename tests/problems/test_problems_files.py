@@ -7,7 +7,8 @@ import pytest
 
 from presrm.errors import ConfigError, DataError, UnknownNameError
 from presrm.evaluation.decontamination import decontaminate
-from presrm.problems import load_problems
+from presrm.problems import PROBLEMS, load_problems
+from presrm.types import Problem
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not there")
@@ -180,3 +181,33 @@ def test_gsm8k_repeats_itself_in_a_few_places() -> None:
     train, test = (load_problems(f"gsm8k:{DATA}/gsm8k/{name}.jsonl", split=name) for name in ("train", "test"))
     kept, counts = decontaminate(train, test)
     assert (len(kept), counts.shared_run) == (7469, 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("1 + 1?", "gave '1 [+] 1[?]': expected a list of Problem"),
+        (None, "gave None: expected a list of Problem"),
+        ((Problem(str(n), "?") for n in range(2)), "gave <generator .*: expected a list of Problem"),
+        ([{"question": "1 + 1?"}], "problem 1 of 1: expected a Problem, found {'question'"),
+        ([Problem("a", "?"), Problem(2, "?")], "problem 2 of 2: id: expected text, found 2"),  # type: ignore[arg-type]
+        ([Problem("a", "?", 2)], "answer: expected text, found 2"),  # type: ignore[arg-type]
+        ([Problem("a", " ")], "question: expected text, found blanks"),
+        ([Problem("a", "x\ud800")], "question: half a surrogate pair at character 2"),
+        ([Problem("a", "?", kind=None)], "kind: expected text, found None"),  # type: ignore[arg-type]
+        ([Problem("a", "?"), Problem("b", "?"), Problem("a", "!")], "has several problems with the id 'a'"),
+        (SystemExit(3), "raised SystemExit: 3"),
+    ],
+)
+def test_a_problem_set_that_gives_something_else_is_named(
+    monkeypatch: pytest.MonkeyPatch, given: object, message: str
+) -> None:
+    def load(**_: object) -> object:
+        if isinstance(given, BaseException):
+            raise given
+        return given
+
+    monkeypatch.setattr(PROBLEMS, "_table", {})
+    PROBLEMS.register("odd")(load)
+    with pytest.raises(DataError, match=f"^problem set 'odd'.*{message}"):
+        load_problems("odd", split="train")
