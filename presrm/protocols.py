@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 from presrm.errors import JudgeError, SplitterError, boundary
 from presrm.prompts import Prompt
@@ -199,6 +199,7 @@ def silent_stage(name: str, total: int | None) -> Iterator[Callable[[int], None]
     yield lambda units: None
 
 
+_SCALES = ("absolute", "relative")
 Composition = Literal["product", "last", "min"]
 """How the scores of steps make that of a path: their product, the last one, which is of the whole, or the least."""
 
@@ -229,6 +230,19 @@ def composition_of(judge: Judge) -> Composition:
     return composition
 
 
+def check_scale(judge: Judge, name: str | None = None) -> None:
+    """Refuse a judge that does not say what its scores are; `name` as for `ask_judge`.
+
+    Raises:
+        JudgeError: naming the judge, its scale or its composition, and what may stand there.
+    """
+    scale, composition = getattr(judge, "scale", None), composition_of(judge)
+    if scale not in _SCALES or composition not in get_args(Composition):
+        expected = f"one of {', '.join(_SCALES)}, and one of {', '.join(get_args(Composition))}"
+        culprit = f"judge {name or type(judge).__name__!r}"
+        raise JudgeError(f"{culprit} has scale {scale!r:.80} and composition {composition!r:.80}: expected {expected}")
+
+
 def ask_judge(judge: Judge, batch: Sequence[Candidates], name: str | None = None) -> list[tuple[Judgement, ...]]:
     """Call a judge once, not at all for an empty batch, and check the shape of what it gives.
 
@@ -241,10 +255,12 @@ def ask_judge(judge: Judge, batch: Sequence[Candidates], name: str | None = None
         One tuple an item, one judgement a candidate, in order.
 
     Raises:
-        JudgeError: naming the judge, if it raises or does not give one `Judgement` for each candidate of each item.
+        JudgeError: naming the judge, if it raises, does not give one `Judgement` for each candidate of each item, or
+            does not say what its scores are (`check_scale`).
     """
     if not batch:
         return []
+    check_scale(judge, name)
     culprit = f"judge {name or type(judge).__name__!r}"
     with boundary(JudgeError, culprit):
         judged = [tuple(judgements) for judgements in judge.judge(batch)]

@@ -6,7 +6,9 @@ All are frozen values. `presrm.files` reads and writes them as JSON Lines.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 
 class Grade(StrEnum):
@@ -142,7 +144,7 @@ class Judgement:
     """A score in [0, 1], or none and the reason.
 
     Attributes:
-        score: None where `status` is not OK.
+        score: None where `status` is not OK. Any real number is taken, one of numpy or torch, too, as Python's own.
         status: OK, or why not.
         rationale: What the judge wrote.
         contradicted: Of a judge that compares every two candidates in both orders, the siblings (``short_hash`` of the
@@ -150,7 +152,8 @@ class Judgement:
             where not both orders are asked.
 
     Raises:
-        ValueError: unless `score` is none exactly when `status` is not OK, or if it lies outside [0, 1].
+        ValueError: unless `score` is none exactly when `status` is not OK, or if it lies outside [0, 1] or is no number
+            (true and false are none), or if `rationale` is no text.
     """
 
     score: float | None
@@ -160,10 +163,24 @@ class Judgement:
 
     def __post_init__(self) -> None:
         """Hold the law that unknown is not zero."""
+        if not isinstance(self.status, Status):
+            raise ValueError(f"status {self.status!r:.80} is no Status")
+        if not isinstance(self.rationale, str):
+            raise ValueError(f"rationale {self.rationale!r:.80} is no text")
+        if self.score is not None and type(self.score) is not float:
+            object.__setattr__(self, "score", _own_number(self.score))
         if (self.score is None) == (self.status is Status.OK):
             raise ValueError(f"score {self.score!r} contradicts status {self.status.value!r}")
         if self.score is not None and not 0.0 <= self.score <= 1.0:
             raise ValueError(f"score {self.score!r} lies outside [0, 1]")
+
+
+def _own_number(score: Any) -> float:
+    """Give a number that may be one of numpy or torch as Python has it: only that can be written to a file."""
+    number = score.item() if hasattr(score, "item") else score
+    if isinstance(number, bool) or not isinstance(number, Real):
+        raise ValueError(f"score {score!r:.80} is no real number")
+    return number if isinstance(number, int | float) else float(number)
 
 
 LEAST_MASS = 0.1

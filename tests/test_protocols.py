@@ -1,11 +1,16 @@
 """A part of a user's that breaks its law is named, by one check for all that call it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any, Literal
 
+import numpy as np
 import pytest
+import torch
 
 from presrm.errors import JudgeError, SplitterError
+from presrm.files.jsonl import dump
 from presrm.protocols import ask_judge, split_steps, stop_hints
 from presrm.types import Candidates, Judgement, Problem, Status, Step, Trajectory
 
@@ -58,6 +63,52 @@ def test_a_judge_that_does_not_is_named(judged: Any, message: str) -> None:
     for name in ("Replays", "2 additive"):
         with pytest.raises(JudgeError, match=f"judge '{name}' .*{message}"):
             ask_judge(Replays(judged), ITEMS, None if name == "Replays" else name)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [0.5, np.float32(0.5), np.float64(0.5), np.array(0.5), torch.tensor(0.5), torch.tensor([0.5]), Fraction(1, 2)],
+)
+def test_a_score_may_be_any_real_number_and_is_kept_as_pythons_own(score: Any) -> None:
+    judgement = Judgement(score)
+    assert (judgement.score, type(judgement.score)) == (0.5, float)
+    assert dump(judgement) == dump(Judgement(0.5))
+
+
+def test_a_score_that_is_a_whole_number_is_written_as_one() -> None:
+    assert [type(Judgement(one).score) for one in (1, np.int64(1), 1.0)] == [int, int, float]
+
+
+@pytest.mark.parametrize(
+    "score",
+    [True, np.True_, torch.tensor(data=True), "0.5", 1j, [0.5], np.array([0.5, 0.5]), torch.zeros(2), 1.5, np.nan],
+)
+def test_a_score_that_is_no_number_from_0_to_1_is_refused(score: Any) -> None:
+    class Gives(Replays):
+        def judge(self, batch: Sequence[Candidates]) -> Any:
+            return [tuple(Judgement(score) for _ in item.steps) for item in batch]
+
+    with pytest.raises(JudgeError, match=r"^judge 'Gives' raised (Value|Runtime|Type)Error: "):
+        ask_judge(Gives(None), ITEMS)
+
+
+@pytest.mark.parametrize("values", [{"rationale": None}, {"rationale": ["why"]}, {"status": "ok"}])
+def test_a_judgement_holds_text_and_a_status(values: Any) -> None:
+    with pytest.raises(ValueError, match=r"is no (text|Status)"):
+        replace(YES, **values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("scale", "abs"), ("scale", None), ("scale", ["absolute"]), ("composition", "mean")]
+)
+def test_a_judge_that_does_not_say_what_its_scores_are_is_refused(name: str, value: Any) -> None:
+    judge = Replays([(YES, UNKNOWN), (YES,)])
+    setattr(judge, name, value)
+    with pytest.raises(
+        JudgeError, match=r"^judge 'Replays' has scale .*: expected one of absolute, relative, and one of"
+    ):
+        ask_judge(judge, ITEMS)
+    assert judge.num_calls == 0
 
 
 class Cuts:

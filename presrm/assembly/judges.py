@@ -6,11 +6,11 @@ from typing import Any
 
 from presrm.assembly.options import arguments_of
 from presrm.config import JudgeConfig, parse_config
-from presrm.errors import ConfigError, RequestError
+from presrm.errors import ConfigError, JudgeError, RequestError, boundary
 from presrm.judges import JUDGES
 from presrm.judges.voted import VotedJudge
 from presrm.prompts import PromptSet
-from presrm.protocols import Engine, Judge, Sampling
+from presrm.protocols import Engine, Judge, Sampling, check_scale
 
 _SCORERS = {"prm": "model", "pairwise": "meta", "pointwise": "meta", "listwise": "meta"}
 """Which option of a judge names a model that scores."""
@@ -40,12 +40,20 @@ def make_judge(config: JudgeConfig, engine: Engine | None, prompts: PromptSet) -
 
     Raises:
         ConfigError: if the settings contradict each other, or the factory does not take the options.
+        JudgeError: if the factory raises, or what it makes does not say what its scores are.
     """
     factory, arguments = _arguments(config, engine, prompts, make_judge)
+
+    def make(**replaced: object) -> Judge:
+        with boundary(JudgeError, f"judge {config.kind!r}"):
+            judge = factory(**{**arguments, **replaced})
+        check_scale(judge, config.kind)
+        return judge
+
     if config.votes == 1 or "votes" in arguments:
-        return factory(**arguments)
+        return make()
     assert engine is not None  # only a judge that asks one has votes
-    return VotedJudge(lambda reseeded: factory(**{**arguments, "engine": reseeded}), engine, config.votes)
+    return VotedJudge(lambda reseeded: make(engine=reseeded), engine, config.votes)
 
 
 def check_judge(config: JudgeConfig, engine: Engine | None, prompts: PromptSet) -> None:

@@ -207,6 +207,21 @@ def test_a_splitter_that_breaks_its_law_is_told_in_one_line(run, folder, verb, g
 
 
 @pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("scale = 'abs'", "has scale 'abs' and composition 'product': expected one of absolute, relative"),
+        ("pass", "has scale None"),
+        ("scale = 'absolute'\n    def __init__(self):\n        1 / 0", "raised ZeroDivisionError"),
+    ],
+)
+def test_a_judge_that_cannot_be_one_is_told_by_its_name(run, folder, code, told):
+    (folder / "odd.py").write_text(f"class Odd:\n    {code}\n")
+    ended = run("solve", "1+2?", "--engine", "my.py:Scripted", "--searcher", "my.py:First", "--judge", "odd.py:Odd")
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith(f"presrm: judge 'odd.py:Odd' {told}")
+
+
+@pytest.mark.parametrize(
     "name", ["gsm8k:train.jsonl", "gsm9k:train", "jsonl:a/b.jsonl", "http://localhost:80/v1", "a:b:c"]
 )
 def test_what_only_looks_alike_names_no_code(name):
