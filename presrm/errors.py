@@ -43,7 +43,7 @@ class SplitterError(PresrmError):
 
 
 class EngineError(PresrmError, RuntimeError):
-    """An engine could not load or run its policy."""
+    """An engine could not load or run its policy, or broke its law."""
 
 
 class WorkerError(PresrmError, RuntimeError):
@@ -52,6 +52,10 @@ class WorkerError(PresrmError, RuntimeError):
 
 class JudgeError(PresrmError, RuntimeError):
     """A judge raised."""
+
+
+class SearcherError(PresrmError, RuntimeError):
+    """A searcher broke its law or raised."""
 
 
 class AlarmError(PresrmError):

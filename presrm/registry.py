@@ -9,6 +9,7 @@ expected: ``my.py:MyJudge`` or ``my_package.judges:MyJudge``. Such a name counts
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -17,7 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from presrm.errors import RequestError, UnknownNameError, boundary
+from presrm.errors import PresrmError, RequestError, UnknownNameError, boundary
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -93,6 +94,16 @@ def _import_file(path: Path) -> Any:
             del sys.modules[name]
             raise
     return sys.modules[name]
+
+
+def is_ours(part: Any) -> bool:
+    """Whether a part, or what makes it, is of this package."""
+    return str(getattr(part, "__module__", None)).startswith("presrm.")
+
+
+def blame(part: Any, error: type[PresrmError], culprit: str) -> AbstractContextManager[None]:
+    """A `boundary` around code of users; ours says itself what is wrong, or who is to blame for it."""
+    return nullcontext() if is_ours(part) else boundary(error, culprit)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

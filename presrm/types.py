@@ -178,9 +178,10 @@ class Judgement:
 def _own_number(score: Any) -> float:
     """Give a number that may be one of numpy or torch as Python has it: only that can be written to a file."""
     number = score.item() if hasattr(score, "item") else score
-    if isinstance(number, bool) or not isinstance(number, Real):
+    is_real = isinstance(number, Real) and not isinstance(number, bool)
+    if not is_real:
         raise ValueError(f"score {score!r:.80} is no real number")
-    return number if isinstance(number, int | float) else float(number)
+    return number if isinstance(number, int) else float(number)
 
 
 LEAST_MASS = 0.1

@@ -15,10 +15,11 @@ from typing import Any
 from presrm.assembly.options import arguments_of, takes
 from presrm.config import ModelConfig
 from presrm.engines import ENGINES
-from presrm.errors import RequestError, UnknownNameError
+from presrm.engines.checked import CheckedEngine
+from presrm.errors import EngineError, RequestError, UnknownNameError
 from presrm.prompts.encoding import PromptEncoder
 from presrm.protocols import Engine
-from presrm.registry import nearest
+from presrm.registry import blame, is_ours, nearest
 from presrm.types import Checkpoint
 
 _VERSIONED = ("presrm", "torch", "transformers", "peft", "accelerate", "tokenizers", "numpy")
@@ -38,6 +39,7 @@ def open_engine(policy: Checkpoint, model: ModelConfig, *, lora_rank: int | None
 
     Raises:
         ConfigError: if it does not take the options.
+        EngineError: if code of users makes none, or raises.
     """
     kind = _kind(policy, model)
     factory = _factory(kind)
@@ -46,7 +48,10 @@ def open_engine(policy: Checkpoint, model: ModelConfig, *, lora_rank: int | None
     tokenizer = model.tokenizer if kind == "server" else policy.model
     if tokenizer is not None and takes(factory, "encoder"):
         offered["encoder"] = open_encoder(tokenizer, model.chat_template)
-    return factory(**arguments_of(factory, model.engine_options, offered, "model.engine_options"))
+    arguments = arguments_of(factory, model.engine_options, offered, "model.engine_options")
+    with blame(factory, EngineError, f"engine {kind!r}"):
+        engine = factory(**arguments)
+    return engine if is_ours(engine) else CheckedEngine(engine, kind)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from presrm.prompts.encoding import TurnSplitter
 from presrm.protocols import Engine, Judge, Request, ask_judge, composition_of, split_steps
 from presrm.registry import allowed_code
 from presrm.runners.work import Done, Work
+from presrm.searchers.checked import search_trees
 from presrm.seeding import derive_seed
 from presrm.types import Candidates, Checkpoint, Judgement, Problem, SearchTree, Step, Trajectory
 
@@ -361,7 +362,7 @@ def solve_one(question: str, config: Config, watch: Watch | None = None, progres
     with _watched_engine(policy_at(config.model.id), config, progress) as engine, progress.stage("search", None):
         judge = parts.judge(engine)
         watched = judge if watch is None else _Watched(judge, watch)
-        (tree,) = parts.searcher("solve").search([Problem("question", question)], engine, watched)
+        (tree,) = search_trees(parts.searcher("solve"), [Problem("question", question)], engine, watched)
         if not (tree.given_up and tree.expansions and tree.expansions[-1].whole):
             return Solved(tree, tie_tolerance(config.judge))
         last = len(tree.expansions) - 1

@@ -19,6 +19,7 @@ from presrm.methods.parts import Progress, SilentProgress
 from presrm.problems import load_problems
 from presrm.prompts import PromptSet
 from presrm.protocols import Engine, Judge, ask_judge, composition_of, keeping
+from presrm.searchers.checked import search_trees
 from presrm.splitters import SPLITTERS
 from presrm.statistics import Figure, share
 from presrm.types import Attempt, Candidates, Checkpoint, Judgement, LabelledSteps, Problem, SearchTree, Trajectory
@@ -111,7 +112,7 @@ def probe_pace(config: Config, progress: Progress) -> Pace | None:
             def search(some: Sequence[Problem]) -> None:
                 judge.seconds = 0.0
                 with keeping(engine):
-                    found[:] = parts.searcher("probe").search(some, engine, judge)
+                    found[:] = search_trees(parts.searcher("probe"), some, engine, judge)
 
             both, num_searched = _growing(search, searched, config.search.group_size)
         written = (_count(engine)[1] - before[1]) / (time.monotonic() - began)

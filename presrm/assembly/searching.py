@@ -21,6 +21,7 @@ from presrm.groups import Groups, seconds_spent, work_in_order
 from presrm.judging.recording import RecordingEngine
 from presrm.methods.parts import Progress
 from presrm.runners.work import Work
+from presrm.searchers.checked import search_trees
 from presrm.types import Checkpoint, Problem, SearchTree
 
 _SECTIONS = ("seed", "prompts", "splitter", "splitter_options", "problems", "search", "judge")
@@ -111,7 +112,7 @@ def _here(parts: Parts, policy: Checkpoint, ledger: Ledger, iteration: int) -> I
         parts.progress.watch(engine)
         searcher, judge = parts.searcher(iteration), parts.judge(recording)
         yield (
-            lambda work: (list(searcher.search(each.problems, engine, judge, start=each.start)) for each in work),
+            lambda work: (list(search_trees(searcher, each.problems, engine, judge, each.start)) for each in work),
             partial(seconds_spent, engine),
         )
 

@@ -25,6 +25,7 @@ from presrm.protocols import Completion, Engine, Request, ask_judge, keeping
 from presrm.registry import allow_code, allowed_code, nearest
 from presrm.runners import RUNNERS
 from presrm.runners.work import Done, Open, Runner, Stage, Work
+from presrm.searchers.checked import search_trees
 from presrm.types import Candidates, Checkpoint, Judgement, SearchTree
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Worker:
             return [*chain.from_iterable(parts.siblings(work.problems, engine))]
         if work.stage == "trace":
             searcher = parts.tracer(work.purpose)
-            return list(searcher.search(work.problems, engine, parts.label_judge, start=work.start))
+            return list(search_trees(searcher, work.problems, engine, parts.label_judge, work.start))
         if work.stage == "write":
             assert work.iteration is not None
             return [*parts.writer(work.iteration).write(engine, *work.given)]
@@ -144,7 +145,7 @@ class Worker:
                 return parts.label(work.problems, work.iteration, engine, recording)
             with keeping(recording):
                 searcher = parts.searcher(work.purpose)
-                return list(searcher.search(work.problems, engine, parts.judge(recording), start=work.start))
+                return list(search_trees(searcher, work.problems, engine, parts.judge(recording), work.start))
 
     def _beside_shadow(
         self, parts: "Parts", engine: Engine, trees: Sequence[SearchTree], start: Checkpoint

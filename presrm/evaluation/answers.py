@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema, core_schema
 from presrm.evaluation.votes import Votes
 from presrm.prompts import PromptSet
 from presrm.protocols import Generator, Grader, Judge, Request, Sampling, Searcher, StepSplitter, split_steps
+from presrm.searchers.checked import search_trees
 from presrm.seeding import derive_seed
 from presrm.statistics import Figure, mcnemar_exact, mean, share
 from presrm.types import Grade, Problem, SearchTree, Step, Stop, Trajectory
@@ -227,7 +228,7 @@ def evaluate_search(
         ValueError: for a problem without a reference answer.
     """
     grading = _Grading(grader, splitter)
-    trees = iter(enumerate(searcher.search(problems, generator, judge, start), start))
+    trees = iter(enumerate(search_trees(searcher, problems, generator, judge, start), start))
     while group := list(islice(trees, group_size)):
         yield [_read_search(tree, grading, number, whole) for number, tree in group]
 

@@ -17,6 +17,7 @@ from presrm.judging.signs import Shadowed, measure_shadow
 from presrm.methods.workplace import Workplace, timed
 from presrm.protocols import Judge, ask_judge, keeping
 from presrm.runners.work import Work
+from presrm.searchers.checked import search_trees
 from presrm.types import Candidates, Checkpoint, Judgement, SearchTree
 
 T = TypeVar("T")
@@ -113,7 +114,7 @@ class Checkup:
         def here(start: int, end: int) -> list[SearchTree]:
             engine, searcher = self._place.engine(policy), self._parts.searcher("health")
             with self._place.recording(policy, engine, part, "health") as recording, keeping(recording):
-                return list(searcher.search(problems[start:end], engine, self._parts.judge(recording), start=start))
+                return list(search_trees(searcher, problems[start:end], engine, self._parts.judge(recording), start))
 
         def there(start: int, end: int) -> Work:
             return Work("watch", part.number, problems[start:end], start, "health")

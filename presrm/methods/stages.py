@@ -25,6 +25,7 @@ from presrm.methods.parts import Parts, Progress
 from presrm.methods.workplace import Workplace, counts, timed
 from presrm.protocols import Engine, ask_judge, keeping
 from presrm.runners.work import Work
+from presrm.searchers.checked import search_trees
 from presrm.types import (
     Candidates,
     Checkpoint,
@@ -142,7 +143,7 @@ class Stages:
 
                 def work(start: int, end: int) -> list[SearchTree]:
                     with keeping(recording):  # it may be another engine than that which solves
-                        return list(searcher.search(problems[start:end], engine, judge, start=start))
+                        return list(search_trees(searcher, problems[start:end], engine, judge, start))
 
                 yield work
 
@@ -208,7 +209,7 @@ class Stages:
 
         def here(engine: Engine) -> Iterator[Callable[[int, int], list[SearchTree]]]:
             searcher, judge = self.parts.tracer(iteration.name), self.parts.label_judge
-            yield lambda a, b: list(searcher.search(problems[a:b], engine, judge, start=a))
+            yield lambda a, b: list(search_trees(searcher, problems[a:b], engine, judge, a))
 
         return self._place.rows(
             SearchTree,

@@ -221,6 +221,65 @@ def test_a_judge_that_cannot_be_one_is_told_by_its_name(run, folder, code, told)
     assert ended.err.splitlines()[-1].startswith(f"presrm: judge 'odd.py:Odd' {told}")
 
 
+EVAL = ("eval", "--problems", "my.py:load_sums", "--judge", "my.py:ArithJudge", "--out", "out")
+SOLVE = ("solve", "1+2?", "--judge", "my.py:ArithJudge")
+
+
+@pytest.mark.parametrize("command", [EVAL, SOLVE], ids=["eval", "solve"])
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("def generate(self, requests): return None", "gave None for"),
+        ("def generate(self, requests): return []", "gave [] for"),
+        ("def generate(self, requests): return ['a' for _ in requests]", "expected a list of Completion, 1 long"),
+        ("def generate(self, requests): return [['a'] for _ in requests]", "expected a list of Completion, 1 long"),
+        ("def generate(self, requests): return [[] for _ in requests]", "expected a list of Completion, 1 long"),
+        ("def generate(self, requests): 1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("def generate(self, requests): exit(3)", "raised SystemExit: 3"),
+        ("def __init__(self): 1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("def __enter__(self): pass", "gave None from '__enter__': expected an engine"),
+        ("__enter__ = None", "has no '__enter__': expected a context manager"),
+        ("generate = None", "has no 'generate'"),
+    ],
+)
+def test_an_engine_that_breaks_its_law_is_told_by_its_name(run, folder, command, body, told):
+    (folder / "odd.py").write_text(f"from my import Scripted\nclass Odd(Scripted):\n    {body}\n")
+    ended = run(*command, "--engine", "odd.py:Odd", "--searcher", "my.py:First")
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("presrm: engine 'odd.py:Odd' "), ended.err
+    assert told in ended.err
+
+
+@pytest.mark.parametrize("verb", ["search", "eval", "solve"])
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return None", "gave None: expected one SearchTree for each problem, in order"),
+        ("return {'a': 1}", "gave {'a': 1}: expected one SearchTree for each problem"),
+        ("1 / 0", "raised ZeroDivisionError"),
+        ("yield 1 / 0", "raised ZeroDivisionError"),
+        ("yield from ()", "gave nothing for problem 1 of"),
+        ("yield 'a'", "gave 'a' for problem 1 of"),
+        ("yield SearchTree(Problem('other', '?'), (), given_up='so')", "gave a tree of Problem(id='other'"),
+        ("yield from [SearchTree(p, (), given_up='so') for p in [*problems, problems[0]]]", "gave more trees than"),
+    ],
+)
+def test_a_searcher_that_breaks_its_law_is_told_by_its_name(run, folder, verb, body, told):
+    (folder / "odd.py").write_text(
+        "from my import Problem, SearchTree\n"
+        f"class Odd:\n    def search(self, problems, generator, judge, start=0):\n        {body}\n"
+    )
+    command = {
+        "search": ("search", "--out", "trees.jsonl", "--problems", "my.py:load_sums", "--judge", "my.py:ArithJudge"),
+        "eval": EVAL,
+        "solve": SOLVE,
+    }[verb]
+    ended = run(*command, "--engine", "my.py:Scripted", "--searcher", "odd.py:Odd")
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("presrm: searcher 'Odd' "), ended.err
+    assert told in ended.err
+
+
 @pytest.mark.parametrize(
     "name", ["gsm8k:train.jsonl", "gsm9k:train", "jsonl:a/b.jsonl", "http://localhost:80/v1", "a:b:c"]
 )
