@@ -134,7 +134,8 @@ def _explain_usage(error: TyperException) -> str:
         from presrm.registry import nearest
 
         return f"unknown flag {flag!r}; {nearest(flag, [*known, *_ANYWHERE])}"
-    return f"{error.format_message()} (see '{context.command_path} --help')"
+    message = error.format_message().replace("Value error, ", "", 1)  # that is pydantic's, for a value of a choice
+    return f"{message} (see '{context.command_path} --help')"
 
 
 def _silence_output() -> None:

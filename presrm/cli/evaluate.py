@@ -58,7 +58,7 @@ def evaluate(
         typer.Option("--examples", metavar="P", help="Source of the worked examples, for example gsm8k:train.jsonl."),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Output folder for the samples and results.")
+        Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Output folder for the samples and results.")
     ] = Path("evals"),
     settings: SettingsOption = None,
 ) -> None:

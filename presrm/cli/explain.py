@@ -25,7 +25,7 @@ def explain(
 
     \b
       $ presrm explain runs/embedded
-      $ presrm explain runs/embedded arithmetic-7/0
+      $ presrm explain runs/embedded "2/arithmetic:7-1*9-2/1"
     """
     from presrm.assembly.judges import tie_tolerance
     from presrm.config import load_config

@@ -69,7 +69,10 @@ def train(
     searcher: SearcherOption = None,
     engine: EngineOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="RUN", help="Run folder, new or to be resumed. [runs/<config name>]")
+        Path | None,
+        typer.Option(
+            "--out", metavar="RUN", file_okay=False, help="Run folder, new or to be resumed. [runs/<config name>]"
+        ),
     ] = None,
     settings: SettingsOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan of the run and do nothing.")] = False,

@@ -14,7 +14,8 @@ def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder
     """Check a run against the hashes in its manifest.
 
     Every artefact is compared, nothing is changed, and no model is loaded. If one is missing or differs, unfinished
-    ones included, the command names it, says what to do, and ends with exit code 1.
+    ones included, the command names it, says what to do, and ends with exit code 1. The verdict ledger and the metrics
+    hold clocks and have no hashes; they only have to be readable.
 
     \b
       $ presrm verify runs/embedded

@@ -182,6 +182,20 @@ class Ledger:
             ) from error
 
 
+def explain_damage(path: Path) -> str | None:
+    """Say what is damaged about a ledger, or none; nothing is changed, nor made beside it."""
+    is_written = path.with_name(f"{path.name}-wal").exists()  # then there is a writer, or there was one that was killed
+    try:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?{'mode=ro' if is_written else 'immutable=1'}", uri=True)
+        ) as file:
+            [(found,)] = file.execute("PRAGMA quick_check(1)")
+            file.execute("SELECT 1 FROM calls LIMIT 1")
+    except sqlite3.Error as error:
+        return str(error)
+    return None if found == "ok" else " ".join(str(found).split())
+
+
 def short_hash(text: str) -> str:
     """Give the first 16 hexadecimal digits of a text's SHA-256: how the ledger points to it.
 

@@ -1,7 +1,8 @@
 """The manifest of a run: what is finished, with hashes; and whether what is there is still that."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from presrm.config.reading import read_yaml
 from presrm.errors import RunError
 from presrm.files.content import hash_begin, hash_path
+from presrm.files.jsonl import BadRow, parse_row
+from presrm.files.ledger import explain_damage
 from presrm.files.lock import refuse_link
 
 FORMAT = 3
@@ -112,9 +115,23 @@ def check_run(path: Path) -> tuple[int, list[str]]:
                 differences.append(f"{artefact}: changed since it was finished; restore it")
         elif hash_begin(artefact, entry.get("bytes", 0)).hexdigest() != entry.get("sha256_begun", sha256().hexdigest()):
             differences.append(f"{artefact}: changed while unfinished; restore it, or remove it to have it made anew")
+    differences += _unreadable(path)
     if told := explain_settings(path, manifest["config"]):
         differences.append(told)
     return len(entries), differences
+
+
+def _unreadable(path: Path) -> Iterator[str]:
+    """Say what cannot be read of that which stands in no manifest, because it has clocks."""
+    ledger, metrics = path / "ledger.sqlite", path / "metrics.jsonl"
+    if ledger.is_file() and (reason := explain_damage(ledger)):
+        yield f"{ledger}: damaged ({reason}); restore it"
+    with metrics.open("rb") if metrics.is_file() else nullcontext(()) as lines:
+        for number, line in enumerate(lines, 1):
+            is_torn = line.startswith(b"{") and not line.endswith(b"\n")  # by a kill: a resumed run cuts it off
+            if not is_torn and isinstance(row := parse_row(number, line), BadRow):
+                yield f"{metrics}, line {number}: {row.reason}; restore it"
+                return
 
 
 def _lies_inside(name: str) -> bool:

@@ -26,4 +26,7 @@ def test_a_step_that_goes_on_is_ended_by_trl_and_not_by_us(run, pairs):
     assert "1 row set aside" in ended.err
     assert run("check-pairs", pairs, "--tokenizer", "embedded").out == "presrm corrupts 0 of 2 pairs\n"
     assert "1 of 2 pairs; 1 are too long" in run("check-pairs", pairs, "--for", "trl-text", "--max-length", 7).out
-    assert "'trl-text'" in run("check-pairs", pairs, "--for", "trrl").err
+    told = run("check-pairs", pairs, "--for", "llama-factory").err
+    assert told.startswith(
+        "presrm: Invalid value for '--for': 'llama-factory' is not one of 'presrm', 'trl', 'trl-text'"
+    )

@@ -308,3 +308,12 @@ def test_a_method_without_a_config_takes_the_shipped_one_of_its_name(run, monkey
 
     assert ended.code == 0
     assert {"rlsr": "policy-gradient", "self-rewarding": "additive"}[method] in ended.out
+
+
+@pytest.mark.parametrize("verb", ["eval", "train"])
+def test_an_output_folder_that_is_a_file_is_told_before_any_work(run, tmp_path, verb):
+    out = tmp_path / "out"
+    out.touch()
+    ended = run(verb, "--out", out)
+    assert ended.code == 2
+    assert f"Invalid value for '--out': dir '{out}' is a file" in ended.err
