@@ -1,5 +1,6 @@
 """``presrm grade``: compare final answers with references."""
 
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,15 +25,16 @@ from presrm.cli.files import (
     write_bytes,
 )
 from presrm.cli.show import one_line
-from presrm.errors import DataError, RequestError, counted
+from presrm.errors import DataError, PresrmError, RequestError, boundary, counted
 from presrm.files.jsonl import BadRow, NoGoodRowError, Row, dump_row, explain_rejected, read_rejected
 from presrm.files.tables import count_rows, read_table
-from presrm.registry import allow_code
+from presrm.registry import allow_code, is_ours
 
 if TYPE_CHECKING:
     from presrm.protocols import Grader
 
 _GROUP_SIZE = 512  # rows: the unit of durability
+_WITH_TOLERANCE = ("auto", "gsm8k", "gsm8k-strict", "math")
 _Done = tuple[list[dict[str, Any]], list[BadRow]]
 
 
@@ -55,9 +57,9 @@ def grade(
 
     A row has a solution, as for judge-steps, and a reference under 'answer': text, a number, a list of these, or an
     object (for countdown, numbers and target). It gains 'grade' (correct, incorrect or no_answer) and 'extracted', the
-    answer that was found. A number under 'tolerance' is the largest difference that counts as correct. Bad rows are set
-    aside. All cores are used. If interrupted, run the same command again: it resumes after the last finished group of
-    rows.
+    answer that was found; a blank solution is no_answer. A number under 'tolerance' is the largest difference that
+    counts as correct. Bad rows are set aside. All cores are used. If interrupted, run the same command again: it
+    resumes after the last finished group of rows.
 
     \b
       $ presrm grade solved.jsonl --grader gsm8k --out graded.jsonl
@@ -96,6 +98,8 @@ def _grade_to_file(source: Path, out: Path, name: str) -> None:
     from presrm.files.content import hash_path
     from presrm.files.journal import Journal
 
+    if out.is_dir():
+        raise RequestError(f"--out {out} is a folder; expected the name of a file")
     if out.resolve() == source.resolve():
         raise RequestError(f"--out {out} would overwrite the input")
     num_rows = count_rows(source)
@@ -128,18 +132,22 @@ def _graded(rows: Iterator[Row | BadRow], name: str) -> Iterator[Iterator[tuple[
     worker process each.
     """
     from presrm.graders import GRADERS
+    from presrm.graders.checked import CheckedGrader
 
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     idle: SimpleQueue[Grader] = SimpleQueue()
     for _ in range(num_cores):
-        idle.put(GRADERS.create(name))
+        with boundary(PresrmError, f"grader {name!r}"):
+            made = GRADERS.create(name)
+        idle.put(CheckedGrader(made, name))
+    takes_tolerance = name in _WITH_TOLERANCE or not is_ours(GRADERS.factory(name))
 
     def work(row: Row | BadRow) -> dict[str, Any] | BadRow:
         if isinstance(row, BadRow):
             return row
         grader = idle.get()
         try:
-            return _grade_row(row.value, grader)
+            return _grade_row(row.value, grader, takes_tolerance)
         except DataError as error:
             return BadRow(row.line, str(error), "")
         finally:
@@ -155,16 +163,68 @@ def _graded(rows: Iterator[Row | BadRow], name: str) -> Iterator[Iterator[tuple[
         yield groups(pool)
 
 
-def _grade_row(row: Mapping[str, Any], grader: "Grader") -> dict[str, Any]:
-    from presrm.formats.solutions import reference_of, solution_text
+def _grade_row(row: Mapping[str, Any], grader: "Grader", takes_tolerance: bool) -> dict[str, Any]:
+    from presrm.formats.solutions import reference_of
+    from presrm.types import Grade
 
-    solution, answer = solution_text(row), reference_of(row)
-    if solution == row.get("answer"):
-        raise DataError("answer: it is the reference solution itself; expected a solution beside it")
-    tolerance = row.get("tolerance")
-    if isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool):
+    solution, answer = _solution_of(row), reference_of(row)
+    tolerance = _tolerance_of(row)
+    if tolerance is not None:
+        if not takes_tolerance:
+            raise DataError(f"tolerance: this grader takes none; those that do are {', '.join(_WITH_TOLERANCE)}")
         answer = f"{answer} (tolerance {tolerance})"
-    return {**row, "grade": grader.grade(solution, answer).value, "extracted": grader.extract(solution)}
+    grade, extracted = grader.grade(solution, answer), grader.extract(solution)
+    if not solution.strip():
+        grade, extracted = Grade.NO_ANSWER, None
+    return {**row, "grade": grade.value, "extracted": extracted}
+
+
+def _solution_of(row: Mapping[str, Any]) -> str:
+    """Find the solution of a row; it may be blank, and needs no question.
+
+    Raises:
+        DataError: if there is none, or none beside an ``answer`` that is a whole solution, as in GSM8K.
+    """
+    from presrm.formats.fields import QUESTION_KEYS, SOLUTION_KEYS, worked_answer
+    from presrm.formats.solutions import solution_text, with_question
+    from presrm.formats.step_labels import read_step_labels
+
+    given = [row[key] for key in (*SOLUTION_KEYS, "steps") if row.get(key) is not None]
+    if given and _is_blank(given[0]):
+        return ""
+    passed_over = {"answer", *(key for key in QUESTION_KEYS if row.get(key) is None or _is_blank(row[key]))}
+    reply = with_question({key: value for key, value in row.items() if key not in passed_over}, "?")
+    if not given and worked_answer(row) and read_step_labels(reply) is None:
+        raise DataError("answer: it is the reference solution itself; expected a solution beside it")
+    return solution_text(reply)
+
+
+def _is_blank(value: Any) -> bool:
+    """Whether a reply says nothing: blank text, no steps, or one message without text."""
+    if isinstance(value, Mapping):
+        texts = [text for key, text in value.items() if key not in ("role", "from", "type") and text is not None]
+        return bool(texts) and all(map(_is_blank, texts))
+    if isinstance(value, list):
+        return all(map(_is_blank, value))
+    return isinstance(value, str) and not value.strip()
+
+
+def _tolerance_of(row: Mapping[str, Any]) -> float | None:
+    """Read the tolerance of a row, a number or its text; none where there is none, or an empty cell.
+
+    Raises:
+        DataError: if it is something else.
+    """
+    value = row.get("tolerance")
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise DataError(f"tolerance: expected a number that is not negative, found {value!r:.40}")
+    return number
 
 
 def _count(rows: Sequence[Mapping[str, Any]], rejected: Sequence[BadRow]) -> dict[str, float]:

@@ -63,6 +63,127 @@ def test_a_benchmark_may_say_how_far_off_is_correct(run, tmp_path):
     assert [json.loads(line)["grade"] for line in ended.out.splitlines()] == ["correct", "incorrect"]
 
 
+def grade_rows(run, tmp_path, rows, *options):
+    """Grade rows; give how it ended, the rows that came out, and why others were set aside."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ended = run("grade", path, "--out", "-", *options)
+    rejected = tmp_path / "rows.jsonl.rejected.jsonl"
+    reasons = [row["reason"] for row in read(rejected)] if rejected.exists() else []
+    return ended, [json.loads(line) for line in ended.out.splitlines()], reasons
+
+
+@pytest.mark.parametrize("tolerance", [0.1, "0.1", " 1e-1 ", 1])
+def test_a_tolerance_may_be_text_as_every_cell_of_a_csv_is(run, tmp_path, tolerance):
+    _, graded, _ = grade_rows(run, tmp_path, [{"solution": "so 4.1", "answer": "4.2", "tolerance": tolerance}])
+    assert graded[0]["grade"] == "correct"
+
+
+def test_a_tolerance_in_a_csv_counts_and_an_empty_cell_is_none(run, tmp_path):
+    (tmp_path / "rows.csv").write_text("solution,answer,tolerance\nso 4.1,4.2,0.1\nso 4.1,4.2,\n")
+    ended = run("grade", tmp_path / "rows.csv", "--out", "-")
+    assert [json.loads(line)["grade"] for line in ended.out.splitlines()] == ["correct", "incorrect"], ended.err
+
+
+@pytest.mark.parametrize("tolerance", [-1, True, "wide", "-0.1", "nan", "inf", [0.1], {"abs": 1}])
+def test_a_tolerance_that_is_none_makes_a_bad_row(run, tmp_path, tolerance):
+    _, graded, reasons = grade_rows(
+        run, tmp_path, [{"solution": "4", "answer": "4", "tolerance": tolerance}, {"solution": "4", "answer": "4"}]
+    )
+    assert len(graded) == 1
+    assert reasons == [f"tolerance: expected a number that is not negative, found {tolerance!r}"]
+
+
+def test_a_tolerance_is_refused_where_the_grader_takes_none(run, tmp_path):
+    """Handed on as text it would make every answer wrong."""
+    ended, _, _ = grade_rows(run, tmp_path, [{"solution": "4", "answer": "4", "tolerance": 1}], "--grader", "exact")
+    assert ended.code == 2
+    assert "tolerance: this grader takes none" in ended.err
+
+
+@pytest.mark.parametrize(("solution", "answer"), [("5", "5"), ("B", "B"), ("x + 1", "x + 1")])
+def test_a_solution_that_is_the_bare_reference_is_correct(run, tmp_path, solution, answer):
+    row = {"question": "2+3?", "solution": solution, "answer": answer}
+    _, graded, _ = grade_rows(run, tmp_path, [row])
+    assert graded[0]["grade"] == "correct"
+    assert json.loads(run("grade", "--solution", solution, "--answer", answer).out)["grade"] == "correct"
+
+
+def test_a_reply_that_is_the_reference_solution_word_for_word_is_correct(run, tmp_path):
+    worked = "1 + 2 = 3\n#### 3"
+    _, graded, _ = grade_rows(run, tmp_path, [{"response": worked, "answer": worked}])
+    assert graded[0]["grade"] == "correct"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"solution": ""},
+        {"solution": " \n"},
+        {"completion": [{"role": "assistant", "content": ""}]},
+        {"completion": [{"role": "assistant", "content": [{"type": "text", "text": " "}]}]},
+        {"steps": []},
+        {"steps": [""]},
+    ],
+)
+@pytest.mark.parametrize("grader", ["auto", "gsm8k", "math", "exact"])
+def test_a_blank_reply_is_no_answer_and_stays_in_the_denominator(run, tmp_path, reply, grader):
+    ended, graded, _ = grade_rows(
+        run, tmp_path, [{**reply, "answer": "5"}, {"solution": "5", "answer": "5"}], "--grader", grader
+    )
+    assert [(row["grade"], row["extracted"]) for row in graded] == [("no_answer", None), ("correct", "5")]
+    assert "2 graded: 1 correct (50.0%)" in ended.err
+
+
+@pytest.mark.parametrize(
+    "reply", [{}, {"solution": None}, {"completion": [{"role": "assistant", "tool_calls": ["f"]}]}]
+)
+def test_a_row_without_a_solution_is_set_aside(run, tmp_path, reply):
+    ended, graded, _ = grade_rows(run, tmp_path, [{**reply, "answer": "5"}])
+    assert (ended.code, graded) == (2, [])
+
+
+@pytest.mark.parametrize("question", [{}, {"question": ""}, {"question": None}, {"question": "1+1?"}])
+def test_steps_need_no_question_as_text_needs_none(run, tmp_path, question):
+    row = {**question, "steps": ["1 + 1 = 2", "#### 2"], "answer": "1 + 1 = <<1+1=2>>2\n#### 2"}
+    _, graded, reasons = grade_rows(run, tmp_path, [row])
+    assert [row["grade"] for row in graded] == ["correct"], reasons
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("def grade(self, solution, answer): raise ValueError('no')", "raised ValueError: no"),
+        ("def grade(self, solution, answer): exit(3)", "raised SystemExit: 3"),
+        ("def grade(self, solution, answer): return 'correct'", "gave 'correct' from 'grade': expected a Grade"),
+        ("def grade(self, solution, answer): return None", "gave None from 'grade': expected a Grade"),
+        ("def grade(self, solution, answer): return True", "gave True from 'grade': expected a Grade"),
+        ("def extract(self, solution): 1 / 0", "raised ZeroDivisionError"),
+        ("def extract(self, solution): return 5", "gave 5 from 'extract': expected text, or none"),
+        ("def __init__(self): 1 / 0", "raised ZeroDivisionError"),
+        ("grade = None", "has no 'grade'"),
+    ],
+)
+def test_a_grader_that_breaks_its_law_is_told_by_its_name(run, write, tmp_path, monkeypatch, body, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "odd.py").write_text(
+        f"from presrm.graders.exact import ExactGrader\nclass Odd(ExactGrader):\n    {body}\n"
+    )
+    for out in ("-", "graded.jsonl"):
+        ended = run("grade", write(("5", "5")), "--grader", "odd.py:Odd", "--out", out)
+        assert ended.code == 1
+        assert ended.err.splitlines()[-1].startswith("presrm: grader 'odd.py:Odd' "), ended.err
+        assert told in ended.err
+
+
+@pytest.mark.parametrize("out", [".", "..", "/", ""])
+def test_an_output_that_is_a_folder_is_refused_in_one_line(run, write, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    ended = run("grade", write(("5", "5")), "--out", out)
+    assert ended.code == 2
+    assert ended.err.strip().endswith("is a folder; expected the name of a file")
+
+
 def test_the_same_command_goes_on_where_it_was_stopped(run, write, tmp_path, monkeypatch):
     """Killed in its third group, it grades no row of the first two again, and writes the same bytes."""
     pairs = [(f"#### {i}", str(i % 3)) for i in range(9)]
