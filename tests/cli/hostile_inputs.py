@@ -416,7 +416,7 @@ DAMAGED: list[tuple[str, int, str, str, Content]] = [
         "train --out run",
         lambda path: (path.mkdir(), (path / "config.yaml").symlink_to("../outside.txt")),
     ),
-    ("train-file", 1, "run: ", "train --out run", "mine"),
+    ("train-file", 2, "'--out': dir 'run' is a file", "train --out run", "mine"),
 ]
 
 SPLIT_ROW = line({"solution": "a\nb"})
