@@ -4,7 +4,8 @@
 
 The gain of a problem is the share of seeds that solve it with the later policy less that with M1, or less that of
 another way's seeds (`--against`); its mean is given in points, with a bootstrap interval over problems and a p-value by
-turning round the signs of whole problems. Neither knows how far seeds spread: each seed's number is printed, too.
+turning round the signs of whole problems. Neither knows how far seeds spread: what each seed solved is printed, and an
+interval and a p-value over seeds (Student's t, Welch's where two ways are compared), which knows nothing of problems.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from loops import iteration, outcomes, run_folder
-from scipy.stats import permutation_test
+from scipy.stats import permutation_test, ttest_1samp, ttest_ind
 
 from presrm.statistics import bootstrap_mean
 
@@ -38,7 +39,8 @@ def main() -> None:
     before = answered(options.out, other, options.name, number if options.against else 1)
     problems = sorted(before[0])
     earlier_P, later_P = (
-        np.array([np.mean([of_run[problem] for of_run in each]) for problem in problems]) for each in (before, after)
+        np.array([100 * np.mean([of_run[problem] for of_run in each]) for problem in problems])
+        for each in (before, after)
     )
     gain = permutation_test(
         (later_P, earlier_P),
@@ -51,8 +53,20 @@ def main() -> None:
     first = f"{options.model} of {other}" if options.against else "M1"
     print(
         f"{options.way}: {options.model} {solved(after)}, {first} {solved(before)} of {len(problems)} problems; "
-        f"{100 * gain.statistic:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], p = {gain.pvalue:.4f}"
+        f"over problems {points(gain.statistic, low, high, gain.pvalue)}"
     )
+    if min(len(after), len(before)) > 1:
+        later, earlier = ([100 * np.mean([*of_seed.values()]) for of_seed in seeds] for seeds in (after, before))
+        over = (
+            ttest_ind(later, earlier, equal_var=False) if options.against else ttest_1samp(later - np.mean(earlier), 0)
+        )
+        within = over.confidence_interval()
+        print(f"over seeds {points(gain.statistic, within.low, within.high, over.pvalue)}")
+
+
+def points(gained: float, low: float, high: float, p: float) -> str:
+    """Say a gain with its interval and p-value."""
+    return f"{gained:+.1f} points [{low:+.1f}, {high:+.1f}], p = {p:.2g}"
 
 
 def solved(seeds: list[dict[str, bool]]) -> str:
