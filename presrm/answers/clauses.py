@@ -11,7 +11,7 @@ r"""What a clause says: where it ends, and the one value that it states, if it s
 import re
 from collections.abc import Sequence
 
-from presrm.answers.numbers import Number, bare_separators, find_numbers
+from presrm.answers.numbers import Number, bare_separators, find_numbers, plain_currency
 
 Span = tuple[int, int, str]  # where something begins and ends, and what it holds
 _LONGEST = 2_000  # characters of a clause; a longer one stays as it is
@@ -44,9 +44,10 @@ _ABBREVIATED = (  # 12 sq. ft; 1 hr. 5 min
     r"(?:(?<=\bsq)|(?<=\bcu)|(?<=\bMr)|(?<=\bMrs)|(?<=\bDr)|(?<=\bapprox))\.\s"
     r"|(?:(?<=\bhr)|(?<=\bhrs)|(?<=\bmin)|(?<=\bft)|(?<=\blb)|(?<=\blbs)|(?<=\byr)|(?<=\byrs)|(?<=\bgal))\.\s[0-9]"
 )
+_RATIO_GOES_ON = r"[0-9.]+\s*(?:[.,;:)]|$|\n|(?:in|as|or|and|ratio|[ap]\.?m)\b)"  # 3: 4, or a time
 _END = re.compile(
     rf"""
-    (?! {_ABBREVIATED} ) [.?]+ (?= [\s*_"'`)\]] | $ )
+    (?! {_ABBREVIATED} ) [.?…]+ (?= [\s*_"'`)\]] | $ )
   | ! (?= [\s*_"'`)\]]* (?: $ | \n | \s[A-Z] ) )            # not that of a factorial
   | [\n;。！？；] | <\| | </?[a-z] | \s[✓✅]
   | (?<!\{{) , (?! [0-9] | \s* (?:and\s|or\s)? \s* {_ANOTHER} )
@@ -54,6 +55,8 @@ _END = re.compile(
   | \s \( (?= [=≈] | [^()]*[A-Za-z]{{3}} ) (?! [^()]* \) \s* [-+*/=] )  # an aside: (that is, 3 of 4)
   | (?<=[0-9]) \s \( (?= [^(),]* [0-9] \s* [-+*/x×÷=] \s* [0-9] )
   | \s [-–—]+ \s (?= [A-Za-z]{{2}} ) | \s (?: — | --+ ) \s
+  | (?<=[0-9]) (?: \s? (?: [–—] | --+ ) \s? | -\s ) (?! (?:or|and|to)\b ) (?= [A-Za-z]{{2}} )  # 15—that is 5 each
+  | (?<=[0-9]) : \s+ (?! {_RATIO_GOES_ON} ) (?= [^\n]* (?: [A-Za-z]{{2}} | [0-9] \s* [-+*/x×÷=] ) )    # 15: 5 each
   | (?! {_SHARE} ) \b(?: {_REASONS} | i\.e | e\.g | by \s+ [a-z]+ing )\b
   | (?! {_SHARE} ) \b per\s+ (?= [0-9] ) | (?! {_SHARE} ) \b in \s+ (?! (?:a|the) \s+ range ) (?= \w )
   | (?<= [0-9]\s ) (?: on | at (?! \s+ (?:most|least) ) ) \s
@@ -71,6 +74,7 @@ _NOT_BUT = re.compile(
     r"|^[^.。\n]*?(?:ではなく|じゃなくて?|[이가]\s*아니라)",
     re.IGNORECASE,
 )
+_NEGATIVE = re.compile(r"^(?:minus|(?:a\s+)?negative)\s+(?=[$€£¥₹]?\.?[0-9]|\\(?:\$|[dt]?frac))", re.IGNORECASE)
 _OTHER_NAME = re.compile(r"\s+\w+\s*(?:[.,;!?]|$)")
 _VERB = re.compile(r".*(?:\b(?:is|are|was|were|be|equals?|becomes?)\b:?|=(?!\s*$)|:(?=\s))", re.DOTALL)
 _AUXILIARY = re.compile(r"\b(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|must)\s*$")
@@ -131,12 +135,14 @@ def first_clause(text: str) -> str:
             break
         text = text[bullet.end() :]
         is_new_line = False
-    whole, text = text, text[:_LONGEST].replace('\\"', '"')
+    whole, text = text, plain_currency(text[:_LONGEST]).replace('\\"', '"')
     if corrected := _NOT_BUT.match(text):
         text = text[corrected.end() :]
     masked = _masked(text)
     for end in _END.finditer(masked):
         before = masked[: end.start()].strip(" *_`\"'(")
+        if end[0][0] == ":" and has_prose(before):
+            continue  # a label
         if (end[0] == "not" and _AUXILIARY.search(before)) or (end[0] == "as" and before.endswith("times")):
             continue
         if end[0] in ("and", "or") and not _DIGIT.search(before) and _OTHER_NAME.match(masked, end.end()):
@@ -151,6 +157,7 @@ def value_of(clause: str) -> str | None:
     """Give the one value that a clause states, in digits or as its formula; else the clause; none for nothing."""
     if len(clause) > _LONGEST:
         return clause
+    clause = _NEGATIVE.sub("-", clause)
     spans = formulas(clause)
     if measured := _MEASURED.fullmatch(clause):
         return find_numbers(measured[1])[0].text
@@ -158,7 +165,7 @@ def value_of(clause: str) -> str | None:
         return _bare(clause, spans) or None
     verb = _VERB.match(masked)
     if verb and not _DENIED.search(verb[0]) and re.search(r"\d", masked[verb.end() :]):
-        clause = clause[verb.end() :].strip(" *_`")
+        clause = _NEGATIVE.sub("-", clause[verb.end() :].strip(" *_`"))
         masked, spans = _masked(clause), formulas(clause)
         if not has_prose(masked):
             return _bare(clause, spans) or None

@@ -4,18 +4,21 @@ Without limits: what is here runs in a worker (`presrm.answers.worker`).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 from presrm.answers.clauses import unwrap
-from presrm.answers.notation import Listing, normalize, read_listing, split_at
+from presrm.answers.notation import Listing, cut, normalize, read_listing, split_at
 from presrm.answers.numbers import equal_numbers, read_number
+from presrm.answers.units import units_differ
 
 _LONGEST_SHORT = 500  # characters of an answer that is touched outside of the time limit
 _EQUATION = re.compile(r"(?<![<>!\\=])=(?!=)")
-_NAME = re.compile(r"(?:\\[a-zA-Z]+|[A-Za-z_{}|:(), /']|(?<=[_{])[0-9]+)+")
+_NAME = re.compile(r"(?:\\(?!sqrt|times)[a-zA-Z]+|[A-Za-z_{}|:(), /']|(?<=[_{])[0-9]+)+")
 _FUNCTION = re.compile(r"([A-Za-z])\(([A-Za-z])\)=(.+)")
 _NAMED_VALUE = re.compile(r"([a-z])=(.+)")
 _NAMED_POINT = re.compile(r"\(([a-z](?:,[a-z])+)\)=(\(.+\))")
@@ -35,6 +38,8 @@ _BASED = re.compile(r"(?:\\text\{|\()?([0-9A-Z]+)[)}]?_\{?([0-9]+)\}?")
 _AMBIGUOUS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _DECIMAL_COMMA = re.compile(r"-?(?:0,[0-9]+|[0-9]+,[0-9]{2})")
 _IN_TEXT = re.compile(r"\\text\s*\{[^{}]*[A-Za-z]{2}[^{}]*\}|\\(?:begin|operatorname)")
+_APPLIED = re.compile(r"(?<=[A-Za-z}])(?:\^\{?-1\}?)?'*\([^()]*\)$")  # f^{-1}(3)
+_VARIABLE = re.compile(r"(?<![A-Za-z])(?!(?:e|i)(?![A-Za-z]))[A-Za-z]")
 _COMMAND = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])|\\[A-Za-z]+|_\{[^{}]*\}|(?<![A-Za-z])d[a-z](?![a-z])")
 _WORD = re.compile(
     r"[A-Za-z]{3,}|(?<![A-Za-z])(?:[A-Z][a-z]|no|on|so|it|is|do|go|of|to|up|us|we|he|me)(?![A-Za-z])"
@@ -43,10 +48,9 @@ _WORD = re.compile(
 _MATHEMATICS = re.compile(r"[-+*/^=<>_\\{}()\[\]|]")
 _ORDER = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![a-z])")
 _OPERATION = re.compile(r"\\(?:cup|cap|setminus)(?![a-z])")
-_BOUND = re.compile(r"[<>]|\\(?:le|ge|ne)(?![a-z])")
+_BOUND = re.compile(r"[<>]|\\(?:le|ge|ne|ll|gg|not)(?![a-z])")
 _AND_OR = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])")
 _TEXT = re.compile(r"\s*\$?\\text\s*\{[^{}]*[A-Za-z]{2}[^{}]*\}\$?\s*")
-_TOLERANCE = re.compile(r"(.*\S)\s*\(tolerance ([0-9.]+(?:[eE]-?[0-9]+)?)\)\s*", re.DOTALL)
 _SAME = 1e-6  # relative
 
 
@@ -56,7 +60,9 @@ def are_surely_equal(reference: str, answer: str) -> bool | None:
         return True
     if max(len(reference), len(answer)) > _LONGEST_SHORT:
         return None
-    if _may_be_lists(reference, answer):
+    if units_differ(reference, answer):
+        return False
+    if all(_AMBIGUOUS.fullmatch(text.strip("$ ")) for text in (reference, answer)):
         return None
     is_equal = equal_numbers(reference, answer)
     return (
@@ -66,27 +72,32 @@ def are_surely_equal(reference: str, answer: str) -> bool | None:
     )
 
 
-def are_equal(reference: str, answer: str) -> bool:
-    """Compare two final answers."""
-    if tolerant := _TOLERANCE.fullmatch(reference):
-        distance = _distance(normalize(tolerant[1]), normalize(answer).removesuffix("\\%"))
-        return distance is not None and distance <= Fraction(tolerant[2])
-    expected, given = normalize(reference), normalize(answer)
-    if not expected or not given:
+def are_equal(reference: str, answer: str, tolerance: Fraction | None = None) -> bool:
+    """Compare two final answers.
+
+    Args:
+        reference: What is right.
+        answer: What is graded.
+        tolerance: By how much numbers may differ, those in lists and points, too.
+    """
+    if not normalize(reference) or not normalize(answer) or units_differ(reference, answer):
         return False
+    readings = list(product(_readings(reference), _readings(answer)))
+    if tolerance is not None:
+        return any(_is_near(expected, given, tolerance) for expected, given in readings)
+    expected, given = readings[0]
     if (_TEXT.fullmatch(reference) or _TEXT.fullmatch(answer)) and expected.isalpha() and given.isalpha():
         return expected.casefold() == given.casefold()
-    if _is_equal(expected, given):
+    if any(_is_equal(expected, given) for expected, given in readings):
         return True
-    if _may_be_lists(reference, answer):
-        both = [read_listing(normalize(text, keeps_thousands=True)) for text in (reference, answer)]
-        return both[0] is not None and both[1] is not None and _are_alike(both[0], both[1])
     return _differ_by_comma(reference, answer) or _differ_by_comma(answer, reference)
 
 
-def _may_be_lists(reference: str, answer: str) -> bool:
-    """Tell whether both look like ``100,200``: a number, or two."""
-    return all(_AMBIGUOUS.fullmatch(text.strip("$ ")) for text in (reference, answer))
+def _readings(text: str) -> list[str]:
+    """Normalise an answer: ``3,100`` is a number, and besides a list."""
+    one, several = normalize(text), normalize(text, keeps_thousands=True)
+    listing = read_listing(several) if several != one else None
+    return [one, several] if listing and listing.kind == "list" else [one]
 
 
 def _differ_by_comma(text: str, other: str) -> bool:
@@ -109,6 +120,15 @@ def _is_equal(reference: str, answer: str) -> bool:
         return _is_equal(left[3], re.sub(rf"(?<![A-Za-z\\]){right[2]}(?![A-Za-z])", left[2], right[3]))
     if bool(_BOUND.match(reference)) != bool(_BOUND.match(answer)):
         return False
+    if (is_equal := _compare_listings(reference, answer)) is not None:
+        return is_equal
+    if _equates_more(reference, answer) or _equates_more(answer, reference):
+        return False
+    return _verify(reference, answer) or (_are_regions(reference, answer) and bool(_same_region(reference, answer)))
+
+
+def _compare_listings(reference: str, answer: str) -> bool | None:
+    """Compare several values with several, or with one; none for what is no number."""
     expected, given = read_listing(reference), read_listing(answer)
     if expected and given:
         return _are_alike(expected, given)
@@ -120,16 +140,14 @@ def _is_equal(reference: str, answer: str) -> bool:
     ):
         return all(_is_equal(reference, element) for element in given.elements)  # one value, said twice
     listing, single = (expected, answer) if expected else (given, reference)
-    if listing and listing.kind != "set" and read_number(single) is not None:
-        return False
-    return _verify(reference, answer) or (_are_regions(reference, answer) and bool(_same_region(reference, answer)))
+    return False if listing and listing.kind != "set" and read_number(single) is not None else None
 
 
 def _compare_plain(reference: str, answer: str) -> bool | None:
     """Compare numbers, choices, words, letters and what has a colon or a base; none for all else."""
     if reference == answer:
         return True
-    if (is_equal := equal_numbers(reference, answer)) is not None:
+    if "," not in reference + answer and (is_equal := equal_numbers(reference, answer)) is not None:
         return is_equal
     if choice := _CHOICE.fullmatch(unwrap(reference)):
         bare = unwrap(answer)
@@ -173,8 +191,15 @@ def _compare_words(reference: str, answer: str) -> bool | None:
     left, right = (re.sub(r"[\s.,'{}-]+|\\text", "", unwrap(text)).casefold() for text in (reference, answer))
     if left == right:
         return True
+    listings = [read_listing(text) for text in (reference, answer)]
+    if all(listing and listing.kind == "list" for listing in listings) and _has_or(reference) == _has_or(answer):
+        return _are_alike(*listings)  # type: ignore[arg-type]
     are_formulas = all(_MATHEMATICS.search(unwrap(text)) for text in (reference, answer))
     return None if all(have_words) and are_formulas else False
+
+
+def _has_or(text: str) -> bool:
+    return len(split_at(text, "or")) > 1
 
 
 def _has_words(text: str) -> bool:
@@ -269,25 +294,53 @@ def _drop_name(text: str, other: str) -> str:
     return sides[1].strip() if is_named else text
 
 
-def _are_alike(expected: Listing, given: Listing) -> bool:
-    """Compare element by element, in order for tuples."""
+def _equates_more(text: str, other: str) -> bool:
+    """Whether `text` alone is an equation, of more than a name or a computation of its value: ``x+y=3`` for 3."""
+    first, *others = cut(text, "=") or [text]
+    if not others or _EQUATION.search(other) or "\\begin" in text or _ORDER.search(first):
+        return False
+    has_variable = bool(_VARIABLE.search(_COMMAND.sub(" ", first)))
+    return has_variable and not _NAME.fullmatch(_APPLIED.sub("", first))
+
+
+def _is_near(reference: str, answer: str, tolerance: Fraction) -> bool:
+    """Compare numbers, and those in lists and points, by how far they are apart; all else as it is."""
+    expected, given = read_listing(reference), read_listing(answer)
+    if expected and given:
+        return _are_alike(_sorted(expected), _sorted(given), lambda one, other: _is_near(one, other, tolerance))
+    distance = _distance(reference, answer.removesuffix("\\%"))
+    return _is_equal(reference, answer) if distance is None else distance <= tolerance
+
+
+def _sorted(listing: Listing) -> Listing:
+    """Put a list of numbers in order, so that the first that is near enough is the right one to take."""
+    values = [read_number(element) for element in listing.elements]
+    if listing.kind != "list" or None in values:
+        return listing
+    by_value = sorted(zip(values, listing.elements, strict=True))  # type: ignore[type-var]
+    return replace(listing, elements=tuple(element for _, element in by_value))
+
+
+def _are_alike(expected: Listing, given: Listing, is_same: Callable[[str, str], bool] | None = None) -> bool:
+    """Compare element by element, in order for tuples; by `_is_equal` unless said."""
+    is_same = is_same or _is_equal
     if "tuple" in (expected.kind, given.kind):
         expected, given = _as_point(expected), _as_point(given)
     if expected.kind == "tuple":
         if given.kind == "set" or (given.brackets and expected.brackets and given.brackets != expected.brackets):
             return False
-        return len(given.elements) == len(expected.elements) and all(map(_is_equal, expected.elements, given.elements))
+        return len(given.elements) == len(expected.elements) and all(map(is_same, expected.elements, given.elements))
     if given.kind == "tuple":
         return False
     if "set" in (expected.kind, given.kind):  # without repetitions
-        return all(any(_is_equal(element, other) for other in given.elements) for element in expected.elements) and all(
-            any(_is_equal(element, other) for element in expected.elements) for other in given.elements
+        return all(any(is_same(element, other) for other in given.elements) for element in expected.elements) and all(
+            any(is_same(element, other) for element in expected.elements) for other in given.elements
         )
     left = list(given.elements)
     for element in expected.elements:
         found = next((i for i, other in enumerate(left) if other == element), None)
         if found is None:
-            found = next((i for i, other in enumerate(left) if _is_equal(element, other)), None)
+            found = next((i for i, other in enumerate(left) if is_same(element, other)), None)
         if found is None:
             return False
         del left[found]

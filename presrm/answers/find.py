@@ -11,7 +11,7 @@ from typing import NamedTuple
 from unicodedata import category
 
 from presrm.answers.clauses import Span, first_clause, formulas, has_prose, last_value, state, value_of
-from presrm.answers.numbers import fold
+from presrm.answers.numbers import fold, plain_currency
 
 _BOX_OR_BRACE = re.compile(r"\\{1,2}f?boxed\s*+(?:\{|(?=[-\w.$]))|\\.|[{}]", re.DOTALL)
 _BOX = re.compile(r"boxed")
@@ -199,6 +199,7 @@ def after_phrases(text: str) -> list[str]:
 
 def _conclusion(solution: str) -> str:
     """Give the part of a solution where its answer may stand."""
+    solution = plain_currency(solution)
     thoughts = _THOUGHT_END.match(solution)
     behind = solution[thoughts.end() :] if thoughts else solution
     text = behind if behind.strip() else solution

@@ -27,6 +27,7 @@ _CHANGES = (
     r"[a-z]{2,8}ths)\b"
 )
 _SI = r"(?:[cdkmnµ]?[mgLlsNJWVAK]|[kM]?Pa|Hz|mol|rad|ft|in|[kM]?Wh?|h|C|F)(?:\^?\{?-?[0-9]\}?)?"
+_RELATION = r"(?:[<>]|\\[lgn](?:e|eq|eqslant)(?![a-z]))"
 _CONDITION = re.compile(r"\b(?:if|when|where|unless)\b")
 _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(pattern), new)
@@ -47,7 +48,8 @@ _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"\s*[€£¥₹]\s*$|(?<=^[0-9])\s*['\"]{1,2}\s*$", ""),
         (r"(?<=[0-9])\s*\(\s*\\frac", r"\\cdot(\\frac"),
         (
-            r"^\s*\\?\{\s*([a-z])\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\||\\mid|:)\s*(\1\s*(?:[<>]|\\[lg]e).*?|[^:|]*(?:[<>]|\\[lg]e)\s*\1\b.*?)\\?\}\s*$",
+            rf"^\s*\\?\{{\s*([a-z])\s*(?:\\in\s*\\mathbb\s*\{{?\s*R\s*\}}?\s*)?(?:\||\\mid(?![a-z])|:)\s*"
+            rf"(\1\s*{_RELATION}.*?|[^:|]*{_RELATION}\s*\1\b.*?)\\?\}}\s*$",
             r"\2",
         ),
         (r"\\(?:mathrm|mathbf|mathit|mathcal|mathsf|mathtt|boldsymbol|bm|rm|bf|it)(?![a-z])\s*", r"\\font"),
@@ -60,8 +62,11 @@ _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"(\\frac\s*\{[^{}]*\})\s*([0-9])", r"\1{\2}"),
         (r"\\frac\s*(\\[a-z]+)\s*([0-9])", r"\\frac{\1}{\2}"),
         (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
-        (r"\\(?:leq|leqslant|le|lt=)(?![a-z])", r"\\le "),
-        (r"\\(?:geq|geqslant|ge)(?![a-z])", r"\\ge "),
+        (r"\\(?:leqq|leq|leqslant|le|lt=|ngtr)(?![a-z])", r"\\le "),
+        (r"\\(?:geqq|geq|geqslant|ge|nless)(?![a-z])", r"\\ge "),
+        (r"\\(?:neq|ne|not\s*=)(?![a-z])|(?:^|(?<=\s))!=", r"\\ne "),
+        (r"\\(?:lt|ngeq|ngeqslant)(?![a-z])", "<"),
+        (r"\\(?:gt|nleq|nleqslant)(?![a-z])", ">"),
         (r"\\varnothing", r"\\emptyset "),
         (r"<=", r"\\le "),
         (r">=", r"\\ge "),
@@ -110,7 +115,7 @@ _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
 ]
 _SPACES = re.compile(r"\s+")
 _NEEDLESS_SPACE = re.compile(r" ?([^\w\s\\.]) ?")
-_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,])")
+_THOUSANDS = re.compile(r"(?<![0-9.,])[1-9][0-9]{0,2}(?:,[0-9]{3})+(?!,?[0-9])")
 _SEPARATOR = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])")
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
@@ -135,7 +140,10 @@ def normalize(expression: str, *, keeps_thousands: bool = False) -> str:
 
     Args:
         expression: LaTeX, plain text, or a mixture.
-        keeps_thousands: Read ``100,200`` as two numbers, not one.
+        keeps_thousands: Read ``100,200`` as two numbers, not one. ``100, 200``, with a space, always is two.
+
+    Returns:
+        LaTeX in which a comma never is a separator of thousands.
     """
     text = _ROOT.sub(lambda found: rf"\sqrt{{{found[1] or found[2]}}}", _stated(fold(expression)))
     for pattern, new in _RULES:
@@ -182,7 +190,7 @@ def _repeating(found: re.Match[str]) -> str:
 
 def split_at(text: str, word: str) -> list[str]:
     """Split at a word outside of brackets."""
-    return _cut(re.sub(rf"(?<![A-Za-z\\]){word}(?![a-z])", "\0", text), "\0")
+    return cut(re.sub(rf"(?<![A-Za-z\\]){word}(?![a-z])", "\0", text), "\0")
 
 
 def _mixed(found: re.Match[str]) -> str:
@@ -207,14 +215,15 @@ def _split(text: str) -> tuple[str, ...]:
 
     "And", "or" and semicolons divide before commas do where they divide groups of equal size.
     """
-    coarse = [_cut(piece, ",") for piece in _cut(_SEPARATOR.sub(";", text), ";")]
+    coarse = [cut(piece, ",") for piece in cut(_SEPARATOR.sub(";", text), ";")]
     sizes = {len(pieces) for pieces in coarse}
     if len(coarse) > 1 and len(sizes) == 1 and sizes != {1}:
         return tuple(",".join(pieces) for pieces in coarse)
     return tuple(piece for pieces in coarse for piece in pieces)
 
 
-def _cut(text: str, separator: str) -> list[str]:
+def cut(text: str, separator: str) -> list[str]:
+    """Split at a character outside of brackets."""
     pieces, depth, start = [], 0, 0
     for position, character in enumerate(text):
         depth += (character in _OPENING) - (character in _CLOSING)

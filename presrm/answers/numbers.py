@@ -19,7 +19,7 @@ _SYMBOLS = {
     "\u221e": r"\infty ", "\u2264": r"\le ", "\u2265": r"\ge ", "\u2260": r"\ne ", "\u00b1": r"\pm ",
     "\u222a": r"\cup ", "\u2229": r"\cap ", "\u2208": r"\in ", "\u2248": r"\approx ", "\u222b": r"\int ",
     "\u211d": r"\mathbb{R}", "\u2124": r"\mathbb{Z}", "\u2205": r"\emptyset ", "\u2032": "'",
-    "\uff08": "(", "\uff09": ")", "\uff0c": ", ", "\uff1a": ": ", "\uff1d": "=", "\uff05": "%", "\u066a": "%",
+    "\uff08": "(", "\uff09": ")", "\uff0c": ",", "\uff1a": ": ", "\uff1d": "=", "\uff05": "%", "\u066a": "%",
     "\u066b": ".", "\u00a2": " cents", "\u200b": "", "\u2061": "", "\ufeff": "",
 }  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
@@ -69,6 +69,11 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
+_CURRENCY = re.compile(  # in front of an amount
+    r"(?<![A-Za-z0-9\\])(?:(?:(?:US|CA|AU|NZ|HK|NT|MX)\s?|[ACSR])(?=\\?\$\s?-?[0-9])"
+    r"|(?P<rupees>Rs\.?|\\text\{\s*Rs\.?\s*\})\s?(?=-?\.?[0-9]))"
+)
+_TOLERANCE = re.compile(r"(.*\S)\s*\(tolerance ([0-9.]+(?:[eE][-+]?[0-9]+)?)\)\s*", re.DOTALL)
 _SPACING = re.compile(r"\{,\}|,?\\!|(?<=[0-9])\\,(?=[0-9]{3})")
 _LONGEST = 4000  # digits: Python reads no more
 
@@ -90,12 +95,32 @@ class Number:
     value: Fraction | None
 
 
+def plain_currency(text: str) -> str:
+    """Write ``US$7`` as ``$7``, and ``Rs. 7`` by the sign of the rupee.
+
+    >>> plain_currency("US$7, or Rs. 590")
+    '$7, or ₹590'
+    """
+    return _CURRENCY.sub(lambda found: "₹" if found["rupees"] else "", text)
+
+
+def split_tolerance(reference: str) -> tuple[str, Fraction | None]:
+    """Take the tolerance off a reference that states one.
+
+    >>> split_tolerance("4.2 (tolerance 0.1)"), split_tolerance("4.2")
+    (('4.2', Fraction(1, 10)), ('4.2', None))
+    """
+    found = _TOLERANCE.fullmatch(reference)
+    return (found[1], Fraction(found[2])) if found else (reference, None)
+
+
 def fold(text: str) -> str:
     r"""Write characters of other scripts as ASCII or LaTeX: digits, signs, spaces, vulgar fractions, powers.
 
     >>> fold("２½ m² · ٣")
     '2 \\frac{1}{2} m^{2} \\cdot  3'
     """
+    text = plain_currency(text)
     if text.isascii():
         return text
     text = _OVERLINED.sub(lambda found: rf"\overline{{{found[0].replace(chr(0x305), '')}}}", text)

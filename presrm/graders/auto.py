@@ -4,7 +4,8 @@ r"""Numbers by value, everything else as mathematics.
 'correct'
 """
 
-from presrm.answers.numbers import read_number
+from presrm.answers.numbers import read_number, split_tolerance
+from presrm.answers.units import units_differ
 from presrm.graders import GRADERS
 from presrm.types import Grade
 
@@ -23,7 +24,12 @@ class AutoGrader:
     def grade(self, solution: str, answer: str) -> Grade:
         """Compare the final answer with `answer`."""
         extracted = self.extract(solution)
-        if extracted is not None and _is_plain(extracted) and _is_plain(answer):
+        if (
+            extracted is not None
+            and _is_plain(extracted)
+            and _is_plain(split_tolerance(answer)[0])
+            and not units_differ(answer, extracted)
+        ):
             return self._numbers.grade(extracted, answer)
         return self._math.grade(solution, answer)
 

@@ -8,7 +8,7 @@ import re
 
 from presrm.answers.clauses import state, unwrap, value_of
 from presrm.answers.find import after_hashes, find_answer
-from presrm.answers.numbers import find_numbers, read_number
+from presrm.answers.numbers import find_numbers, read_number, split_tolerance
 from presrm.errors import DataError
 from presrm.types import Grade
 
@@ -37,13 +37,16 @@ class Gsm8kGrader:
         Raises:
             DataError: if `answer` holds no number.
         """
-        reference = read_number(_extract(answer) or "")
+        stated, tolerance = split_tolerance(answer)
+        reference = read_number(_extract(stated) or "")
         if reference is None:
             raise DataError(f"the answer {answer[:80]!r} is no number: grade it with 'math' or 'auto'")
         extracted = self.extract(solution)
         if extracted is None:
             return Grade.NO_ANSWER
-        return Grade.CORRECT if read_number(extracted) == reference else Grade.INCORRECT
+        value = read_number(extracted)
+        is_right = value is not None and abs(value - reference) <= (tolerance or 0)
+        return Grade.CORRECT if is_right else Grade.INCORRECT
 
 
 def strict_gsm8k() -> Gsm8kGrader:

@@ -6,6 +6,7 @@ r"""Mathematical equality, by math-verify, in one notation and with the order of
 
 from presrm.answers.equality import are_equal, are_surely_equal
 from presrm.answers.find import find_answer, last_boxes
+from presrm.answers.numbers import split_tolerance
 from presrm.answers.worker import Worker
 from presrm.errors import DataError
 from presrm.types import Grade
@@ -42,7 +43,8 @@ class MathGrader:
         Raises:
             DataError: if `answer` is blank.
         """
-        reference = (last_boxes(answer) or answer.rpartition("\\boxed{")[2]).strip()
+        stated, tolerance = split_tolerance(answer)
+        reference = (last_boxes(stated) or stated.rpartition("\\boxed{")[2]).strip()
         if not reference:
             raise DataError("the answer is blank")
         if solution.strip() == answer.strip():
@@ -50,9 +52,9 @@ class MathGrader:
         extracted = self.extract(solution)
         if extracted is None:
             return Grade.NO_ANSWER
-        is_equal = are_surely_equal(reference, extracted)
+        is_equal = are_surely_equal(reference, extracted) if tolerance is None else None
         if is_equal is None and len(extracted) <= _LONGEST:
-            is_equal = self._worker.run(are_equal, reference, extracted)
+            is_equal = self._worker.run(are_equal, reference, extracted, tolerance)
         if is_equal is None:
             return Grade.NO_ANSWER
         return Grade.CORRECT if is_equal else Grade.INCORRECT
