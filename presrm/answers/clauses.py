@@ -74,7 +74,13 @@ _NOT_BUT = re.compile(
     r"|^[^.。\n]*?(?:ではなく|じゃなくて?|[이가]\s*아니라)",
     re.IGNORECASE,
 )
-_NEGATIVE = re.compile(r"^(?:minus|(?:a\s+)?negative)\s+(?=[$€£¥₹]?\.?[0-9]|\\(?:\$|[dt]?frac))", re.IGNORECASE)
+_AMOUNT_FOLLOWS = r"\s+(?=[$€£¥₹]?\.?[0-9]|\\(?:\$|[dt]?frac))"
+_NEGATIVE = re.compile(rf"^(?:minus|(?:a\s+)?negative){_AMOUNT_FOLLOWS}", re.IGNORECASE)
+# 12 minus 7 is a difference.
+_NEGATIVE_WITHIN = re.compile(
+    rf"(?:\bnegative|(?:^|(?<=\b(?:is|be|to)\s)|(?<=\bwas\s)|(?<=\bequals\s)|(?<=[=:]\s))minus){_AMOUNT_FOLLOWS}",
+    re.IGNORECASE,
+)
 _OTHER_NAME = re.compile(r"\s+\w+\s*(?:[.,;!?]|$)")
 _VERB = re.compile(r".*(?:\b(?:is|are|was|were|be|equals?|becomes?)\b:?|=(?!\s*$)|:(?=\s))", re.DOTALL)
 _AUXILIARY = re.compile(r"\b(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|must)\s*$")
@@ -180,7 +186,7 @@ def value_of(clause: str) -> str | None:
 
 def last_value(text: str) -> str | None:
     """Give the last value that stands in `text`: a number, or the several that make up one, as in 5 feet 7 inches."""
-    text = bare_separators(text)
+    text = _NEGATIVE_WITHIN.sub("-", bare_separators(text))
     groups: list[list[Number]] = []
     for number in find_numbers(text):
         is_between = groups and _BETWEEN.search(text, 0, groups[-1][0].start)

@@ -12,13 +12,13 @@ from itertools import product
 from typing import Any
 
 from presrm.answers.clauses import unwrap
-from presrm.answers.notation import Listing, cut, normalize, read_listing, split_at
+from presrm.answers.notation import Listing, combines_variables, cut, normalize, read_listing, split_at
 from presrm.answers.numbers import equal_numbers, read_number
 from presrm.answers.units import units_differ
 
 _LONGEST_SHORT = 500  # characters of an answer that is touched outside of the time limit
 _EQUATION = re.compile(r"(?<![<>!\\=])=(?!=)")
-_NAME = re.compile(r"(?:\\(?!sqrt|times)[a-zA-Z]+|[A-Za-z_{}|:(), /']|(?<=[_{])[0-9]+)+")
+_NAME = re.compile(r"(?:\\(?!(?:sqrt|times)(?![a-z]))[a-zA-Z]+|[A-Za-z_{}|:(), /']|(?<=[_{])[0-9]+)+")
 _FUNCTION = re.compile(r"([A-Za-z])\(([A-Za-z])\)=(.+)")
 _NAMED_VALUE = re.compile(r"([a-z])=(.+)")
 _NAMED_POINT = re.compile(r"\(([a-z](?:,[a-z])+)\)=(\(.+\))")
@@ -38,8 +38,6 @@ _BASED = re.compile(r"(?:\\text\{|\()?([0-9A-Z]+)[)}]?_\{?([0-9]+)\}?")
 _AMBIGUOUS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
 _DECIMAL_COMMA = re.compile(r"-?(?:0,[0-9]+|[0-9]+,[0-9]{2})")
 _IN_TEXT = re.compile(r"\\text\s*\{[^{}]*[A-Za-z]{2}[^{}]*\}|\\(?:begin|operatorname)")
-_APPLIED = re.compile(r"(?<=[A-Za-z}])(?:\^\{?-1\}?)?'*\([^()]*\)$")  # f^{-1}(3)
-_VARIABLE = re.compile(r"(?<![A-Za-z])(?!(?:e|i)(?![A-Za-z]))[A-Za-z]")
 _COMMAND = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])|\\[A-Za-z]+|_\{[^{}]*\}|(?<![A-Za-z])d[a-z](?![a-z])")
 _WORD = re.compile(
     r"[A-Za-z]{3,}|(?<![A-Za-z])(?:[A-Z][a-z]|no|on|so|it|is|do|go|of|to|up|us|we|he|me)(?![A-Za-z])"
@@ -270,7 +268,7 @@ def _region(text: str) -> tuple[Any, str | None] | None:
 def _distance(reference: str, answer: str) -> Fraction | None:
     """Give how far apart two numbers are; none for what is no number."""
     values = []
-    for text in (reference, _drop_name(answer, reference)):
+    for text in (_drop_name(reference, answer), _drop_name(answer, reference)):
         value = read_number(text)
         if value is None:
             parsed = _parse(text)
@@ -295,19 +293,21 @@ def _drop_name(text: str, other: str) -> str:
 
 
 def _equates_more(text: str, other: str) -> bool:
-    """Whether `text` alone is an equation, of more than a name or a computation of its value: ``x+y=3`` for 3."""
+    """Whether `text` alone is an equation, of more than the name or a computation of its value: ``x+y=3`` for 3."""
     first, *others = cut(text, "=") or [text]
-    if not others or _EQUATION.search(other) or "\\begin" in text or _ORDER.search(first):
-        return False
-    has_variable = bool(_VARIABLE.search(_COMMAND.sub(" ", first)))
-    return has_variable and not _NAME.fullmatch(_APPLIED.sub("", first))
+    return bool(others) and not _EQUATION.search(other) and "\\begin" not in text and combines_variables(first)
 
 
 def _is_near(reference: str, answer: str, tolerance: Fraction) -> bool:
     """Compare numbers, and those in lists and points, by how far they are apart; all else as it is."""
     expected, given = read_listing(reference), read_listing(answer)
     if expected and given:
-        return _are_alike(_sorted(expected), _sorted(given), lambda one, other: _is_near(one, other, tolerance))
+        if expected.kind == given.kind == "list":
+            expected, given = _sorted(expected), _sorted(given)
+        return _are_alike(expected, given, lambda one, other: _is_near(one, other, tolerance))
+    name, sign, value = answer.partition("=")
+    if sign and reference.startswith(name + sign):  # x=5.05 for x=5
+        return _is_near(reference.removeprefix(name + sign), value, tolerance)
     distance = _distance(reference, answer.removesuffix("\\%"))
     return _is_equal(reference, answer) if distance is None else distance <= tolerance
 
@@ -315,9 +315,9 @@ def _is_near(reference: str, answer: str, tolerance: Fraction) -> bool:
 def _sorted(listing: Listing) -> Listing:
     """Put a list of numbers in order, so that the first that is near enough is the right one to take."""
     values = [read_number(element) for element in listing.elements]
-    if listing.kind != "list" or None in values:
+    if None in values:
         return listing
-    by_value = sorted(zip(values, listing.elements, strict=True))  # type: ignore[type-var]
+    by_value = sorted(zip(values, listing.elements, strict=True))
     return replace(listing, elements=tuple(element for _, element in by_value))
 
 

@@ -120,6 +120,16 @@ _SEPARATOR = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![a-z])")
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
+_SCRIPT = re.compile(
+    r"_(?:\{[^{}]*\}|\w)|\^\{?-1\}?|(?<=[A-Z}|)])\^\{?[0-9]\}?|\^\{?\*\}?"
+)  # a_{n+1}, f^{-1}, AB^2, x^*
+_FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-z])(?:\s*\^\s*\{?[0-9]\}?)?\s*[0-9]*")
+_WHOLE = re.compile(r"\\(?:int|sum|prod|lim|max|min|sup|inf)(?![a-z])")  # of all that follows
+_VARIABLE = re.compile(r"(?<![A-Za-z\\])(?!(?:e|i)(?![A-Za-z]))[A-Za-z]")
+_BRACKETED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|(?<!\^)\{[^{}]*\}")
+_COMBINED = re.compile(r"[-+*]|\\(?:times|div|pm|sqrt)(?![a-z])|\^|[0-9]\s*(?:[A-Za-z\0]|\\[a-z])")
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Several values in one answer.
@@ -186,6 +196,22 @@ def _repeating(found: re.Match[str]) -> str:
     whole, once, again = found[1], found[2], found[3] or found[4]
     above = int(whole + once + again or 0) - int(whole + once or 0)
     return rf"\frac{{{above}}}{{{10 ** len(once) * (10 ** len(again) - 1)}}}"
+
+
+def combines_variables(text: str) -> bool:
+    r"""Tell whether a side of an equation is more than a name or numbers: ``x+y`` and ``2x``, not ``f(x+1)``.
+
+    >>> [combines_variables(text) for text in ("x+y", "2x", "-x", "x^2", "2(x+1)")]
+    [True, True, True, True, True]
+    >>> [combines_variables(text) for text in ("x", "f^{-1}(3)", "a_{n+1}", r"\cos 2x", r"\frac{a}{b}", "2+3")]
+    [False, False, False, False, False, False]
+    """
+    if _WHOLE.match(text) or not _VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)):
+        return False
+    outside = _FUNCTION.sub("", _SCRIPT.sub("", text))
+    while (shorter := _BRACKETED.sub("\0", outside)) != outside:  # from the innermost
+        outside = shorter
+    return bool(_COMBINED.search(outside))
 
 
 def split_at(text: str, word: str) -> list[str]:

@@ -8,10 +8,13 @@ import re
 
 from presrm.answers.clauses import state, unwrap, value_of
 from presrm.answers.find import after_hashes, find_answer
+from presrm.answers.notation import combines_variables
 from presrm.answers.numbers import find_numbers, read_number, split_tolerance
 from presrm.errors import DataError
 from presrm.types import Grade
 
+# 4 x 5, 5 m + 3 m: no letters that stand for numbers, and neither are words
+_MEASURED = re.compile(r"([0-9)])\s*(?:(?:[mgshL]|[cmk]m|kg|ft)(?![A-Za-z])|x\s*(?=[0-9(]))|[A-Za-z]{2,}")
 _NAMED = re.compile(r"^[^=]*(?<![<>!=≤≥])=(?=[^=]*$)")  # x =
 
 
@@ -59,7 +62,9 @@ def _extract(solution: str, is_strict: bool = False) -> str | None:
     found = state(after_hashes(solution) or "") if is_strict else find_answer(solution, prefers_hashes=True)
     if found is None:
         return None
-    side = _NAMED.sub("", found)
+    named = _NAMED.match(found)
+    is_name = named is not None and not combines_variables(_MEASURED.sub(r"\1", named[0].rstrip("= ")))
+    side = found[named.end() :] if named and is_name else found
     side = side[1:-1] if side[:1] + side[-1:] in ("()", "[]") else side
     stated = side if read_number(side) is not None else value_of(unwrap(side)) or found
     return found if read_number(stated) is None else find_numbers(stated)[0].text.removesuffix("%")

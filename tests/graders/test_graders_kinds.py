@@ -379,6 +379,148 @@ AUTO: dict[str, list[Row]] = {
         ("<think>[5]</think>The answer is 6.", "6", "5"),
         ("<think>Maybe the answer is [5]. Let me", None, "5"),
     ],
+    "a comma with a space divides a list, one without may": [
+        ("[100, 200]", "200, 100", "100200"),
+        ("[12, 345]", "345,12", "12345"),
+        ("[1, 234, 567]", None, "1234567"),
+        ("[-12, 345]", "-12, 345", "-12345"),
+        (r"[12,\ 345]", "345, 12", "12345"),
+        (r"[\$12, 345]", None, "12345"),
+        (r"[12, 345\text{ cm}]", None, "12345"),
+        ("#### 12, 345", None, "12345"),
+        ("The answer is 1, 234.", None, "1234"),
+        ("The answer is $1, 234$.", None, "1234"),
+        ("[12345]", "12,345", "12, 345"),
+        (r"[12,\!345]", "12345", "345, 12"),
+        ("[12{,}345]", "12345", "345, 12"),
+        ("[14 {, }916]", "14916", None),
+        ("[12,345]", "12345", "12346"),
+        ("[81,256]", "81, 256", "81257"),
+        ("[3,100]", "100,3", "3101"),
+        ("[100,3]", "3,100", "3100"),
+        ("[3,100]", "3100", "100,4"),
+        ("[3,100]", "(3,100)", "(100,3)"),
+        ("[1,234, 5]", "5, 1234", "12345"),
+        ("[10,000, 20,000]", "20000, 10000", "1000020000"),
+        ("[1，234]", "1234", "1235"),
+    ],
+    "what is not equal, or a bound, is no value": [
+        (f"[{relation} 5]", None, "5")
+        for relation in (r"\neq", r"\ne", r"\not=", r"\lt", r"\gt", r"\leqq", r"\ngeq", r"\nless", r"\ll", "!=", "≠")
+    ]
+    + [
+        (r"[x \not= 5]", r"x \ne 5", "x = 5"),
+        (r"[x \lt 5]", "x < 5", "x > 5"),
+        (r"[\{x \mid x \neq 2\}]", r"x\ne2", r"x\ne3"),
+        (r"[\{x \in \mathbb{R} : 2 \neq x\}]", r"x\neq2", "x=2"),
+        (r"[x \ne 2]", r"\{x \mid x \neq 2\}", "2"),
+    ],
+    "a name is dropped before a sign of equality, a formula is not": [
+        (f"[{formula}=3]", None, "3")
+        for formula in (
+            r"x+y; x-y; 5-x; 2x; -x; x^2; 2xy; 2(x+1); \sqrt{x}; x \times y; x+y=z; AB+BC; \frac{x}{2}+1; |x-2|"
+        ).split("; ")
+    ]
+    + [
+        (f"[{name}=3]", "3", "4")
+        for name in (
+            r"x; x=y; a_1; a_{n+1}; S_{10}; f(3); f(x+1); f^{-1}(3); f'(2); p(q(1)); A^{-1}; x^*; AB; AB^2; |A|; P(A); "
+            r"P(X=2); \angle ABC; \overline{AB}; \frac{a}{b}; \cos 2x; \cos^2 x; \int_0^1 2x+2\,dx; \lfloor x \rfloor; "
+            r"1+2; \binom{3}{1}; \sqrt{9}; 2^3-5; x=2+1; S=2x; \text{area}"
+        ).split("; ")
+    ]
+    + [
+        ("[3]", "x=3", "x+y=3"),
+        ("[x+y=3]", "3=y+x", "x+y=4"),
+        ("[y+2]", "x=y+2", "x+1=y+2"),
+        ("The answer is x+y=3.", "x+y=3", "3"),
+    ],
+    "units that differ, where both sides state one": [
+        (rf"[5{unit}]", rf"5{same}", rf"5{other}")
+        for unit, same, other in (
+            (r"\text{ hours}", r"\text{ hr}", r"\text{ minutes}"),
+            (r"\text{ inches}", " in", r"\text{ feet}"),
+            (r"\text{ hour}", "", r"\text{ day}"),
+            (" km", r"\text{ kilometers}", " m"),
+            ("m", r"\text{ minutes}", "s"),
+            ("m", r"\text{ metres}", "h"),
+            (r"\text{ cents}", "¢", r"\text{ dollars}"),
+            (r"\%", r"\text{ percent}", r"\text{ dollars}"),
+            (r"^\circ", r"\text{ degrees}", r"\%"),
+            (" €", r"\text{ euros}", r"\text{ dollars}"),
+            (r"\text{ cm}^2", r"\text{ square centimeters}", r"\text{ cm}^3"),
+            (r"\text{ sq. ft.}", r"\text{ ft}^2", r"\text{ feet}"),
+            (r"\text{ cm}^2", r"\text{ square units}", r"\text{ m}^2"),
+            (r"\,\mathrm{km/h}", r"\text{ kilometers per hour}", r"\text{ m/s}"),
+            (r"\text{ mph}", r"\text{ miles per hour}", r"\text{ km/h}"),
+            (r"\text{ kg}", r"\text{ kilograms}", r"\text{ g}"),
+            (r"\text{ lbs}", r"\text{ pounds}", r"\text{ kg}"),
+            (r"\text{ pounds}", "£", r"\text{ dollars}"),
+            (r"\text{ million dollars}", r"\text{ million}", r"\text{ million euros}"),
+            (r"\pi\text{ cm}", r"\pi", r"\pi\text{ m}"),
+            (r"\text{ apples}", r"\text{ oranges}", None),
+            (r"\text{ in total}", r"\text{ cm}", None),
+        )
+    ]
+    + [
+        (r"[\$5]", "$5$", r"5\text{ cents}"),
+        (r"[$5$]", r"5\text{ cents}", None),
+        (r"[\$5\text{ per hour}]", r"5\text{ dollars}", "5 €"),
+        (r"[5\text{ cm}, 7\text{ cm}]", "7, 5", r"5\text{ m}, 7\text{ m}"),
+    ],
+    "below zero in words": [
+        ("The answer is minus 7.", "-7", "7"),
+        ("The answer is negative 7 degrees.", "-7", "7"),
+        ("The temperature is minus 7 degrees.", "-7", "7"),
+        ("He has negative 7 dollars.", "-7", "7"),
+        ("#### minus $7", "-7", "7"),
+        (r"[\text{negative } 7]", "-7", "7"),
+        (r"[-7]", r"\text{minus }7", "7"),
+        ("The answer is 12 minus 7.", None, "-7"),
+    ],
+    "currencies before an amount": [
+        (form.replace("%", mark + "1,200"), "1200", "200")
+        for form in ("#### %", "The answer is %.", "He pays %.")
+        for mark in ("US$", "US $", "A$", "Rs ", "Rs. ", "Rs.", "₹", "USD ", "EUR ")
+    ]
+    + [(r"[US\$7]", "7", None), (r"[\text{Rs. }7]", "7", None), ("#### -US$7", "-7", "7"), ("[7]", "Rs. 7", "Rs. 8")],
+    "what a value is told to be": [
+        ("The answer is 15: 5 each.", "15", "5"),
+        ("#### 15: 5 each", "15", "5"),
+        ("The answer is 15: 3 * 5 = 15.", "15", "3"),
+        ("The answer is 15—that is 5 each.", "15", "5"),
+        ("The answer is 15–that is 5 each.", "15", "5"),
+        ("The answer is 15 --that is 5 each.", "15", "5"),
+        ("The answer is 15- that is 5 each.", "15", "5"),
+        ("#### 5…", "5", "0.5"),
+        ("The answer is 5…", "5", None),
+        ("The ratio is the answer. The answer is 3: 4.", "3:4", "3"),
+        ("The answer is 5–or 7.", None, "5"),
+        ("Day 2 total: 9 eggs", "9", "2"),
+    ],
+    "lists of words": [
+        (r"[\text{Monday}, \text{Tuesday}]", "Tuesday, Monday", "Monday"),
+        (r"[\text{Monday, Tuesday}]", r"\text{Tuesday}, \text{Monday}", "Tuesday, Sunday"),
+        (r"[\text{red and blue}]", "blue, red", "blue, blue"),
+        (r"[\text{Ann or Bob}]", r"\text{Bob or Ann}", r"\text{Ann and Bob}"),
+        (r"[(\text{red},\text{blue})]", r"(\text{red},\text{blue})", r"(\text{blue},\text{red})"),
+        ("The answer is Monday and Tuesday.", "Tuesday, Monday", "Tuesday, Sunday"),
+    ],
+    "a tolerance reaches into lists and points": [
+        ("[4, 5.05]", "4, 5 (tolerance 0.1)", "4, 5 (tolerance 0.01)"),
+        ("[5.05, 4]", "4, 5 (tolerance 0.1)", "(4, 5) (tolerance 0.1)"),
+        ("[3.95, 4.05]", "4.1, 4 (tolerance 0.1)", "4.1, 4.1 (tolerance 0.1)"),
+        ("[(4, 5.05)]", "(4, 5) (tolerance 0.1)", "(5, 4) (tolerance 0.1)"),
+        (r"[\{5.05, 4\}]", r"\{4, 5\} (tolerance 0.1)", "4 (tolerance 2)"),
+        ("[(1,2),(3,4.05)]", "(3,4),(1,2) (tolerance 0.1)", "(3,4),(2,1) (tolerance 0.1)"),
+        ("[x=4.05, y=5]", "x=4, y=5 (tolerance 0.1)", "x=4, y=4 (tolerance 0.1)"),
+        (r"[1 \pm 2.05]", "3, -1 (tolerance 0.1)", "3, 1 (tolerance 0.1)"),
+        ("[4.25]", r"\boxed{4.2} (tolerance 0.1)", "4.2 (tolerance 0.01)"),
+        ("[4.05]", "x=4 (tolerance 0.1)", "x=4 (tolerance 0.01)"),
+        ("[B]", "B (tolerance 0.1)", "A (tolerance 0.1)"),
+        ("[10^{17}]", "99999999999999999 (tolerance 1e+16)", "7 (tolerance 1e+16)"),
+        (r"[5\text{ m}]", r"5 \text{ m} (tolerance 0.1)", r"5 \text{ s} (tolerance 0.1)"),
+    ],
     "calculator marks": [
         ("He spends $3 = $<<3=3>>3 a day, so 3*5 = $<<3*5=15>>15 in 5 days.", "15", "5"),
         ("It costs 2*$4 = $<<2*4=8>>8.\nThen $8 + $2 = $<<8+2=10>>10", "10", "8"),
@@ -419,6 +561,17 @@ GSM8K: dict[str, list[Row]] = {
         ("The answer is 12 sq. units.", "12", None),
         ("The answer is >= 3.", None, "3"),
         ("Thus 8 = 2³.", "8", "3"),
+    ],
+    "a tolerance, a sign and a currency in words": [
+        ("#### 4.1", "4 (tolerance 0.1)", "4 (tolerance 0.05)"),
+        ("#### minus 7", "-7", "7"),
+        ("#### -7", "minus 7", "7"),
+        ("#### Rs. 7", "US$7", "8"),
+        (r"[x+y=3]", None, "3"),
+        (r"[2x=6]", None, "6"),
+        (r"[4 x 5 = 20]", "20", None),
+        (r"[5 m + 3 m = 8 m]", "8", "5"),
+        ("Price = 5 + 4 = 9", "9", "4"),
     ],
     "a label begins no answer": [
         ("Answer: She sells 16 - 3 - 4 = 9 eggs.\nShe makes 9 * 2 = $18 every day.", "18", "9"),
