@@ -113,6 +113,12 @@ _LAST = 20_000  # characters of a solution in which the last number is looked fo
 class _Phrase(NamedTuple):
     is_final: bool
     statement: str
+    clause: str
+
+
+class _Found(NamedTuple):
+    answer: str | None
+    clause: str | None = None  # of prose, in which it stands
 
 
 def find_answer(solution: str, *, prefers_hashes: bool = False) -> str | None:
@@ -128,22 +134,36 @@ def find_answer(solution: str, *, prefers_hashes: bool = False) -> str | None:
         solution: The text.
         prefers_hashes: Read ``####`` before boxes, as for GSM8K.
     """
+    return _find(solution, prefers_hashes).answer
+
+
+def find_clause(solution: str) -> str | None:
+    """Give the clause that states the final answer, with the unit that `find_answer` leaves out; none outside of prose.
+
+    >>> find_clause("The answer is 5 hours."), find_clause("It is 9 km."), find_clause("7")
+    ('5 hours', 'It is 9 km', None)
+    """
+    return _find(solution).clause
+
+
+def _find(solution: str, prefers_hashes: bool = False) -> _Found:
     text = _conclusion(solution)
     boxes = _boxes(text)
     if prefers_hashes and (marked := after_hashes(text)) and "boxed" not in marked:
-        return state(marked)
+        return _Found(state(marked), first_clause(marked))
     if boxes:
-        return _boxed(text, boxes)
+        return _Found(_boxed(text, boxes))
     if marked := after_hashes(text):
-        return state(marked)
+        return _Found(state(marked), first_clause(marked))
     if phrase := next(_phrases(text), None):
-        return phrase.statement if _says_something(phrase.statement or "") else None
+        return _Found(phrase.statement if _says_something(phrase.statement or "") else None, phrase.clause)
     if chosen := list(_CHOSEN.finditer(text)):
-        return chosen[-1]["letter"]
+        return _Found(chosen[-1]["letter"])
     bare = text.strip()
     if "\n" not in bare and (not has_prose(bare) or len(bare.split()) == 1) and _says_something(bare):
-        return bare
-    return _last_run(text, formulas(text)) or _last_number(text)
+        return _Found(bare)
+    answer, clause = _last_run(text, formulas(text)) or _last_number(text), first_clause(bare)
+    return _Found(answer, clause if answer and value_of(clause) == answer else None)
 
 
 def _says_something(text: str) -> bool:
@@ -281,7 +301,7 @@ def _phrases(text: str) -> Iterator[_Phrase]:
             continue
         if begins and any(map(str.isdigit, follows)) and len(clause.split()) > 3:
             continue  # the label of a whole solution
-        phrase = _Phrase(bool(found["final"]), statement)
+        phrase = _Phrase(bool(found["final"]), statement, clause)
         if statement.startswith("not "):
             denied.append(phrase)
         elif f"not {statement}" not in [other.statement for other in denied]:

@@ -116,6 +116,11 @@ def units_differ(text: str, other: str) -> bool:
     return left is not None and right is not None and left.differs(right)
 
 
+def states_unit(text: str) -> bool:
+    """Tell whether an answer states a unit."""
+    return _unit_of(text) is not None
+
+
 def _unit_of(text: str) -> _Unit | None:
     """Find the one unit that an answer states; none where it states none, or several."""
     if len(text) > _LONGEST:

@@ -5,7 +5,7 @@ r"""Numbers by value, everything else as mathematics.
 """
 
 from presrm.answers.numbers import read_number, split_tolerance
-from presrm.answers.units import units_differ
+from presrm.answers.units import states_unit
 from presrm.graders import GRADERS
 from presrm.types import Grade
 
@@ -24,16 +24,11 @@ class AutoGrader:
     def grade(self, solution: str, answer: str) -> Grade:
         """Compare the final answer with `answer`."""
         extracted = self.extract(solution)
-        if (
-            extracted is not None
-            and _is_plain(extracted)
-            and _is_plain(split_tolerance(answer)[0])
-            and not units_differ(answer, extracted)
-        ):
+        if extracted is not None and _is_plain(extracted) and _is_plain(split_tolerance(answer)[0]):
             return self._numbers.grade(extracted, answer)
         return self._math.grade(solution, answer)
 
 
 def _is_plain(text: str) -> bool:
-    """Tell whether `text` is a number alone; with a sign of per cent it may mean two."""
-    return "%" not in text and read_number(text) is not None
+    """Tell whether `text` is a number alone, without a unit; with a sign of per cent it may mean two."""
+    return "%" not in text and read_number(text) is not None and not states_unit(text)

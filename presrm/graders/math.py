@@ -5,8 +5,9 @@ r"""Mathematical equality, by math-verify, in one notation and with the order of
 """
 
 from presrm.answers.equality import are_equal, are_surely_equal
-from presrm.answers.find import find_answer, last_boxes
+from presrm.answers.find import find_answer, find_clause, last_boxes
 from presrm.answers.numbers import split_tolerance
+from presrm.answers.units import states_unit, units_differ
 from presrm.answers.worker import Worker
 from presrm.errors import DataError
 from presrm.types import Grade
@@ -52,6 +53,8 @@ class MathGrader:
         extracted = self.extract(solution)
         if extracted is None:
             return Grade.NO_ANSWER
+        if states_unit(reference) and units_differ(reference, find_clause(solution) or ""):
+            return Grade.INCORRECT
         is_equal = are_surely_equal(reference, extracted) if tolerance is None else None
         if is_equal is None and len(extracted) <= _LONGEST:
             is_equal = self._worker.run(are_equal, reference, extracted, tolerance)

@@ -463,6 +463,14 @@ AUTO: dict[str, list[Row]] = {
         )
     ]
     + [
+        ("The answer is 5 minutes.", "5 min", r"5\text{ hours}"),
+        ("9 km", "9 kilometers", "9 m"),
+        ("He runs 9 km.", "9", "9 miles"),
+        ("#### 5 minutes", "5", "5 hours"),
+        ("The answer is $5, not 6.", r"\$5", r"5\text{ cents}"),
+        ("The answer is 5 cents.", "5", r"\$5"),
+        ("He works 18 hours, at 1 dollar. The answer is 18.", r"\$18", None),
+        ("It takes 5 minutes. [5]", "5 hours", None),
         (r"[\$5]", "$5$", r"5\text{ cents}"),
         (r"[$5$]", r"5\text{ cents}", None),
         (r"[\$5\text{ per hour}]", r"5\text{ dollars}", "5 €"),
