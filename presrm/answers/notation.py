@@ -27,7 +27,7 @@ _CHANGES = (
     r"[a-z]{2,8}ths)\b"
 )
 _SI = r"(?:[cdkmnµ]?[mgLlsNJWVAK]|[kM]?Pa|Hz|mol|rad|ft|in|[kM]?Wh?|h|C|F)(?:\^?\{?-?[0-9]\}?)?"
-_RELATION = r"(?:[<>]|\\[lgn](?:e|eq|eqslant)(?![a-z]))"
+_RELATION = r"(?:[<>]|\\[lgn](?:e|eq|eqslant)(?![a-z])|\\not\s*=)"
 _CONDITION = re.compile(r"\b(?:if|when|where|unless)\b")
 _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (re.compile(pattern), new)
@@ -36,12 +36,13 @@ _RULES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
         (r"\\(?:displaystyle|textstyle|limits|nolimits)(?![a-z])", " "),
         (r"\\(?:text)?color\s*\{[^{}]*\}|\\underline(?![a-z])", ""),
         (r"^\s*(?:\\text\{\s*)?all\s+real(?:\s+numbers|s)\s*\}?\s*$", r"\\mathbb{R}"),
+        (r"\\([lr])brace(?![a-z])\s?", lambda found: "\\{" if found[1] == "l" else "\\}"),
         (r"\\degrees?(?![a-z])", r"^\\circ "),
         (r"\\(?:text|mbox|textrm)\s*\{\s*([,;:])\s*\}", r"\1 "),
         (r",\s*\\!\s*|\\!\s*|\s*\{\s*,\s*\}\s*", ""),  # 10,\!000 and 10{,}000
         (r"(?<=[0-9])\\[, ;:](?=[0-9]{3}(?![0-9]))", ""),
         (r"\\\$|\$|\\\(|\\\)|(?<!\\)\\[\[\]]", ""),
-        (r"\\q?quad|(?<!\\)\\[,;:> ]|~|\\m?(?:left|right)(?![a-z])|\\[bB]igg?[lr]?(?![a-z])", " "),
+        (r"\\q?quad|(?<!\\)\\[,;:> ]|~|\\(?:m?(?:left|right)|middle)(?![a-z])|\\[bB]igg?[lr]?(?![a-z])", " "),
         (r"\\(?:mbox|textbf|textit|textrm|textnormal|textsf|text)(?![a-z])\s*", r"\\text"),
         (r"\\text\{([^{}]*)\}\s*/\s*\\text\{([^{}]*)\}", r"\\text{\1/\2}"),
         (rf"(?<=[0-9}}])\s*\\(?:mathrm|rm)\s*\{{\s*{_SI}(?:\s*(?:/|\\cdot|\s)\s*{_SI})*\s*\}}(?=\s*(?:$|,))", ""),
@@ -127,6 +128,7 @@ _FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-z])(?:\s*
 _WHOLE = re.compile(r"\\(?:int|sum|prod|lim|max|min|sup|inf)(?![a-z])")  # of all that follows
 _VARIABLE = re.compile(r"(?<![A-Za-z\\])(?!(?:e|i)(?![A-Za-z]))[A-Za-z]")
 _BRACKETED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|(?<!\^)\{[^{}]*\}")
+_SUM_IN_FRACTION = re.compile(r"\\frac\s*\{[^{}]*[-+]|\\frac\s*\{[^{}]*\}\s*\{[^{}]*[-+]")
 _COMBINED = re.compile(r"[-+*]|\\(?:times|div|pm|sqrt)(?![a-z])|\^|[0-9]\s*(?:[A-Za-z\0]|\\[a-z])")
 
 
@@ -211,7 +213,7 @@ def combines_variables(text: str) -> bool:
     outside = _FUNCTION.sub("", _SCRIPT.sub("", text))
     while (shorter := _BRACKETED.sub("\0", outside)) != outside:  # from the innermost
         outside = shorter
-    return bool(_COMBINED.search(outside))
+    return bool(_SUM_IN_FRACTION.search(text) or _COMBINED.search(outside))
 
 
 def split_at(text: str, word: str) -> list[str]:

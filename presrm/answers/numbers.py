@@ -69,9 +69,10 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
-_CURRENCY = re.compile(  # in front of an amount
+_CURRENCY = re.compile(  # at an amount
     r"(?<![A-Za-z0-9\\])(?:(?:(?:US|CA|AU|NZ|HK|NT|MX)\s?|[ACSR])(?=\\?\$\s?-?[0-9])"
-    r"|(?P<rupees>Rs\.?|\\text\{\s*Rs\.?\s*\})\s?(?=-?\.?[0-9]))"
+    r"|(?P<rupees>Rs\.?|\\text\{\s*Rs\.?\s*\})\s?(?=-?\.?[0-9])"
+    r"|(?:USD|AUD|CAD|EUR|GBP|INR)(?=[0-9]))|(?<=[0-9])\s?(?P<behind>Rs\b\.?)"
 )
 _TOLERANCE = re.compile(r"(.*\S)\s*\(tolerance ([0-9.]+(?:[eE][-+]?[0-9]+)?)\)\s*", re.DOTALL)
 _SPACING = re.compile(r"\{,\}|,?\\!|(?<=[0-9])\\,(?=[0-9]{3})")
@@ -101,7 +102,7 @@ def plain_currency(text: str) -> str:
     >>> plain_currency("US$7, or Rs. 590")
     '$7, or ₹590'
     """
-    return _CURRENCY.sub(lambda found: "₹" if found["rupees"] else "", text)
+    return _CURRENCY.sub(lambda found: "₹" if found["rupees"] or found["behind"] else "", text)
 
 
 def split_tolerance(reference: str) -> tuple[str, Fraction | None]:

@@ -50,11 +50,25 @@ _WORDS = {  # what it is: how it is written
     "celsius": "degrees degree celsius",
     "fahrenheit": "degrees degree fahrenheit",
     "radian": "radians radian rad",
+    "joule": "joules joule",
+    "kilojoule": "kilojoules kilojoule kj",
+    "newton": "newtons newton",
+    "watt": "watts watt",
+    "kilowatt": "kilowatts kilowatt kw",
+    "kilowatt hour": "kwh",
+    "volt": "volts volt",
+    "ampere": "amperes ampere amps amp",
+    "hertz": "hertz hz",
+    "pascal": "pascals pascal pa",
+    "mole": "moles mole mol",
+    "millisecond": "milliseconds millisecond ms",
+    "nanometre": "nanometers nanometres nanometer nanometre nm",
     "percent": "percent percentage pct",
 }
 _SYMBOLS = {  # of one letter, and those that could be a word; with the case they have
     "m": "m minute", "g": "g", "l": "l", "L": "l", "s": "second", "h": "hour", "in": "inch", "C": "celsius",
-    "F": "fahrenheit", "K": "kelvin", "%": "percent", "$": "dollar", "€": "euro", "£": "sterling", "₹": "rupee",
+    "F": "fahrenheit", "K": "kelvin", "J": "joule", "N": "newton",
+    "W": "watt", "V": "volt", "A": "ampere", "%": "percent", "$": "dollar", "€": "euro", "£": "sterling", "₹": "rupee",
     "¥": "yen yuan",
 }  # fmt: skip
 
@@ -76,7 +90,7 @@ _UNITS = _spellings() | {symbol: frozenset(units.split()) for symbol, units in _
 _RATES = {"mph": ("mile", "hour"), "kph": ("km", "hour"), "kmh": ("km", "hour"), "kmph": ("km", "hour")}
 _WORD = "|".join(sorted((word for word in [*_UNITS, *_RATES] if len(word) > 1 and word != "in"), key=len, reverse=True))
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "2": 2, "cubic": 3, "cu": 3, "cubed": 3, "3": 3}
-_NAME = rf"(?:(?i:{_WORD})(?![A-Za-z])|(?:in|[mglLshCFK])(?![A-Za-z]|\s+[A-Za-z]))"
+_NAME = rf"(?:(?i:{_WORD})(?![A-Za-z])|(?:in|[mglLshCFKJNWVA])(?![A-Za-z]|\s+[A-Za-z]))"
 _STATED = re.compile(
     rf"""
     (?: (?P<sign> [€£₹¥] | \\?\$ ) \s* -? (?= \.?[0-9] | \\[dt]?frac )

@@ -413,12 +413,13 @@ AUTO: dict[str, list[Row]] = {
         (r"[x \lt 5]", "x < 5", "x > 5"),
         (r"[\{x \mid x \neq 2\}]", r"x\ne2", r"x\ne3"),
         (r"[\{x \in \mathbb{R} : 2 \neq x\}]", r"x\neq2", "x=2"),
-        (r"[x \ne 2]", r"\{x \mid x \neq 2\}", "2"),
+        (r"[x \ne 2]", r"\left\{x \,\middle|\, x \not= 2\right\}", "2"),
     ],
     "a name is dropped before a sign of equality, a formula is not": [
         (f"[{formula}=3]", None, "3")
         for formula in (
-            r"x+y; x-y; 5-x; 2x; -x; x^2; 2xy; 2(x+1); \sqrt{x}; x \times y; x+y=z; AB+BC; \frac{x}{2}+1; |x-2|"
+            r"x+y; x-y; 5-x; 2x; -x; x^2; 2xy; 2(x+1); \sqrt{x}; x \times y; x+y=z; AB+BC; \frac{x}{2}+1; "
+            r"\frac{x+1}{2}; |x-2|"
         ).split("; ")
     ]
     + [
@@ -458,6 +459,8 @@ AUTO: dict[str, list[Row]] = {
             (r"\text{ pounds}", "£", r"\text{ dollars}"),
             (r"\text{ million dollars}", r"\text{ million}", r"\text{ million euros}"),
             (r"\pi\text{ cm}", r"\pi", r"\pi\text{ m}"),
+            (r"\ \text{N}", r"\text{ newtons}", r"\text{ J}"),
+            (r"\text{ kW}", r"\text{ kilowatts}", r"\text{ W}"),
             (r"\text{ apples}", r"\text{ oranges}", None),
             (r"\text{ in total}", r"\text{ cm}", None),
         )
@@ -491,11 +494,20 @@ AUTO: dict[str, list[Row]] = {
         for form in ("#### %", "The answer is %.", "He pays %.")
         for mark in ("US$", "US $", "A$", "Rs ", "Rs. ", "Rs.", "₹", "USD ", "EUR ")
     ]
-    + [(r"[US\$7]", "7", None), (r"[\text{Rs. }7]", "7", None), ("#### -US$7", "-7", "7"), ("[7]", "Rs. 7", "Rs. 8")],
+    + [
+        (r"[US\$7]", "7", None),
+        (r"[\text{Rs. }7]", "7", None),
+        ("#### 7 Rs.", "7", None),
+        ("#### INR7", "7", None),
+        ("#### -US$7", "-7", "7"),
+        ("[7]", "Rs. 7", "Rs. 8"),
+    ],
     "what a value is told to be": [
         ("The answer is 15: 5 each.", "15", "5"),
         ("#### 15: 5 each", "15", "5"),
         ("The answer is 15: 3 * 5 = 15.", "15", "3"),
+        ("The answer is **15**: 5 each.", "15", "5"),
+        ("The answer is **15**—that is 5 each.", "15", "5"),
         ("The answer is 15—that is 5 each.", "15", "5"),
         ("The answer is 15–that is 5 each.", "15", "5"),
         ("The answer is 15 --that is 5 each.", "15", "5"),
