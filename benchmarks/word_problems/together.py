@@ -47,6 +47,7 @@ def main() -> None:
         lambda later, earlier: np.mean(later) - np.mean(earlier),
         permutation_type="samples",
         n_resamples=99_999,
+        batch=1_000,
         rng=np.random.default_rng(0),
     )
     low, high = bootstrap_mean([*(later_P - earlier_P)]) or (float("nan"),) * 2
