@@ -5,8 +5,8 @@
 
 Search and judging take most of a loop and depend on none of these. M2 is measured on problems of the loop that the
 trees are not about, so that no setting is chosen on the held-out ones. `--labels exact` puts the exact checker's labels
-in the place of the judge's scores: the ceiling. `--verdicts` only counts what the judge said of which kind of step, and
-the lowest score within the solutions that the searches arrived at.
+in the place of the judge's scores: the ceiling. `--verdicts` only counts what the judge said of which kind of step, of
+answers that were written whole, and the lowest score within the solutions that the searches arrived at.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def label(problem: Problem, prefix: Trajectory, step: Step) -> str | None:
 
 
 def verdicts(trees: list[SearchTree], known: dict[str, Problem]) -> Counter[tuple[str, str | None, float | None]]:
-    """Count the scores of operations and of ends, and the lowest scores of solutions, by what is to be said of them."""
+    """Count scores by what is to be said of it: of operations, of ends, of whole answers, the lowest of solutions."""
     counts: Counter[tuple[str, str | None, float | None]] = Counter()
     for tree in trees:
         for number, expansion in enumerate(tree.expansions):
@@ -85,10 +85,16 @@ def verdicts(trees: list[SearchTree], known: dict[str, Problem]) -> Counter[tupl
                 kind = "operation" if one.step.stop is None else "end"
                 said = label(known[tree.problem.id], tree.prefix(number), one.step)
                 counts[kind, said, one.judgement.score] += 1
+                if expansion.parent is None and kind == "end":
+                    counts["answer", grade(one.step.text, known[tree.problem.id]), one.judgement.score] += 1
         for end in tree.solutions:
-            is_right = tree.trajectory(end).text.rpartition("####")[2].strip() == known[tree.problem.id].answer
-            counts["solution", "right" if is_right else "wrong", lowest_score(tree, end)] += 1
+            counts["solution", grade(tree.trajectory(end).text, known[tree.problem.id]), lowest_score(tree, end)] += 1
     return counts
+
+
+def grade(solution: str, problem: Problem) -> str:
+    """Whether a solution comes to the answer."""
+    return "right" if solution.rpartition("####")[2].strip() == problem.answer else "wrong"
 
 
 def relabel(tree: SearchTree, known: dict[str, Problem]) -> SearchTree:

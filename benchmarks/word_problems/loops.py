@@ -126,7 +126,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Made:
-    """A policy that a way made."""
+    """A policy that a way made: what its run holds of it, where it is, what is known of it, tokens drawn and read."""
 
     folder: Path
     policy: Path

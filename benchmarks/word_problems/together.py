@@ -37,6 +37,8 @@ def main() -> None:
     after = answered(options.out, options.way, options.name, number)
     other = options.against or options.way
     before = answered(options.out, other, options.name, number if options.against else 1)
+    if not (after and before):
+        parser.error(f"no {options.model} of these settings in {options.out}: of {options.way} or {other}")
     problems = sorted(before[0])
     earlier_P, later_P = (
         np.array([100 * np.mean([of_run[problem] for of_run in each]) for problem in problems])

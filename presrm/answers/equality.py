@@ -78,12 +78,12 @@ def are_equal(reference: str, answer: str, tolerance: Fraction | None = None) ->
         answer: What is graded.
         tolerance: By how much numbers may differ, those in lists and points, too.
     """
-    if not normalize(reference) or not normalize(answer) or units_differ(reference, answer):
-        return False
     readings = list(product(_readings(reference), _readings(answer)))
+    expected, given = readings[0]
+    if not expected or not given or units_differ(reference, answer):
+        return False
     if tolerance is not None:
         return any(_is_near(expected, given, tolerance) for expected, given in readings)
-    expected, given = readings[0]
     if (_TEXT.fullmatch(reference) or _TEXT.fullmatch(answer)) and expected.isalpha() and given.isalpha():
         return expected.casefold() == given.casefold()
     if any(_is_equal(expected, given) for expected, given in readings):

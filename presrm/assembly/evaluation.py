@@ -21,7 +21,7 @@ from presrm.evaluation.answers import Answer, evaluate_search
 from presrm.evaluation.audit import SECOND_OF
 from presrm.evaluation.benchmark import Benchmark, Result, Workers, file_label, run_benchmark, write_results
 from presrm.evaluation.examples import Examples, draw_examples
-from presrm.graders import GRADERS
+from presrm.graders.checked import make_grader
 from presrm.groups import seconds_spent
 from presrm.methods.parts import Progress, SilentProgress
 from presrm.methods.workplace import counts
@@ -78,7 +78,7 @@ def load_examples(source: str, num: int, benchmark: Benchmark, config: Config, p
     Raises:
         DataError: if there are not so many.
     """
-    grader, seed = GRADERS.create(benchmark.grader), derive_seed(config.seed, "examples")
+    grader, seed = make_grader(benchmark.grader), derive_seed(config.seed, "examples")
     problems = load_problems(source, split="train")
     drawn = draw_examples(source, problems, num, benchmark.problems, grader, seed)
     if drawn.num_evaluated or drawn.num_unread:
@@ -177,7 +177,7 @@ class Solve:
         return chain.from_iterable(groups)
 
 
-_grader = cache(GRADERS.create)
+_grader = cache(make_grader)
 """One of a name: some have a process of their own."""
 
 

@@ -202,7 +202,7 @@ class JudgeParts(ProblemParts):
         if options.labels == "perturbed":
             return [of_perturbed(problem, self.splitter, seed) for problem in problems]
         if options.labels == "rows":
-            return self._labelled_rows(iteration)
+            return self._rows_of(iteration)
         assert engine is not None
         assert judging is not None
         if options.labels == "rollouts":
@@ -246,7 +246,7 @@ class JudgeParts(ProblemParts):
         with named("judge_problems.path"):
             return list(rows(path))
 
-    def _labelled_rows(self, iteration: int) -> list[LabelledProblem]:
+    def _rows_of(self, iteration: int) -> list[LabelledProblem]:
         """The rows of the file that an iteration takes: others each time, while there are any."""
         path, num, found = self.config.judge_problems.path, self.config.problems.num_train, self.labelled_rows
         about = {one.prefix.problem.id: one.prefix.problem for one in found}

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from presrm.assembly.options import arguments_of
 from presrm.config import Config, explain_invalid
 from presrm.errors import ConfigError, DataError, SplitterError, boundary, counted, named
-from presrm.evaluation.decontamination import Twins, decontaminate
-from presrm.graders import GRADERS
+from presrm.evaluation.decontamination import RUN, Twins, decontaminate
+from presrm.graders.checked import make_grader
 from presrm.judging.labels import solution_steps
 from presrm.methods.parts import Progress
 from presrm.problems import PROBLEMS, RECOGNISERS, load_problems, split_source
@@ -25,7 +25,7 @@ from presrm.writing import WAYS
 from presrm.writing.writer import Filters, Way, Writer
 
 _WRITING = Filters.model_fields.keys()
-_SHARED = "also in the evaluation set, by id, by question or by 13 words in a row"
+_SHARED = f"also in the evaluation set, by id, by question or by {RUN} words in a row"
 
 
 def make_splitter(name: str, options: Mapping[str, Any] | None = None) -> StepSplitter:
@@ -68,7 +68,7 @@ class ProblemParts:
     @cached_property
     def grader(self) -> Grader:
         """The grader."""
-        return GRADERS.create(self.config.evaluation.grader)
+        return make_grader(self.config.evaluation.grader)
 
     @cached_property
     def _scored(self) -> list[Problem]:

@@ -25,7 +25,7 @@ from presrm.cli.files import (
     write_bytes,
 )
 from presrm.cli.show import one_line
-from presrm.errors import DataError, PresrmError, RequestError, boundary, counted
+from presrm.errors import DataError, RequestError, counted
 from presrm.files.jsonl import BadRow, NoGoodRowError, Row, dump_row, explain_rejected, read_rejected
 from presrm.files.tables import count_rows, read_table
 from presrm.registry import allow_code, is_ours
@@ -132,14 +132,12 @@ def _graded(rows: Iterator[Row | BadRow], name: str) -> Iterator[Iterator[tuple[
     worker process each.
     """
     from presrm.graders import GRADERS
-    from presrm.graders.checked import CheckedGrader
+    from presrm.graders.checked import make_grader
 
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     idle: SimpleQueue[Grader] = SimpleQueue()
     for _ in range(num_cores):
-        with boundary(PresrmError, f"grader {name!r}"):
-            made = GRADERS.create(name)
-        idle.put(CheckedGrader(made, name))
+        idle.put(make_grader(name))
     takes_tolerance = name in _WITH_TOLERANCE or not is_ours(GRADERS.factory(name))
 
     def work(row: Row | BadRow) -> dict[str, Any] | BadRow:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Literal
 
 from presrm.graders import GRADERS
+from presrm.graders.checked import make_grader
 from presrm.judging.verdicts import EXPLANATION, ask_explained
 from presrm.prompts import PromptSet
 from presrm.protocols import Composition, Engine, Grader, Sampling
@@ -89,7 +90,7 @@ def grader_for(problem: Problem, otherwise: str) -> Grader:
 
 @cache
 def _grader(name: str) -> Grader:
-    return GRADERS.create(name)
+    return make_grader(name)
 
 
 def _judgement(verdict: Verdict | None) -> Judgement:

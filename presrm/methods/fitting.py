@@ -99,8 +99,8 @@ class Fitting:
 
             def draw(have: int) -> list[list[Demonstration]]:
                 lessons, drawn = self._parts.solution_lessons(name, iteration.number), []
-                for source, share in options.replayed_sources.items():
-                    due, there = round(wanted * share), len(lessons[source])
+                for source, part in options.replayed_sources.items():
+                    due, there = round(wanted * part), len(lessons[source])
                     if there < due:
                         self._place.progress.note(
                             f"policies.replay: {due:,} solutions of {source} are due, it has {there:,}"

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from presrm.assembly import evaluation
 from presrm.cli.settings import settings_for
 from presrm.config import load_config
 from presrm.errors import RequestError, UnknownNameError
@@ -248,6 +249,28 @@ def test_an_engine_that_breaks_its_law_is_told_by_its_name(run, folder, command,
     assert ended.code == 1
     assert ended.err.splitlines()[-1].startswith("presrm: engine 'odd.py:Odd' "), ended.err
     assert told in ended.err
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("def grade(self, solution, answer): return None", "gave None from 'grade': expected a Grade"),
+        ("def grade(self, solution, answer): 1 / 0", "raised ZeroDivisionError"),
+        ("def extract(self, solution): return 5", "gave 5 from 'extract': expected text, or none"),
+        ("def __init__(self): exit(3)", "raised SystemExit: 3"),
+        ("grade = None", "has no 'grade'"),
+    ],
+)
+def test_a_grader_that_breaks_its_law_is_told_by_its_name(run, folder, body, told):
+    evaluation._grader.cache_clear()  # of the same name in another folder
+    sound = "from presrm import Grade\nclass Odd:\n    def extract(self, solution): return solution\n"
+    sound += "    def grade(self, solution, answer): return Grade.CORRECT\n"
+    (folder / "odd.py").write_text(f"{sound}    {body}\n")
+    ended = run(
+        *EVAL, "--engine", "my.py:Scripted", "--searcher", "my.py:First", "--set", "evaluation.grader=odd.py:Odd"
+    )
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith(f"presrm: grader 'odd.py:Odd' {told}"), ended.err
 
 
 @pytest.mark.parametrize("verb", ["search", "eval", "solve"])
